@@ -1,0 +1,260 @@
+//! The pool of one worker thread.
+//!
+//! A buffer keeps its reference count while it lies in the pool, so leasing, sharing and giving back never
+//! touch the allocator once the pool is warm.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// The sizes a buffer can have. A TLS record must lie in one piece (20 KiB), a head in one buffer of the
+/// smallest class that holds the configured limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// 4 KiB: rendered heads and small answers.
+    K4,
+    /// 16 KiB: the ordinary read.
+    K16,
+    /// 20 KiB: one TLS record on the wire.
+    K20,
+    /// 64 KiB: the largest head, and bulk copies.
+    K64,
+}
+
+/// Free buffers kept per class (4 MiB at most in all); more than that goes back to the allocator, so
+/// that a burst does not stay in memory.
+const KEEP: [usize; 4] = [128, 64, 16, 16];
+
+impl Class {
+    const ALL: [Class; 4] = [Class::K4, Class::K16, Class::K20, Class::K64];
+
+    /// The size in bytes.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Class::K4 => 4 << 10,
+            Class::K16 => 16 << 10,
+            Class::K20 => 20 << 10,
+            Class::K64 => 64 << 10,
+        }
+    }
+
+    /// The smallest class that holds `bytes`; the largest class for anything above it.
+    pub fn for_bytes(bytes: usize) -> Class {
+        Class::ALL.into_iter().find(|c| c.bytes() >= bytes).unwrap_or(Class::K64)
+    }
+}
+
+pub(crate) struct Storage {
+    pub(crate) mem: Box<[u8]>,
+    class: Class,
+}
+
+struct Pool {
+    free: [Vec<Rc<Storage>>; 4],
+    leased: [usize; 4],
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const {
+        RefCell::new(Pool { free: [const { Vec::new() }; 4], leased: [0; 4] })
+    };
+}
+
+/// What the pool of this thread holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Buffers somebody holds.
+    pub leased: usize,
+    /// Bytes of those buffers.
+    pub leased_bytes: usize,
+    /// Bytes waiting in the pool.
+    pub free_bytes: usize,
+}
+
+/// Counts the buffers of this thread. Tests use it to show that nothing leaked.
+pub fn stats() -> PoolStats {
+    POOL.with_borrow(|pool| {
+        let mut s = PoolStats::default();
+        for class in Class::ALL {
+            let i = class as usize;
+            s.leased += pool.leased[i];
+            s.leased_bytes += pool.leased[i] * class.bytes();
+            s.free_bytes += pool.free[i].len() * class.bytes();
+        }
+        s
+    })
+}
+
+/// Gives every free buffer of this thread back to the allocator.
+pub fn trim() {
+    let free = POOL.with_borrow_mut(|pool| std::mem::take(&mut pool.free));
+    drop(free);
+}
+
+pub(crate) fn lease(class: Class) -> Rc<Storage> {
+    let pooled = POOL.with_borrow_mut(|pool| {
+        pool.leased[class as usize] += 1;
+        pool.free[class as usize].pop()
+    });
+    pooled.unwrap_or_else(|| Rc::new(Storage { mem: vec![0; class.bytes()].into_boxed_slice(), class }))
+}
+
+/// Gives up one hold on `storage`; the last holder puts it back into the pool.
+pub(crate) fn release(storage: Rc<Storage>) {
+    if Rc::strong_count(&storage) > 1 {
+        return;
+    }
+    let i = storage.class as usize;
+    // While the thread ends its pool may be gone already; the allocator takes the buffer then.
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        pool.leased[i] -= 1;
+        if pool.free[i].len() < KEEP[i] {
+            pool.free[i].push(storage);
+        }
+    });
+}
+
+/// One leased buffer, writable. Dropping it gives it back.
+pub struct Buf {
+    storage: Option<Rc<Storage>>,
+}
+
+impl Buf {
+    /// Leases a buffer from this thread's pool. The content is whatever the last holder left.
+    pub fn lease(class: Class) -> Buf {
+        Buf { storage: Some(lease(class)) }
+    }
+
+    /// The size in bytes.
+    pub fn capacity(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    /// Makes the first `len` bytes read-only and shareable, without copying.
+    pub fn freeze(mut self, len: usize) -> Shared {
+        Shared::new(self.storage.take(), 0, len)
+    }
+}
+
+impl AsRef<[u8]> for Buf {
+    fn as_ref(&self) -> &[u8] {
+        self.storage.as_ref().map_or(&[], |s| &s.mem)
+    }
+}
+
+impl AsMut<[u8]> for Buf {
+    fn as_mut(&mut self) -> &mut [u8] {
+        // The holder of a `Buf` is the only one by construction, so this never comes up empty.
+        self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| &mut s.mem)
+    }
+}
+
+impl Drop for Buf {
+    fn drop(&mut self) {
+        if let Some(storage) = self.storage.take() {
+            release(storage);
+        }
+    }
+}
+
+impl fmt::Debug for Buf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buf({})", self.capacity())
+    }
+}
+
+/// A read-only span of a pooled buffer. A clone costs a counter.
+#[derive(Clone, Default)]
+pub struct Shared {
+    storage: Option<Rc<Storage>>,
+    start: u32,
+    end: u32,
+}
+
+impl Shared {
+    pub(crate) fn new(storage: Option<Rc<Storage>>, start: usize, end: usize) -> Shared {
+        debug_assert!(start <= end && end <= storage.as_ref().map_or(0, |s| s.mem.len()));
+        Shared { storage, start: start as u32, end: end as u32 }
+    }
+
+    /// Copies `bytes` into a leased buffer of the fitting class (64 KiB at most).
+    pub fn copy_of(bytes: &[u8]) -> Shared {
+        let mut buf = Buf::lease(Class::for_bytes(bytes.len()));
+        buf.as_mut()[..bytes.len()].copy_from_slice(bytes);
+        buf.freeze(bytes.len())
+    }
+
+    /// A part of this span; the range counts from its start.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Shared {
+        assert!(range.start <= range.end && range.end <= self.len());
+        let start = self.start as usize;
+        Shared::new(self.storage.clone(), start + range.start, start + range.end)
+    }
+
+    /// Drops the first `n` bytes.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.len());
+        self.start += n as u32;
+    }
+}
+
+impl Deref for Shared {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.storage.as_ref().map_or(&[], |s| &s.mem[self.start as usize..self.end as usize])
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(storage) = self.storage.take() {
+            release(storage);
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared(\"{}\")", self.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_returns_to_the_pool_and_is_used_again() {
+        trim();
+        let buf = Buf::lease(Class::K4);
+        assert_eq!(stats().leased, 1);
+        let shared = buf.freeze(10);
+        let twin = shared.clone();
+        drop(shared);
+        assert_eq!(stats().leased, 1);
+        drop(twin);
+        assert_eq!(stats(), PoolStats { leased: 0, leased_bytes: 0, free_bytes: 4096 });
+        let _again = Buf::lease(Class::K4);
+        assert_eq!(stats(), PoolStats { leased: 1, leased_bytes: 4096, free_bytes: 0 });
+    }
+
+    #[test]
+    fn a_burst_goes_back_to_the_allocator() {
+        trim();
+        let burst: Vec<Buf> = (0..1000).map(|_| Buf::lease(Class::K16)).collect();
+        drop(burst);
+        assert_eq!(stats().free_bytes, KEEP[1] * Class::K16.bytes());
+    }
+
+    #[test]
+    fn slices_keep_the_buffer() {
+        let whole = Shared::copy_of(b"hello world");
+        let part = whole.slice(6..11);
+        drop(whole);
+        assert_eq!(&*part, b"world");
+        assert_eq!(stats().leased, 1);
+    }
+}

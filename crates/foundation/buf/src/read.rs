@@ -1,0 +1,190 @@
+//! The window of bytes that were read and not yet consumed.
+
+use std::fmt;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::pool::{self, Class, Shared, Storage};
+
+/// Bytes read and not yet consumed. Holds no buffer while it is empty and [`ReadBuf::release`]d.
+///
+/// Parts can be given out as [`Shared`] without copying. While such a part lives, the bytes under it stay as
+/// they are: the next [`ReadBuf::spare`] moves the unconsumed rest to a fresh buffer.
+pub struct ReadBuf {
+    storage: Option<Rc<Storage>>,
+    start: u32,
+    end: u32,
+    class: Class,
+}
+
+impl ReadBuf {
+    /// An empty window that will lease buffers of `class`. Leases nothing yet.
+    pub const fn new(class: Class) -> ReadBuf {
+        ReadBuf { storage: None, start: 0, end: 0, class }
+    }
+
+    /// The bytes that wait.
+    pub fn filled(&self) -> &[u8] {
+        self.storage.as_ref().map_or(&[], |s| &s.mem[self.start as usize..self.end as usize])
+    }
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether no byte waits.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The most bytes that can wait at once.
+    pub fn capacity(&self) -> usize {
+        self.class.bytes()
+    }
+
+    /// Forgets the first `n` bytes.
+    pub fn consume(&mut self, n: usize) {
+        assert!(n <= self.len());
+        self.start += n as u32;
+    }
+
+    /// Room to read into; empty only when [`ReadBuf::capacity`] bytes wait. Leases a buffer when there is none,
+    /// moves the waiting bytes when they are shared or stand in the way.
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.make_room();
+        let end = self.end as usize;
+        self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| &mut s.mem[end..])
+    }
+
+    fn make_room(&mut self) {
+        let Some(storage) = self.storage.as_mut() else {
+            (self.start, self.end) = (0, 0);
+            self.storage = Some(pool::lease(self.class));
+            return;
+        };
+        let waiting = self.start as usize..self.end as usize;
+        match Rc::get_mut(storage) {
+            Some(_) if waiting.is_empty() => (self.start, self.end) = (0, 0),
+            Some(own) => {
+                if waiting.end == own.mem.len() && waiting.start > 0 {
+                    let len = waiting.len();
+                    own.mem.copy_within(waiting, 0);
+                    (self.start, self.end) = (0, len as u32);
+                }
+            }
+            None => {
+                let mut fresh = pool::lease(self.class);
+                if let Some(own) = Rc::get_mut(&mut fresh) {
+                    own.mem[..waiting.len()].copy_from_slice(&storage.mem[waiting.clone()]);
+                }
+                (self.start, self.end) = (0, waiting.len() as u32);
+                if let Some(old) = self.storage.replace(fresh) {
+                    pool::release(old);
+                }
+            }
+        }
+    }
+
+    /// Says that `n` bytes were put into [`ReadBuf::spare`].
+    pub fn commit(&mut self, n: usize) {
+        assert!(self.end as usize + n <= self.storage.as_ref().map_or(0, |s| s.mem.len()));
+        self.end += n as u32;
+    }
+
+    /// Copies `bytes` in, as far as they fit, and says how many did.
+    pub fn fill_from(&mut self, bytes: &[u8]) -> usize {
+        let spare = self.spare();
+        let n = spare.len().min(bytes.len());
+        spare[..n].copy_from_slice(&bytes[..n]);
+        self.commit(n);
+        n
+    }
+
+    /// A part of the waiting bytes, counted from the first of them.
+    pub fn share(&self, range: Range<usize>) -> Shared {
+        assert!(range.start <= range.end && range.end <= self.len());
+        let start = self.start as usize;
+        Shared::new(self.storage.clone(), start + range.start, start + range.end)
+    }
+
+    /// Gives out the first `n` bytes and forgets them.
+    pub fn split_to(&mut self, n: usize) -> Shared {
+        let part = self.share(0..n);
+        self.consume(n);
+        part
+    }
+
+    /// Gives the buffer back when no byte waits in it.
+    pub fn release(&mut self) {
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything and gives the buffer back.
+    pub fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if let Some(storage) = self.storage.take() {
+            pool::release(storage);
+        }
+    }
+}
+
+impl Drop for ReadBuf {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl fmt::Debug for ReadBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadBuf(\"{}\")", self.filled().escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_window_holds_no_buffer() {
+        let mut b = ReadBuf::new(Class::K4);
+        assert_eq!(pool::stats().leased, 0);
+        b.fill_from(b"abc");
+        assert_eq!(pool::stats().leased, 1);
+        b.consume(3);
+        b.release();
+        assert_eq!(pool::stats().leased, 0);
+    }
+
+    #[test]
+    fn shared_parts_survive_the_next_read() {
+        let mut b = ReadBuf::new(Class::K4);
+        b.fill_from(b"headrest");
+        let head = b.split_to(4);
+        b.fill_from(b"more");
+        assert_eq!(&*head, b"head");
+        assert_eq!(b.filled(), b"restmore");
+        drop(head);
+        assert_eq!(pool::stats().leased, 1);
+    }
+
+    #[test]
+    fn a_full_window_moves_to_the_front() {
+        let mut b = ReadBuf::new(Class::K4);
+        b.fill_from(&[1; 4096]);
+        assert!(b.spare().is_empty());
+        b.consume(4000);
+        assert_eq!(b.spare().len(), 4000);
+        assert_eq!(b.filled(), &[1; 96]);
+    }
+
+    #[test]
+    fn unshared_again_the_buffer_is_used_from_its_start() {
+        let mut b = ReadBuf::new(Class::K4);
+        b.fill_from(b"one");
+        drop(b.split_to(3));
+        assert_eq!(b.spare().len(), 4096);
+    }
+}
