@@ -1,1 +1,78 @@
-//! `event-loop`.
+//! The reactor of a worker: one thread, one poll, the tasks that run on it.
+//!
+//! A [`Worker`] runs a root future and whatever that spawns, all on the thread that called
+//! [`Worker::block_on`]; nothing here is `Send` but [`Remote`]. Tasks wait on [`Registration`]s (a socket's readiness
+//! and one deadline) and on [`sleep_until`]; other threads reach the worker through [`Remote::send`]; slow calls
+//! go through [`blocking`].
+//!
+//! Two drivers sit under the same code: mio (epoll, edge-triggered), and a simulated one with a virtual clock, no
+//! descriptors, the blocking pool inline and a seeded order of tasks ([`Driver::Simulated`]).
+//!
+//! A turn: poll until the next deadline, read the clock once, mark readiness, fire timers, drain the inbox,
+//! run the tasks that were ready at the start.
+//!
+//! Knows nothing of HTTP, nor of addresses: sockets are `net`'s.
+
+mod blocking;
+mod combine;
+mod driver;
+mod reactor;
+mod registration;
+mod remote;
+pub mod signals;
+mod sleep;
+mod slots;
+mod task;
+mod worker;
+
+pub use blocking::{Blocking, BlockingError, blocking};
+pub use combine::{race, within};
+pub use registration::{Direction, Ready, Registration};
+pub use remote::{Closed, Remote};
+pub use sleep::{Sleep, sleep, sleep_until};
+pub use task::TaskId;
+pub use worker::{Driver, Stats, Worker, WorkerConfig};
+
+use clock::{HttpDate, Tick};
+
+/// The time this turn began. Costs a load; never a system call.
+pub fn now() -> Tick {
+    reactor::with(|r| r.now.get())
+}
+
+/// The wall clock of this turn, with its rendered form.
+pub fn date() -> HttpDate {
+    reactor::with(|r| r.date.get())
+}
+
+/// Starts a task on this worker. It is first polled in the next turn, and dropped when the worker ends.
+pub fn spawn(future: impl Future<Output = ()> + 'static) -> TaskId {
+    reactor::with(|r| r.tasks.spawn(future))
+}
+
+/// Drops a task of this worker, wherever it waits. A task cannot cancel itself.
+pub fn cancel(task: TaskId) {
+    let future = reactor::with(|r| r.tasks.take(task));
+    drop(future);
+}
+
+/// Counters of this worker.
+pub fn stats() -> Stats {
+    reactor::with(|r| r.stats())
+}
+
+/// A handle with which other threads (or this one) reach this worker.
+pub fn remote() -> Remote {
+    reactor::with(|r| r.remote.clone())
+}
+
+/// Moves every deadline of `kind` that lies later than `at` to `at`. Costs a pass over all registrations: for
+/// the beginning of a drain, not for a request.
+pub fn shorten_deadlines(kind: u8, at: Tick) {
+    reactor::with(|r| r.shorten_deadlines(kind, at));
+}
+
+/// Whether this worker is simulated: no descriptor may be registered then.
+pub fn is_simulated() -> bool {
+    reactor::with(|r| r.simulated)
+}

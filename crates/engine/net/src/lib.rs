@@ -1,1 +1,21 @@
-//! `net`.
+//! Listeners and streams on a worker's reactor: TCP, Unix sockets, and their in-memory form.
+//!
+//! [`Transport`] is what a connection may do with a stream; [`Stream`] is the closed set of streams there are. Reads
+//! go into a [`buf::ReadBuf`] whose buffer is leased only after readiness was seen; writes are vectored; file
+//! ranges go by `sendfile`. Edge-triggered: a short read or a would-block clears the readiness bit.
+//!
+//! Knows nothing of HTTP.
+
+mod addr;
+mod connect;
+mod listener;
+pub mod memory;
+mod socket;
+mod stream;
+mod transport;
+
+pub use addr::{Address, ParseAddressError, Peer};
+pub use connect::connect;
+pub use listener::{Accepted, Bound, Listener, bind};
+pub use stream::Stream;
+pub use transport::{FileSend, Transport};

@@ -21,10 +21,17 @@ pub struct FileRange {
 
 enum Chunk {
     /// Copied bytes; more can be added behind `end` while this is the last chunk.
-    Tail { buf: Buf, start: u32, end: u32 },
+    Tail {
+        buf: Buf,
+        start: u32,
+        end: u32,
+    },
     Shared(Shared),
     Static(&'static [u8]),
-    Cached { bytes: Rc<[u8]>, start: usize },
+    Cached {
+        bytes: Rc<[u8]>,
+        start: usize,
+    },
     File(FileRange),
 }
 
@@ -124,6 +131,28 @@ impl OutQueue {
             self.push(Chunk::Tail { buf, start: 0, end: n as u32 });
             bytes = &bytes[n..];
         }
+    }
+
+    /// Copies `parts` to the end of the queue, one behind the other; cheaper than one by one.
+    pub fn put_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        if self.chunks.is_empty() {
+            self.push(Chunk::Tail { buf: Buf::lease(Class::K4), start: 0, end: 0 });
+        }
+        if let Some(Chunk::Tail { buf, end, .. }) = self.chunks.back_mut() {
+            let len: usize = parts.iter().map(|part| part.len()).sum();
+            let at = *end as usize;
+            if let Some(mut room) = buf.as_mut().get_mut(at..at + len) {
+                for part in parts {
+                    let (here, behind) = room.split_at_mut(part.len());
+                    here.copy_from_slice(part);
+                    room = behind;
+                }
+                *end += len as u32;
+                self.len += len as u64;
+                return;
+            }
+        }
+        parts.into_iter().for_each(|part| self.put(part));
     }
 
     /// Adds a shared span; small ones are copied so that they join their neighbours in one write.

@@ -47,7 +47,8 @@ impl Class {
 
 pub(crate) struct Storage {
     pub(crate) mem: Box<[u8]>,
-    class: Class,
+    /// Where it goes back to; `None` for memory that was never the pool's.
+    class: Option<Class>,
 }
 
 struct Pool {
@@ -97,7 +98,7 @@ pub(crate) fn lease(class: Class) -> Rc<Storage> {
         pool.leased[class as usize] += 1;
         pool.free[class as usize].pop()
     });
-    pooled.unwrap_or_else(|| Rc::new(Storage { mem: vec![0; class.bytes()].into_boxed_slice(), class }))
+    pooled.unwrap_or_else(|| Rc::new(Storage { mem: vec![0; class.bytes()].into_boxed_slice(), class: Some(class) }))
 }
 
 /// Gives up one hold on `storage`; the last holder puts it back into the pool.
@@ -105,7 +106,8 @@ pub(crate) fn release(storage: Rc<Storage>) {
     if Rc::strong_count(&storage) > 1 {
         return;
     }
-    let i = storage.class as usize;
+    let Some(class) = storage.class else { return };
+    let i = class as usize;
     // While the thread ends its pool may be gone already; the allocator takes the buffer then.
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
@@ -186,6 +188,13 @@ impl Shared {
         buf.freeze(bytes.len())
     }
 
+    /// Copies `bytes` into memory of their exact size outside of the pool: for what is kept for long, where a pooled
+    /// buffer would waste most of itself. Costs two allocations.
+    pub fn kept_copy(bytes: &[u8]) -> Shared {
+        let storage = Storage { mem: bytes.into(), class: None };
+        Shared::new(Some(Rc::new(storage)), 0, bytes.len())
+    }
+
     /// A part of this span; the range counts from its start.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Shared {
         assert!(range.start <= range.end && range.end <= self.len());
@@ -247,6 +256,17 @@ mod tests {
         let burst: Vec<Buf> = (0..1000).map(|_| Buf::lease(Class::K16)).collect();
         drop(burst);
         assert_eq!(stats().free_bytes, KEEP[1] * Class::K16.bytes());
+    }
+
+    #[test]
+    fn a_kept_copy_is_none_of_the_pools() {
+        trim();
+        let kept = Shared::kept_copy(b"hello world");
+        let part = kept.slice(0..5);
+        drop(kept);
+        assert_eq!(&*part, b"hello");
+        drop(part);
+        assert_eq!(stats(), PoolStats::default());
     }
 
     #[test]

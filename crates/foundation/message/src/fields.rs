@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use buf::{Buf, Class, Shared};
+use buf::Shared;
 
-use crate::names::Known;
+use crate::names::{Known, KnownSet};
 
 /// A part of a head, counted from the head's first byte. A head is at most 64 KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,30 +84,54 @@ const TABLES_KEPT: usize = 64;
 const TABLE_LINES: usize = 32;
 
 #[derive(Default)]
-struct Table(Vec<Field>);
+pub(crate) struct Table {
+    lines: Vec<Field>,
+    /// The known names among them, so that asking for an absent one costs a bit test.
+    seen: KnownSet,
+}
 
 impl Table {
-    fn push(&mut self, field: Field) {
-        if self.0.capacity() == 0 {
-            self.0 = TABLES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(TABLE_LINES));
+    #[inline]
+    pub(crate) fn push(&mut self, field: Field) {
+        if self.lines.capacity() == 0 {
+            self.lines = recycled();
         }
-        self.0.push(field);
+        self.seen.insert(field.known);
+        self.lines.push(field);
     }
+
+    /// Adds lines whose bytes have moved by `distance` (wrapping).
+    pub(crate) fn extend_moved(&mut self, lines: &[Field], distance: u16) {
+        if self.lines.capacity() == 0 {
+            self.lines = recycled();
+        }
+        let moved = |span: Span| Span { start: span.start.wrapping_add(distance), len: span.len };
+        let mut seen = self.seen;
+        self.lines.extend(lines.iter().map(|f| {
+            seen.insert(f.known);
+            Field { name: moved(f.name), value: moved(f.value), known: f.known }
+        }));
+        self.seen = seen;
+    }
+}
+
+fn recycled() -> Vec<Field> {
+    TABLES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(TABLE_LINES))
 }
 
 impl Clone for Table {
     fn clone(&self) -> Table {
         let mut twin = Table::default();
-        self.0.iter().for_each(|f| twin.push(*f));
+        self.lines.iter().for_each(|f| twin.push(*f));
         twin
     }
 }
 
 impl Drop for Table {
     fn drop(&mut self) {
-        let mut table = std::mem::take(&mut self.0);
-        // A table that a flood of fields made long is not kept.
-        if table.capacity() == 0 || table.capacity() > 4 * TABLE_LINES {
+        let mut table = std::mem::take(&mut self.lines);
+        // Neither a table that a flood of fields made long is kept, nor one that was cut to size.
+        if table.capacity() < TABLE_LINES || table.capacity() > 4 * TABLE_LINES {
             return;
         }
         table.clear();
@@ -123,8 +147,8 @@ impl Drop for Table {
 /// The fields of one message, in order, over the bytes that hold them.
 #[derive(Clone, Default)]
 pub struct Fields {
-    bytes: Shared,
-    table: Table,
+    pub(crate) bytes: Shared,
+    pub(crate) table: Table,
 }
 
 impl Fields {
@@ -144,35 +168,60 @@ impl Fields {
         &self.bytes
     }
 
+    /// The bytes that the spans point into, to be held beyond this table: a clone is a counter.
+    pub fn shared_bytes(&self) -> Shared {
+        self.bytes.clone()
+    }
+
     /// How many lines.
     pub fn len(&self) -> usize {
-        self.table.0.len()
+        self.table.lines.len()
     }
 
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
-        self.table.0.is_empty()
+        self.table.lines.is_empty()
+    }
+
+    /// The spans of all lines in order, within [`Fields::bytes`].
+    pub fn lines(&self) -> &[Field] {
+        &self.table.lines
     }
 
     /// All lines in order.
-    pub fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> + Clone {
         let bytes = &*self.bytes;
-        self.table.0.iter().map(move |f| FieldRef {
+        self.table.lines.iter().map(move |f| FieldRef {
             name: f.name.of(bytes),
             value: f.value.of(bytes),
             known: f.known,
         })
     }
 
+    /// Whether any line has one of those names. Costs a few instructions, however many lines there are.
+    pub fn has_any(&self, names: KnownSet) -> bool {
+        self.table.seen.meets(names)
+    }
+
+    /// A copy that takes no more memory than it needs and none of the pools': for a head that is kept for long.
+    pub fn kept_copy(&self) -> Fields {
+        let mut lines = Vec::with_capacity(self.len());
+        lines.extend_from_slice(&self.table.lines);
+        Fields { bytes: Shared::kept_copy(&self.bytes), table: Table { lines, seen: self.table.seen } }
+    }
+
     /// The value of the first line of that name.
     pub fn first(&self, known: Known) -> Option<&[u8]> {
         debug_assert!(known != Known::Other);
-        self.table.0.iter().find(|f| f.known == known).map(|f| f.value.of(&self.bytes))
+        if !self.has_any(KnownSet::of(&[known])) {
+            return None;
+        }
+        self.table.lines.iter().find(|f| f.known == known).map(|f| f.value.of(&self.bytes))
     }
 
     /// The values of all lines of that name.
-    pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(move |f| f.known == known).map(|f| f.value)
+    pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> + Clone {
+        self.table.lines.iter().filter(move |f| f.known == known).map(|f| f.value.of(&self.bytes))
     }
 
     /// The value of the first line whose name is `name` (any case).
@@ -196,102 +245,10 @@ impl fmt::Debug for Fields {
     }
 }
 
-/// Fills a table of our own. The bytes are laid out as `name: value CRLF` lines, so that an HTTP/1 machine can
-/// send them with one copy ([`FieldsBuilder::finish`], then [`Fields::bytes`]).
-///
-/// Call [`FieldsBuilder::push`] for each line, then [`FieldsBuilder::finish`]. At most 64 KiB in all.
-pub struct FieldsBuilder {
-    buf: Buf,
-    len: usize,
-    table: Table,
-    overflowed: bool,
-}
-
-impl Default for FieldsBuilder {
-    fn default() -> FieldsBuilder {
-        FieldsBuilder::new()
-    }
-}
-
-impl FieldsBuilder {
-    /// An empty builder over a 4 KiB buffer that grows to 64 KiB when needed.
-    pub fn new() -> FieldsBuilder {
-        FieldsBuilder { buf: Buf::lease(Class::K4), len: 0, table: Table::default(), overflowed: false }
-    }
-
-    /// Adds one line. The caller vouches that name and value hold no CR, LF or NUL.
-    pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        self.push_known(Known::of(name), name, value);
-    }
-
-    /// Adds one line whose name was recognised before.
-    pub fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
-        self.push_parts(known, name, &[value]);
-    }
-
-    /// Adds one line whose value is made of several parts.
-    pub fn push_parts(&mut self, known: Known, name: &[u8], parts: &[&[u8]]) {
-        let value_len: usize = parts.iter().map(|p| p.len()).sum();
-        let end = self.len + name.len() + 2 + value_len + 2;
-        if !self.reserve(end) {
-            return;
-        }
-        let at = self.len;
-        let mem = self.buf.as_mut();
-        mem[at..at + name.len()].copy_from_slice(name);
-        let value_at = at + name.len() + 2;
-        mem[value_at - 2..value_at].copy_from_slice(b": ");
-        let mut here = value_at;
-        for part in parts {
-            mem[here..here + part.len()].copy_from_slice(part);
-            here += part.len();
-        }
-        mem[here..here + 2].copy_from_slice(b"\r\n");
-        self.len = end;
-        self.table.push(Field { name: Span::new(at, at + name.len()), value: Span::new(value_at, here), known });
-    }
-
-    fn reserve(&mut self, end: usize) -> bool {
-        if end <= self.buf.capacity() {
-            return true;
-        }
-        if end > usize::from(u16::MAX) {
-            self.overflowed = true;
-            return false;
-        }
-        let mut larger = Buf::lease(Class::for_bytes(end));
-        larger.as_mut()[..self.len].copy_from_slice(&self.buf.as_ref()[..self.len]);
-        self.buf = larger;
-        true
-    }
-
-    /// Whether a line was left out because the fields exceed 64 KiB.
-    pub fn overflowed(&self) -> bool {
-        self.overflowed
-    }
-
-    /// The table; its bytes are exactly the lines, each ended by CRLF.
-    pub fn finish(self) -> Fields {
-        Fields { bytes: self.buf.freeze(self.len), table: self.table }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn built_fields_read_back_and_are_lines() {
-        let mut b = FieldsBuilder::new();
-        b.push(b"Content-Type", b"text/plain");
-        b.push_parts(Known::Via, b"via", &[b"1.1 ", b"tollgate"]);
-        b.push(b"x-many", b"a, B ,c");
-        let f = b.finish();
-        assert_eq!(f.bytes(), b"Content-Type: text/plain\r\nvia: 1.1 tollgate\r\nx-many: a, B ,c\r\n");
-        assert_eq!(f.first(Known::Via), Some(&b"1.1 tollgate"[..]));
-        assert_eq!(f.first_named(b"X-MANY"), Some(&b"a, B ,c"[..]));
-        assert_eq!(f.len(), 3);
-    }
+    use crate::FieldsBuilder;
 
     #[test]
     fn tokens_are_found_in_lists() {
@@ -305,15 +262,29 @@ mod tests {
     }
 
     #[test]
-    fn a_builder_grows_and_says_when_it_cannot() {
+    fn names_that_are_there_are_known_at_a_glance() {
         let mut b = FieldsBuilder::new();
-        for _ in 0..20 {
-            b.push(b"x", &[b'v'; 3000]);
-        }
-        assert!(!b.overflowed());
-        b.push(b"x", &[b'v'; 9000]);
-        assert!(b.overflowed());
-        assert_eq!(b.finish().len(), 20);
+        b.push(b"Host", b"a");
+        b.push(b"x-other", b"b");
+        let f = b.finish();
+        assert!(f.has_any(KnownSet::of(&[Known::Range, Known::Host])));
+        assert!(!f.has_any(KnownSet::of(&[Known::Range, Known::Via])));
+        assert!(f.clone().has_any(KnownSet::of(&[Known::Host])));
+        assert_eq!(f.first(Known::Range), None);
+    }
+
+    #[test]
+    fn a_kept_copy_says_the_same_and_holds_no_pooled_memory() {
+        let mut b = FieldsBuilder::new();
+        b.push(b"Host", b"a");
+        b.push(b"x-other", b"b");
+        let kept = b.finish().kept_copy();
+        assert_eq!(buf::stats().leased, 0);
+        assert_eq!(kept.bytes(), b"Host: a\r\nx-other: b\r\n");
+        assert_eq!(kept.first(Known::Host), Some(&b"a"[..]));
+        let before = TABLES.with_borrow(Vec::len);
+        drop(kept);
+        assert_eq!(TABLES.with_borrow(Vec::len), before);
     }
 
     #[test]

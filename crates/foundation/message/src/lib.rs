@@ -4,12 +4,14 @@
 //! recycled per thread, so a steady request allocates nothing for its message. This crate knows no wire
 //! format: an HTTP/1 machine points the spans into what it received, any other fills a [`FieldsBuilder`].
 
+mod builder;
 mod fields;
 mod head;
 mod names;
 mod status;
 
-pub use fields::{Field, FieldRef, Fields, FieldsBuilder, Span};
+pub use builder::{FieldsBuilder, LINE_EXTRA, LineWriter};
+pub use fields::{Field, FieldRef, Fields, Span};
 pub use head::{BodyLength, Method, RequestHead, ResponseHead, TargetForm, Version};
-pub use names::Known;
+pub use names::{Known, KnownSet};
 pub use status::reason_phrase;

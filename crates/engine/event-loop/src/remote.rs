@@ -1,0 +1,134 @@
+//! Reaching a worker from another thread.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+
+use crossbeam::queue::SegQueue;
+
+use crate::task::TaskId;
+
+/// The worker has ended; what was sent will never run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the worker has ended")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+pub(crate) enum Message {
+    Run(Box<dyn FnOnce() + Send>),
+    Wake(TaskId),
+}
+
+struct Inbox {
+    messages: SegQueue<Message>,
+    /// Set while a wake-up is on its way, so that a burst costs one system call.
+    signalled: AtomicBool,
+    closed: AtomicBool,
+    waker: Option<mio::Waker>,
+}
+
+/// A handle of a worker that any thread may hold. Cloning it is a counter.
+#[derive(Clone)]
+pub struct Remote {
+    inbox: Arc<Inbox>,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Remote")
+    }
+}
+
+impl Remote {
+    pub(crate) fn new(waker: Option<mio::Waker>) -> Remote {
+        Remote {
+            inbox: Arc::new(Inbox {
+                messages: SegQueue::new(),
+                signalled: AtomicBool::new(false),
+                closed: AtomicBool::new(false),
+                waker,
+            }),
+        }
+    }
+
+    /// Runs `work` on the worker's thread in its next turn.
+    ///
+    /// # Errors
+    /// [`Closed`] when the worker has ended. Work sent in the moment it ends may be dropped unrun.
+    pub fn send(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
+        if self.inbox.closed.load(Ordering::Acquire) {
+            return Err(Closed);
+        }
+        self.push(Message::Run(Box::new(work)));
+        Ok(())
+    }
+
+    fn push(&self, message: Message) {
+        self.inbox.messages.push(message);
+        if !self.inbox.signalled.swap(true, Ordering::AcqRel)
+            && let Some(waker) = &self.inbox.waker
+        {
+            // An eventfd write fails only when its counter is full, and then the worker is awake already.
+            let _ = waker.wake();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inbox.messages.is_empty()
+    }
+
+    /// What has arrived; the flag is lowered first, so that nothing sent meanwhile is missed.
+    pub(crate) fn take(&self, mut each: impl FnMut(Message)) {
+        if !self.inbox.signalled.load(Ordering::Acquire) {
+            return;
+        }
+        self.inbox.signalled.store(false, Ordering::Release);
+        // Bounded by what is there now: work that sends more work waits for the next turn.
+        for _ in 0..self.inbox.messages.len() {
+            if let Some(message) = self.inbox.messages.pop() {
+                each(message);
+            }
+        }
+        if !self.inbox.messages.is_empty()
+            && !self.inbox.signalled.swap(true, Ordering::AcqRel)
+            && let Some(waker) = &self.inbox.waker
+        {
+            let _ = waker.wake();
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.inbox.closed.store(true, Ordering::Release);
+        while self.inbox.messages.pop().is_some() {}
+    }
+}
+
+/// The workers of this process, by the number in their tasks' wakers.
+static WORKERS: RwLock<[Option<Remote>; 256]> = RwLock::new([const { None }; 256]);
+
+/// Takes a free number for a worker; none when 256 workers live.
+pub(crate) fn enlist(remote: &Remote) -> Option<u8> {
+    let mut workers = WORKERS.write().unwrap_or_else(|e| e.into_inner());
+    let free = workers.iter().position(Option::is_none)?;
+    workers[free] = Some(remote.clone());
+    Some(free as u8)
+}
+
+pub(crate) fn discharge(worker: u8) {
+    WORKERS.write().unwrap_or_else(|e| e.into_inner())[usize::from(worker)] = None;
+}
+
+/// Wakes a task of another thread's worker. When that number was given to a new worker meanwhile, the wake is
+/// spurious at worst.
+pub(crate) fn wake_elsewhere(task: TaskId) {
+    let workers = WORKERS.read().unwrap_or_else(|e| e.into_inner());
+    if let Some(remote) = &workers[usize::from(task.worker())] {
+        remote.push(Message::Wake(task));
+    }
+}

@@ -1,0 +1,35 @@
+//! Waiting for a time.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use clock::Tick;
+
+use crate::registration::Registration;
+
+/// Completes at its time. See [`sleep_until`].
+#[derive(Debug)]
+pub struct Sleep {
+    registration: Registration,
+}
+
+/// Completes when the worker's clock reaches `at` (a tick is 1 ms). Takes a place in the reactor's table.
+pub fn sleep_until(at: Tick) -> Sleep {
+    let registration = Registration::detached();
+    registration.set_deadline(at, 0);
+    Sleep { registration }
+}
+
+/// Completes after `duration`, rounded up to a whole millisecond.
+pub fn sleep(duration: Duration) -> Sleep {
+    sleep_until(crate::now().after(duration))
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.registration.poll_broken(cx).map(|_| ())
+    }
+}

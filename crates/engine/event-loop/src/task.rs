@@ -1,0 +1,233 @@
+//! Tasks and their wakers.
+//!
+//! A waker is a word: worker, generation and index packed into the pointer. Cloning and dropping it cost nothing, and
+//! it may travel to any thread: from a foreign one it goes through the worker's inbox.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+
+use crate::{reactor, remote};
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a waker is one 64-bit word here; other widths need another packing");
+
+/// A task of some worker. Stale once the task has ended: using it then does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskId(u64);
+
+impl TaskId {
+    fn new(worker: u8, generation: u32, index: u32) -> TaskId {
+        TaskId(u64::from(worker) << 56 | u64::from(generation & 0x00FF_FFFF) << 32 | u64::from(index))
+    }
+
+    pub(crate) fn worker(self) -> u8 {
+        (self.0 >> 56) as u8
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32 & 0x00FF_FFFF
+    }
+
+    fn index(self) -> usize {
+        self.0 as u32 as usize
+    }
+}
+
+/// What a task is: a future that can say what it is called.
+pub(crate) trait Task {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+    fn name(&self) -> &'static str;
+}
+
+impl<F: Future<Output = ()>> Task for F {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Future::poll(self, cx)
+    }
+
+    fn name(&self) -> &'static str {
+        std::any::type_name::<F>()
+    }
+}
+
+pub(crate) type BoxedTask = Pin<Box<dyn Task>>;
+
+struct TaskSlot {
+    generation: u32,
+    queued: bool,
+    used: bool,
+    future: Option<BoxedTask>,
+}
+
+/// The tasks of one worker and the queue of those that can run.
+pub(crate) struct Tasks {
+    worker: u8,
+    slots: RefCell<Vec<TaskSlot>>,
+    free: RefCell<Vec<u32>>,
+    queue: RefCell<VecDeque<u32>>,
+    pub(crate) panics: Cell<u64>,
+    on_panic: fn(&'static str),
+}
+
+impl Tasks {
+    pub(crate) fn new(worker: u8, on_panic: fn(&'static str)) -> Tasks {
+        Tasks {
+            worker,
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            queue: RefCell::default(),
+            panics: Cell::new(0),
+            on_panic,
+        }
+    }
+
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) -> TaskId {
+        let mut slots = self.slots.borrow_mut();
+        let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            slots.push(TaskSlot { generation: 0, queued: false, used: false, future: None });
+            (slots.len() - 1) as u32
+        });
+        let slot = &mut slots[index as usize];
+        slot.future = Some(Box::pin(future));
+        slot.used = true;
+        slot.queued = true;
+        self.queue.borrow_mut().push_back(index);
+        TaskId::new(self.worker, slot.generation, index)
+    }
+
+    /// Queues a task; nothing happens when it has ended or is queued already.
+    pub(crate) fn wake(&self, task: TaskId) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(task.index()) else { return };
+        if slot.used && !slot.queued && slot.generation & 0x00FF_FFFF == task.generation() {
+            slot.queued = true;
+            self.queue.borrow_mut().push_back(task.index() as u32);
+        }
+    }
+
+    /// Ends a task and gives its future to the caller to drop, outside any borrow.
+    pub(crate) fn take(&self, task: TaskId) -> Option<BoxedTask> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(task.index())?;
+        if !slot.used || slot.generation & 0x00FF_FFFF != task.generation() {
+            return None;
+        }
+        let future = slot.future.take()?;
+        self.free_slot(slot, task.index() as u32);
+        Some(future)
+    }
+
+    fn free_slot(&self, slot: &mut TaskSlot, index: u32) {
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.used = false;
+        self.free.borrow_mut().push(index);
+    }
+
+    /// Ends all tasks; called while the reactor still stands, so that their destructors find it.
+    pub(crate) fn take_all(&self) -> Vec<BoxedTask> {
+        let mut slots = self.slots.borrow_mut();
+        let mut all = Vec::new();
+        for index in 0..slots.len() {
+            if let Some(future) = slots[index].future.take() {
+                self.free_slot(&mut slots[index], index as u32);
+                all.push(future);
+            }
+        }
+        all
+    }
+
+    pub(crate) fn runnable(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.borrow().len() - self.free.borrow().len()
+    }
+
+    /// Puts the runnable tasks into another order (simulation).
+    pub(crate) fn shuffle(&self, mut random: impl FnMut(usize) -> usize) {
+        let mut queue = self.queue.borrow_mut();
+        for i in (1..queue.len()).rev() {
+            queue.swap(i, random(i + 1));
+        }
+    }
+
+    /// Polls the next runnable task once. False when there is none.
+    pub(crate) fn run_one(&self) -> bool {
+        let Some(index) = self.queue.borrow_mut().pop_front() else { return false };
+        let (mut future, id) = {
+            let mut slots = self.slots.borrow_mut();
+            let slot = &mut slots[index as usize];
+            slot.queued = false;
+            // A task that was cancelled while queued has no future any more.
+            let Some(future) = slot.future.take() else { return true };
+            (future, TaskId::new(self.worker, slot.generation, index))
+        };
+        let waker = waker_of(id);
+        let mut cx = Context::from_waker(&waker);
+        // A panic costs the task that panicked, no other.
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
+        match polled {
+            Ok(Poll::Pending) => self.slots.borrow_mut()[index as usize].future = Some(future),
+            Ok(Poll::Ready(())) => self.finish(index, future),
+            Err(_) => {
+                self.panics.set(self.panics.get() + 1);
+                (self.on_panic)(future.name());
+                self.finish(index, future);
+            }
+        }
+        true
+    }
+
+    fn finish(&self, index: u32, future: BoxedTask) {
+        if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
+            self.panics.set(self.panics.get() + 1);
+        }
+        let mut slots = self.slots.borrow_mut();
+        let slot = &mut slots[index as usize];
+        self.free_slot(slot, index);
+    }
+}
+
+pub(crate) fn waker_of(task: TaskId) -> Waker {
+    // SAFETY: the vtable's functions treat the data as the number it is and never as an address, and they are
+    // thread-safe: on a foreign thread they go through the worker's inbox.
+    unsafe { Waker::from_raw(raw(std::ptr::without_provenance(task.0 as usize))) }
+}
+
+const fn raw(data: *const ()) -> RawWaker {
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(raw, wake, wake, |_| {});
+    RawWaker::new(data, &VTABLE)
+}
+
+fn wake(data: *const ()) {
+    let task = TaskId(data.addr() as u64);
+    let here = reactor::try_with(|r| {
+        let own = r.tasks.worker == task.worker();
+        if own {
+            r.tasks.wake(task);
+        }
+        own
+    });
+    if here != Some(true) {
+        remote::wake_elsewhere(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_packs_and_unpacks() {
+        let id = TaskId::new(255, 0x01FF_FFFE, 77);
+        assert_eq!((id.worker(), id.generation(), id.index()), (255, 0x00FF_FFFE, 77));
+    }
+
+    #[test]
+    fn a_task_slot_stays_small() {
+        assert_eq!(size_of::<TaskSlot>(), 24);
+    }
+}

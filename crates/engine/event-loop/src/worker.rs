@@ -1,0 +1,196 @@
+//! A worker: its turns, from the first to the last.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use clock::{HttpDate, Tick, Wheel};
+use mio::Events;
+
+use crate::driver::{Engine, WAKE};
+use crate::reactor::{self, OPERATIONS_PER_POLL, Reactor};
+use crate::remote::{self, Message, Remote};
+use crate::slots::Slots;
+use crate::task::{TaskId, Tasks};
+
+/// What a worker is driven by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// The system's poll and clock.
+    Mio,
+    /// No descriptors, a virtual clock that jumps to the next timer, tasks in an order made from the seed.
+    Simulated {
+        /// The same seed gives the same run.
+        seed: u64,
+    },
+}
+
+/// How to build a [`Worker`].
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerConfig {
+    /// What drives it.
+    pub driver: Driver,
+    /// Events taken from one poll. 1,024 is enough that a busy worker rarely leaves some behind.
+    pub max_events: usize,
+    /// Told the name of a task that panicked and was ended (the panic hook has printed where). The others go on.
+    pub on_panic: fn(task: &'static str),
+}
+
+impl Default for WorkerConfig {
+    fn default() -> WorkerConfig {
+        WorkerConfig { driver: Driver::Mio, max_events: 1024, on_panic: |_| () }
+    }
+}
+
+/// Counters of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Tasks that live.
+    pub tasks: usize,
+    /// Places taken in the table: sockets, sleeps, in-memory streams.
+    pub registrations: usize,
+    /// Entries in the timer wheel.
+    pub timers: usize,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Times a task used up its operations and was made to wait for the others.
+    pub yields: u64,
+    /// Tasks that ended in a panic.
+    pub panics: u64,
+}
+
+/// One reactor, before it runs. Make it on the thread that will run it.
+pub struct Worker {
+    engine: Engine,
+    reactor: Rc<Reactor>,
+    number: u8,
+}
+
+impl Worker {
+    /// A worker and the handle by which other threads reach it.
+    ///
+    /// # Errors
+    /// When the system gives no epoll or eventfd descriptor, or 256 workers live in this process already.
+    pub fn new(config: WorkerConfig) -> io::Result<(Worker, Remote)> {
+        let (engine, registry, waker) = match config.driver {
+            Driver::Mio => {
+                let poll = mio::Poll::new()?;
+                let registry = poll.registry().try_clone()?;
+                let waker = mio::Waker::new(&registry, WAKE)?;
+                let events = Events::with_capacity(config.max_events.max(1));
+                (Engine::Mio { poll, events, begun: Instant::now() }, Some(registry), Some(waker))
+            }
+            Driver::Simulated { seed } => {
+                // The generator must not begin at zero.
+                (Engine::Simulated { now: Tick(0), random: seed.wrapping_mul(2).wrapping_add(1) }, None, None)
+            }
+        };
+        let remote = Remote::new(waker);
+        let number =
+            remote::enlist(&remote).ok_or_else(|| io::Error::other("256 workers live in this process already"))?;
+        let reactor = Rc::new(Reactor {
+            simulated: matches!(config.driver, Driver::Simulated { .. }),
+            registry,
+            now: Cell::new(Tick(0)),
+            date: Cell::new(HttpDate::at(0)),
+            slots: RefCell::new(Slots::default()),
+            wheel: RefCell::new(Wheel::new(Tick(0))),
+            tasks: Tasks::new(number, config.on_panic),
+            remote: remote.clone(),
+            budget: Cell::new(OPERATIONS_PER_POLL),
+            yields: Cell::new(0),
+            turns: Cell::new(0),
+        });
+        engine.read_clock(&reactor);
+        Ok((Worker { engine, reactor, number }, remote))
+    }
+
+    /// Runs `root` and all that it spawns on this thread until `root` is done; the other tasks are dropped then.
+    ///
+    /// # Errors
+    /// The poll's. In a simulation, `WouldBlock` when nothing can ever happen again although `root` still waits.
+    ///
+    /// # Panics
+    /// When another worker runs on this thread, or when `root` does.
+    pub fn block_on<T>(mut self, root: impl Future<Output = T>) -> io::Result<T> {
+        assert!(reactor::try_with(|_| ()).is_none(), "a worker runs on this thread already");
+        reactor::install(Some(Rc::clone(&self.reactor)));
+        let _uninstall = Uninstall;
+        let mut root = pin!(root);
+        // The root is no boxed task; it is run whenever its stand-in is woken.
+        let woken = Rc::new(Cell::new(true));
+        let mark = Rc::clone(&woken);
+        let stand_in = self.reactor.tasks.spawn(std::future::poll_fn(move |_| {
+            mark.set(true);
+            Poll::<()>::Pending
+        }));
+        let waker = crate::task::waker_of(stand_in);
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if woken.replace(false) {
+                self.reactor.budget.set(OPERATIONS_PER_POLL);
+                if let Poll::Ready(value) = root.as_mut().poll(&mut cx) {
+                    return Ok(value);
+                }
+            }
+            if !self.turn()? && !woken.get() {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "nothing is left that could happen"));
+            }
+        }
+    }
+
+    /// One turn; false when a simulation has nothing left to wait for.
+    fn turn(&mut self) -> io::Result<bool> {
+        let r = Rc::clone(&self.reactor);
+        r.turns.set(r.turns.get() + 1);
+        let busy = r.tasks.runnable() > 0 || !r.remote.is_empty();
+        let until = r.wheel.borrow().next_due();
+        let alive = self.engine.wait(&r, busy, until)?;
+        r.fire_timers();
+        r.remote.take(|message| match message {
+            Message::Run(work) => work(),
+            Message::Wake(task) => self.wake(task),
+        });
+        self.engine.order(&r);
+        // What becomes runnable from here on waits for the next turn, after the sockets were looked at.
+        for _ in 0..r.tasks.runnable() {
+            r.budget.set(OPERATIONS_PER_POLL);
+            r.tasks.run_one();
+        }
+        Ok(alive || r.tasks.runnable() > 0)
+    }
+
+    fn wake(&self, task: TaskId) {
+        self.reactor.tasks.wake(task);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.reactor.remote.close();
+        remote::discharge(self.number);
+    }
+}
+
+/// Drops the tasks while their reactor still stands, then takes it from the thread; also when the root panics.
+struct Uninstall;
+
+impl Drop for Uninstall {
+    fn drop(&mut self) {
+        // A destructor may spawn or wake others; a few rounds end that.
+        for _ in 0..8 {
+            let tasks = reactor::try_with(|r| r.tasks.take_all()).unwrap_or_default();
+            if tasks.is_empty() {
+                break;
+            }
+            drop(tasks);
+        }
+        reactor::install(None);
+    }
+}
+
+#[cfg(test)]
+mod tests;

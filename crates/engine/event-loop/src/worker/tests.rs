@@ -1,0 +1,215 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{BlockingError, Registration, blocking, cancel, now, race, sleep, spawn, stats, within};
+
+const DRIVERS: [Driver; 2] = [Driver::Mio, Driver::Simulated { seed: 1 }];
+
+fn run<T>(driver: Driver, root: impl Future<Output = T>) -> T {
+    let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
+    worker.block_on(root).unwrap()
+}
+
+#[test]
+fn sleeping_takes_its_time() {
+    for driver in DRIVERS {
+        run(driver, async {
+            let begun = now();
+            sleep(Duration::from_millis(20)).await;
+            assert!(now().since(begun) >= Duration::from_millis(20));
+        });
+    }
+}
+
+#[test]
+fn virtual_hours_pass_at_once() {
+    let begun = Instant::now();
+    run(DRIVERS[1], async {
+        for _ in 0..100 {
+            sleep(Duration::from_secs(3600)).await;
+        }
+        assert_eq!(now(), Tick(360_000_000));
+    });
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_simulation_with_nothing_left_says_so() {
+    let (worker, _) = Worker::new(WorkerConfig { driver: DRIVERS[1], ..WorkerConfig::default() }).unwrap();
+    let stuck = worker.block_on(std::future::pending::<()>());
+    assert_eq!(stuck.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn tasks_run_and_are_counted_back_to_zero() {
+    for driver in DRIVERS {
+        run(driver, async {
+            let done = Rc::new(Cell::new(0));
+            for i in 0..100u64 {
+                let done = Rc::clone(&done);
+                spawn(async move {
+                    sleep(Duration::from_millis(i % 7)).await;
+                    done.set(done.get() + 1);
+                });
+            }
+            while done.get() < 100 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            // The root's stand-in remains.
+            let s = stats();
+            assert_eq!((s.tasks, s.registrations), (1, 0));
+        });
+    }
+}
+
+#[test]
+fn the_seed_decides_the_order() {
+    let order = |seed| {
+        run(Driver::Simulated { seed }, async {
+            let order = Rc::new(RefCell::new(Vec::new()));
+            for i in 0..8 {
+                let order = Rc::clone(&order);
+                spawn(async move { order.borrow_mut().push(i) });
+            }
+            sleep(Duration::from_millis(1)).await;
+            order.take()
+        })
+    };
+    assert_eq!(order(1), order(1));
+    assert!((2..20).any(|seed| order(seed) != order(1)));
+}
+
+#[test]
+fn a_panic_costs_one_task() {
+    run(Driver::Mio, async {
+        spawn(async { panic!("on purpose, in a test") });
+        let ok = Rc::new(Cell::new(false));
+        let mark = Rc::clone(&ok);
+        spawn(async move { mark.set(true) });
+        sleep(Duration::from_millis(1)).await;
+        assert!(ok.get());
+        assert_eq!(stats().panics, 1);
+        assert_eq!(stats().tasks, 1);
+    });
+}
+
+#[test]
+fn a_cancelled_task_gives_everything_back() {
+    for driver in DRIVERS {
+        run(driver, async {
+            let guard = Rc::new(());
+            let held = Rc::clone(&guard);
+            let task = spawn(async move {
+                sleep(Duration::from_secs(1000)).await;
+                drop(held);
+            });
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!(stats().registrations, 1);
+            cancel(task);
+            cancel(task);
+            assert_eq!((stats().registrations, Rc::strong_count(&guard)), (0, 1));
+        });
+    }
+}
+
+#[test]
+fn race_and_within_drop_the_loser() {
+    run(DRIVERS[1], async {
+        let first = async {
+            sleep(Duration::from_millis(5)).await;
+            1
+        };
+        let second = async {
+            sleep(Duration::from_millis(3)).await;
+            2
+        };
+        assert_eq!(race(first, second).await, 2);
+        assert_eq!(within(now().after(Duration::from_millis(5)), std::future::pending::<()>()).await, None);
+        assert_eq!(within(now().after(Duration::from_millis(5)), async { 7 }).await, Some(7));
+        assert_eq!(stats().registrations, 0);
+    });
+}
+
+#[test]
+fn other_threads_reach_the_worker() {
+    let (worker, remote) = Worker::new(WorkerConfig::default()).unwrap();
+    let (send, receive) = crossbeam::channel::bounded(1000);
+    let thread = std::thread::spawn(move || {
+        for i in 0..1000 {
+            let send = send.clone();
+            remote.send(move || send.send((i, std::thread::current().id())).unwrap()).unwrap();
+        }
+        remote
+    });
+    let here = std::thread::current().id();
+    let root = async {
+        let mut next = 0;
+        while next < 1000 {
+            while let Ok(got) = receive.try_recv() {
+                assert_eq!(got, (next, here));
+                next += 1;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    worker.block_on(root).unwrap();
+    assert!(thread.join().unwrap().send(|| ()).is_err());
+}
+
+#[test]
+fn blocking_calls_come_back() {
+    for driver in DRIVERS {
+        run(driver, async {
+            assert_eq!(blocking(|| 6 * 7).await, Ok(42));
+            assert_eq!(blocking(|| panic!("on purpose, in a test")).await, Err::<(), _>(BlockingError::Panicked));
+        });
+    }
+}
+
+#[test]
+fn a_deadline_moves_lazily_later_and_at_once_earlier() {
+    run(DRIVERS[1], async {
+        let r = Registration::detached();
+        r.set_deadline(now().after(Duration::from_millis(100)), 1);
+        r.set_deadline(now().after(Duration::from_millis(500)), 2);
+        let fired = async |r: &Registration| {
+            std::future::poll_fn(|cx| r.poll_broken(cx)).await;
+            (now(), r.fired())
+        };
+        assert_eq!(fired(&r).await, (Tick(500), Some(2)));
+        r.set_deadline(Tick(2000), 3);
+        r.set_deadline(Tick(700), 4);
+        assert_eq!(fired(&r).await, (Tick(700), Some(4)));
+        r.clear_deadline();
+        assert_eq!(r.fired(), None);
+    });
+}
+
+#[test]
+fn all_deadlines_of_a_kind_can_be_shortened() {
+    run(DRIVERS[1], async {
+        let (a, b) = (Registration::detached(), Registration::detached());
+        a.set_deadline(Tick(10_000), 1);
+        b.set_deadline(Tick(10_000), 2);
+        crate::shorten_deadlines(1, Tick(50));
+        assert_eq!((a.deadline(), b.deadline()), (Some(Tick(50)), Some(Tick(10_000))));
+    });
+}
+
+#[test]
+fn a_busy_task_lets_others_run() {
+    run(DRIVERS[1], async {
+        let busy = Registration::detached();
+        busy.mark(crate::Ready::READ);
+        let other = Rc::new(Cell::new(false));
+        let mark = Rc::clone(&other);
+        spawn(async move { mark.set(true) });
+        let mut reads = 0;
+        while !other.get() {
+            std::future::poll_fn(|cx| busy.poll_ready(cx, crate::Direction::Read)).await.unwrap();
+            reads += 1;
+        }
+        assert_eq!(reads, OPERATIONS_PER_POLL + 1);
+        assert_eq!(stats().yields, 1);
+    });
+}

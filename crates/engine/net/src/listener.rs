@@ -1,0 +1,231 @@
+//! Listening sockets.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll, ready};
+
+use event_loop::{Direction, Ready, Registration};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::addr::{Address, Peer};
+use crate::memory;
+use crate::stream::Stream;
+
+/// A connection and who made it.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection, non-blocking, without delay.
+    pub stream: Stream,
+    /// Who made it.
+    pub peer: Peer,
+}
+
+/// A bound and listening socket on its way to the worker that will serve it. `Send`.
+#[derive(Debug)]
+pub struct Bound {
+    socket: BoundSocket,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum BoundSocket {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+    Memory(u32),
+}
+
+impl Bound {
+    /// The address it is bound to; the port the system chose where 0 was asked for.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// A listener on a memory address, for simulations.
+    pub fn memory(number: u32) -> Bound {
+        Bound { socket: BoundSocket::Memory(number), address: Address::Memory(number) }
+    }
+}
+
+/// Binds `address` once per worker. TCP: `count` sockets share the address by SO_REUSEPORT, so that the kernel spreads
+/// connections over the workers. Unix: one socket, duplicated. `backlog` is the queue of connections not yet
+/// accepted, per socket.
+///
+/// # Errors
+/// `AddrInUse` when somebody listens there already, us included: sharing is for the workers of one
+/// process only. A Unix socket file that nobody listens on any more is replaced.
+pub fn bind(address: &Address, count: usize, backlog: u32) -> io::Result<Vec<Bound>> {
+    let backlog = backlog.min(i32::MAX as u32) as i32;
+    match address {
+        Address::Tcp(addr) => bind_tcp(*addr, count, backlog),
+        Address::Unix(path) => bind_unix(path, count, backlog),
+        Address::Memory(number) => Ok((0..count).map(|_| Bound::memory(*number)).collect()),
+    }
+}
+
+fn bind_tcp(addr: SocketAddr, count: usize, backlog: i32) -> io::Result<Vec<Bound>> {
+    // With SO_REUSEPORT a second server started by mistake would silently take half of the connections: look
+    // first whether the address is taken.
+    if addr.port() != 0 {
+        tcp_socket(addr, false)?.bind(&SockAddr::from(addr))?;
+    }
+    let mut addr = addr;
+    let mut bound = Vec::new();
+    for _ in 0..count {
+        let socket = tcp_socket(addr, true)?;
+        socket.bind(&SockAddr::from(addr))?;
+        socket.listen(backlog)?;
+        let listener = std::net::TcpListener::from(socket);
+        addr = listener.local_addr()?;
+        bound.push(Bound { socket: BoundSocket::Tcp(listener), address: Address::Tcp(addr) });
+    }
+    Ok(bound)
+}
+
+fn tcp_socket(addr: SocketAddr, share: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        // `[::]` means IPv6 only: `0.0.0.0` can be listened on beside it, as nginx does.
+        socket.set_only_v6(true)?;
+    }
+    if share {
+        socket.set_reuse_port(true)?;
+        // Accepted sockets inherit it: no system call per connection.
+        socket.set_tcp_nodelay(true)?;
+    }
+    Ok(socket)
+}
+
+fn bind_unix(path: &Path, count: usize, backlog: i32) -> io::Result<Vec<Bound>> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
+    if is_socket {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(backlog)?;
+    let listener = std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
+    let address = Address::Unix(PathBuf::from(path));
+    (0..count)
+        .map(|_| {
+            let twin = BoundSocket::Unix(listener.try_clone()?);
+            Ok(Bound { socket: twin, address: address.clone() })
+        })
+        .collect()
+}
+
+enum Kind {
+    Tcp(mio::net::TcpListener),
+    Unix(mio::net::UnixListener),
+    Memory(memory::MemoryListener),
+}
+
+/// A listening socket on this worker's reactor.
+pub struct Listener {
+    kind: Kind,
+    registration: Registration,
+    address: Address,
+    /// Closed when no descriptor is left, so that a waiting connection can be taken and refused instead of hanging.
+    reserve: RefCell<Option<File>>,
+}
+
+impl Listener {
+    /// Puts a bound socket on this worker's reactor.
+    ///
+    /// # Errors
+    /// The poll's.
+    pub fn new(bound: Bound) -> io::Result<Listener> {
+        let reserve = File::open("/dev/null").ok();
+        let (kind, registration) = match bound.socket {
+            BoundSocket::Tcp(listener) => {
+                let mut io = mio::net::TcpListener::from_std(listener);
+                let registration = Registration::of(&mut io)?;
+                (Kind::Tcp(io), registration)
+            }
+            BoundSocket::Unix(listener) => {
+                let mut io = mio::net::UnixListener::from_std(listener);
+                let registration = Registration::of(&mut io)?;
+                (Kind::Unix(io), registration)
+            }
+            BoundSocket::Memory(number) => {
+                let listener = memory::MemoryListener::new(number)?;
+                (Kind::Memory(listener), Registration::detached())
+            }
+        };
+        Ok(Listener { kind, registration, address: bound.address, reserve: RefCell::new(reserve) })
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Takes one waiting connection. Call it in a loop until it waits, but not for ever: a bounded batch a turn.
+    ///
+    /// # Errors
+    /// Errors of one connection (`ConnectionAborted`) pass by; those of the process (no descriptor left, see
+    /// [`Listener::shed`]) stay until something is freed.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        if let Kind::Memory(listener) = &self.kind {
+            return listener
+                .poll_accept(cx)
+                .map(|(stream, number)| Ok(Accepted { stream: stream.into(), peer: Peer::Memory(number) }));
+        }
+        loop {
+            ready!(self.registration.poll_ready(cx, Direction::Read))?;
+            match self.accept_now() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.registration.clear(Ready::READ),
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    fn accept_now(&self) -> io::Result<Accepted> {
+        match &self.kind {
+            Kind::Tcp(listener) => {
+                let (io, addr) = listener.accept()?;
+                Ok(Accepted { stream: Stream::tcp(io)?, peer: Peer::of(addr) })
+            }
+            Kind::Unix(listener) => {
+                let (io, _) = listener.accept()?;
+                Ok(Accepted { stream: Stream::unix(io)?, peer: Peer::Unix })
+            }
+            Kind::Memory(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Out of descriptors: closes the reserve, takes waiting connections and closes them at once, so that their peers learn it
+    /// now instead of timing out. Returns how many; at most 64 a call.
+    pub fn shed(&self) -> usize {
+        let mut reserve = self.reserve.borrow_mut();
+        reserve.take();
+        let mut shed = 0;
+        while shed < 64 {
+            // Dropped at once. Its registration may fail as well; it is closed all the same.
+            let closed = match &self.kind {
+                Kind::Tcp(listener) => listener.accept().map(drop),
+                Kind::Unix(listener) => listener.accept().map(drop),
+                Kind::Memory(_) => break,
+            };
+            if closed.is_err() {
+                break;
+            }
+            shed += 1;
+        }
+        *reserve = File::open("/dev/null").ok();
+        shed
+    }
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Listener({})", self.address)
+    }
+}

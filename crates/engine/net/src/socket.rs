@@ -1,0 +1,150 @@
+//! The streams that are descriptors.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use buf::{FileRange, ReadBuf};
+use event_loop::{Direction, Ready, Registration};
+use mio::event::Source;
+use rustix::io::{Errno, ReadWriteFlags};
+use rustix::net::{SendAncillaryBuffer, SendFlags};
+
+use crate::transport::{FileSend, Transport};
+
+/// The most one `sendfile` moves, so that one connection does not keep the worker.
+const FILE_PIECE: u64 = 1 << 20;
+
+/// A connected socket, registered once for both directions. 8 bytes.
+#[derive(Debug)]
+pub(crate) struct Socket<S> {
+    io: S,
+    registration: Registration,
+}
+
+impl<S: Source + AsFd> Socket<S> {
+    pub(crate) fn new(mut io: S) -> io::Result<Socket<S>> {
+        let registration = Registration::of(&mut io)?;
+        Ok(Socket { io, registration })
+    }
+
+    pub(crate) fn io(&self) -> &S {
+        &self.io
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+
+    /// Runs a call when the direction is ready; a would-block clears the bit and waits for the next edge.
+    fn attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut call: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
+    ) -> Poll<io::Result<T>> {
+        let bit = match direction {
+            Direction::Read => Ready::READ,
+            Direction::Write => Ready::WRITE,
+        };
+        loop {
+            ready!(self.registration.poll_ready(cx, direction))?;
+            match call(self.fd()) {
+                Err(Errno::WOULDBLOCK) => {
+                    if self.registration.ready().has(Ready::ERROR) {
+                        // Broken, and the error was taken by an earlier call: no edge will come again.
+                        return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                    }
+                    self.registration.clear(bit);
+                    if direction == Direction::Read && self.registration.ready().has(Ready::READ_CLOSED) {
+                        self.registration.clear(Ready::READ_CLOSED);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                other => return Poll::Ready(other.map_err(io::Error::from)),
+            }
+        }
+    }
+}
+
+impl<S: Source + AsFd> Transport for Socket<S> {
+    fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, into: &mut ReadBuf) -> Poll<io::Result<usize>> {
+        let mut room = 0;
+        let read = self.attempt(cx, Direction::Read, |fd| {
+            let spare = into.spare();
+            room = spare.len();
+            rustix::io::read(fd, spare)
+        });
+        match read {
+            Poll::Ready(Ok(n)) => {
+                into.commit(n);
+                // Less than asked for: the socket is empty, and what comes next raises another edge. Not so when the
+                // end was reported already: then read on until it is reached.
+                if n < room && n > 0 && !self.registration.ready().has(Ready::READ_CLOSED) {
+                    self.registration.clear(Ready::READ);
+                }
+                Poll::Ready(Ok(n))
+            }
+            other => {
+                into.release();
+                other
+            }
+        }
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>], more: bool) -> Poll<io::Result<usize>> {
+        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        let wrote = ready!(self.attempt(cx, Direction::Write, |fd| match slices {
+            [one] => rustix::net::send(fd, one, flags),
+            many => rustix::net::sendmsg(fd, many, &mut SendAncillaryBuffer::default(), flags),
+        }))?;
+        // Less than offered: the socket is full, and room raises an edge.
+        if wrote < slices.iter().map(|s| s.len()).sum() {
+            self.registration.clear(Ready::WRITE);
+        }
+        Poll::Ready(Ok(wrote))
+    }
+
+    fn poll_send_file(&self, cx: &mut Context<'_>, range: &FileRange, check: bool) -> Poll<io::Result<FileSend>> {
+        ready!(self.registration.poll_ready(cx, Direction::Write))?;
+        let piece = range.len.min(FILE_PIECE);
+        if check && !is_resident(range, piece) {
+            return Poll::Ready(Ok(FileSend::Cold));
+        }
+        let sent = ready!(self.attempt(cx, Direction::Write, |fd| {
+            let mut offset = range.offset;
+            rustix::fs::sendfile(fd, range.file.as_fd(), Some(&mut offset), piece as usize)
+        }))?;
+        if sent == 0 {
+            // The file has become shorter than what was promised.
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Poll::Ready(Ok(FileSend::Sent(sent)))
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Write)?)
+    }
+
+    fn reset_on_close(&self) {
+        // On a Unix socket this has no effect, nor has it need of one: its peer sees the missing bytes.
+        let _ = rustix::net::sockopt::set_socket_linger(self.fd(), Some(Duration::ZERO));
+    }
+}
+
+/// Whether the first and the last byte of the piece are in the page cache; the kernel reads ahead between them. Where that
+/// cannot be asked (some file systems), it counts as resident.
+fn is_resident(range: &FileRange, piece: u64) -> bool {
+    let probe = |offset| {
+        let mut byte = [0u8; 1];
+        let slices = &mut [IoSliceMut::new(&mut byte)];
+        let read = rustix::io::preadv2(range.file.as_fd(), slices, offset, ReadWriteFlags::NOWAIT);
+        !matches!(read, Err(Errno::AGAIN))
+    };
+    probe(range.offset) && probe(range.offset + piece - 1)
+}

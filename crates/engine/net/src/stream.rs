@@ -1,0 +1,84 @@
+//! The closed set of streams there are.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use buf::{FileRange, ReadBuf};
+use event_loop::Registration;
+
+use crate::memory::MemoryStream;
+use crate::socket::Socket;
+use crate::transport::{FileSend, Transport};
+
+/// A connection of any kind. A closed set instead of a type parameter: the code above is compiled once, and the
+/// branch is never mispredicted in practice.
+#[derive(Debug)]
+pub struct Stream(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(Socket<mio::net::TcpStream>),
+    Unix(Socket<mio::net::UnixStream>),
+    Memory(MemoryStream),
+}
+
+impl Stream {
+    pub(crate) fn tcp(io: mio::net::TcpStream) -> io::Result<Stream> {
+        Socket::new(io).map(|s| Stream(Kind::Tcp(s)))
+    }
+
+    pub(crate) fn unix(io: mio::net::UnixStream) -> io::Result<Stream> {
+        Socket::new(io).map(|s| Stream(Kind::Unix(s)))
+    }
+
+    /// The error that a connection attempt ended with, if any (SO_ERROR).
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.0 {
+            Kind::Tcp(s) => s.io().take_error(),
+            Kind::Unix(s) => s.io().take_error(),
+            Kind::Memory(_) => Ok(None),
+        }
+    }
+}
+
+impl From<MemoryStream> for Stream {
+    fn from(stream: MemoryStream) -> Stream {
+        Stream(Kind::Memory(stream))
+    }
+}
+
+macro_rules! each {
+    ($stream:expr, $s:ident => $call:expr) => {
+        match &$stream.0 {
+            Kind::Tcp($s) => $call,
+            Kind::Unix($s) => $call,
+            Kind::Memory($s) => $call,
+        }
+    };
+}
+
+impl Transport for Stream {
+    fn registration(&self) -> &Registration {
+        each!(self, s => s.registration())
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, into: &mut ReadBuf) -> Poll<io::Result<usize>> {
+        each!(self, s => s.poll_read(cx, into))
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>], more: bool) -> Poll<io::Result<usize>> {
+        each!(self, s => s.poll_write(cx, slices, more))
+    }
+
+    fn poll_send_file(&self, cx: &mut Context<'_>, range: &FileRange, check: bool) -> Poll<io::Result<FileSend>> {
+        each!(self, s => s.poll_send_file(cx, range, check))
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        each!(self, s => s.shutdown_write())
+    }
+
+    fn reset_on_close(&self) {
+        each!(self, s => s.reset_on_close())
+    }
+}

@@ -1,0 +1,238 @@
+//! The same conversation over every kind of stream.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{IoSlice, Read, Write};
+use std::rc::Rc;
+use std::time::Duration;
+
+use buf::{Class, FileRange, ReadBuf};
+use event_loop::{Driver, Worker, WorkerConfig, now, sleep, spawn, stats};
+use net::memory::{self, Weather};
+use net::{Address, FileSend, Listener, Stream, Transport, bind, connect};
+
+fn run<T>(driver: Driver, root: impl Future<Output = T>) -> T {
+    let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
+    worker.block_on(root).unwrap()
+}
+
+async fn write_all(stream: &Stream, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let n = poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(bytes)], false)).await.unwrap();
+        bytes = &bytes[n..];
+    }
+}
+
+async fn read_to_end(stream: &Stream) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut window = ReadBuf::new(Class::K16);
+    loop {
+        let n = poll_fn(|cx| stream.poll_read(cx, &mut window)).await?;
+        if n == 0 {
+            return Ok(all);
+        }
+        all.extend_from_slice(window.filled());
+        window.consume(n);
+    }
+}
+
+/// Sends a megabyte one way, then the answer the other way after a half-close.
+async fn converse(listener: Listener, address: Address) {
+    let sent: Vec<u8> = (0..1_000_000u32).map(|i| (i * 7 % 251) as u8).collect();
+    let expected = sent.clone();
+    let done = Rc::new(RefCell::new(false));
+    let mark = Rc::clone(&done);
+    spawn(async move {
+        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        let got = read_to_end(&accepted.stream).await.unwrap();
+        assert!(got == expected);
+        write_all(&accepted.stream, b"thanks").await;
+        *mark.borrow_mut() = true;
+    });
+    let stream = connect(&address).await.unwrap();
+    write_all(&stream, &sent).await;
+    stream.shutdown_write().unwrap();
+    assert_eq!(read_to_end(&stream).await.unwrap(), b"thanks");
+    assert!(*done.borrow());
+}
+
+fn bound(text: &str) -> (Listener, Address) {
+    let bound = bind(&text.parse().unwrap(), 1, 16).unwrap().remove(0);
+    let address = bound.address().clone();
+    (Listener::new(bound).unwrap(), address)
+}
+
+#[test]
+fn every_kind_of_stream_carries_a_conversation() {
+    let dir = tempfile::tempdir().unwrap();
+    let unix = format!("unix:{}", dir.path().join("s").display());
+    for text in ["127.0.0.1:0", "[::1]:0", &unix] {
+        run(Driver::Mio, async {
+            let (listener, address) = bound(text);
+            converse(listener, address).await;
+            sleep(Duration::from_millis(5)).await;
+            assert_eq!(stats().registrations, 0);
+        });
+    }
+}
+
+#[test]
+fn memory_streams_carry_it_in_any_weather() {
+    for seed in 0..40 {
+        let weather = Weather { split_seed: seed, latency: Duration::from_millis(seed % 3 * 20), capacity: 5000 };
+        run(Driver::Simulated { seed }, async {
+            memory::set_weather(7, weather);
+            let (listener, address) = (Listener::new(net::Bound::memory(7)).unwrap(), Address::Memory(7));
+            converse(listener, address).await;
+        });
+        assert_eq!(buf::stats().leased, 0);
+    }
+}
+
+#[test]
+fn a_waiting_reader_holds_no_buffer() {
+    run(Driver::Mio, async {
+        let (listener, address) = bound("127.0.0.1:0");
+        let client = connect(&address).await.unwrap();
+        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        spawn(async move {
+            let _ = read_to_end(&accepted.stream).await;
+        });
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(buf::stats().leased, 0);
+        drop(client);
+    });
+}
+
+#[test]
+fn a_deadline_ends_a_wait_and_can_be_renewed() {
+    run(Driver::Simulated { seed: 3 }, async {
+        let (a, _b) = memory::pair(Weather::default());
+        let a = Stream::from(a);
+        a.set_deadline(now().after(Duration::from_secs(5)), 9);
+        let error = read_to_end(&a).await.unwrap_err();
+        assert_eq!((error.kind(), now().0), (std::io::ErrorKind::TimedOut, 5000));
+        a.set_deadline(now().after(Duration::from_secs(1)), 9);
+        write_all(&a, b"still usable").await;
+    });
+}
+
+#[test]
+fn a_cut_and_a_reset_are_seen_as_errors() {
+    run(Driver::Simulated { seed: 4 }, async {
+        let (a, b) = memory::pair(Weather::default());
+        let cutter = a.cutter();
+        let b = Stream::from(b);
+        cutter.cut();
+        assert_eq!(read_to_end(&b).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        let (a, b) = memory::pair(Weather::default());
+        a.reset_on_close();
+        drop(a);
+        let b = Stream::from(b);
+        assert_eq!(poll_fn(|cx| b.poll_broken(cx)).await.kind(), std::io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_reset_by_the_peer_breaks_a_socket() {
+    run(Driver::Mio, async {
+        let (listener, address) = bound("127.0.0.1:0");
+        let client = connect(&address).await.unwrap();
+        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        client.reset_on_close();
+        drop(client);
+        assert_eq!(poll_fn(|cx| accepted.stream.poll_broken(cx)).await.kind(), std::io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_half_close_does_not_break_it() {
+    run(Driver::Mio, async {
+        let (listener, address) = bound("127.0.0.1:0");
+        let client = connect(&address).await.unwrap();
+        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        client.shutdown_write().unwrap();
+        let broken =
+            event_loop::within(now().after(Duration::from_millis(30)), poll_fn(|cx| accepted.stream.poll_broken(cx)));
+        assert!(broken.await.is_none());
+        assert!(accepted.stream.maybe_readable());
+    });
+}
+
+#[test]
+fn files_are_sent_from_any_offset() {
+    let mut file = tempfile::tempfile().unwrap();
+    let content: Vec<u8> = (0..3_000_000u32).map(|i| (i % 253) as u8).collect();
+    file.write_all(&content).unwrap();
+    let file = Rc::new(file);
+    let send = async |stream: &Stream, file: &Rc<File>| {
+        let mut range = FileRange { file: Rc::clone(file), offset: 1000, len: 2_999_000 };
+        while range.len > 0 {
+            let sent = poll_fn(|cx| stream.poll_send_file(cx, &range, false)).await;
+            let FileSend::Sent(n) = sent.unwrap() else { panic!("not asked to check") };
+            range.offset += n as u64;
+            range.len -= n as u64;
+        }
+    };
+    run(Driver::Mio, async {
+        let (listener, address) = bound("127.0.0.1:0");
+        let Address::Tcp(addr) = address else { panic!() };
+        let thread = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            std::net::TcpStream::connect(addr).unwrap().read_to_end(&mut got).unwrap();
+            got
+        });
+        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        send(&accepted.stream, &file).await;
+        drop(accepted);
+        assert!(thread.join().unwrap() == content[1000..]);
+    });
+    run(Driver::Simulated { seed: 1 }, async {
+        let (a, b) = memory::pair(Weather { split_seed: 5, ..Weather::default() });
+        let (a, b) = (Stream::from(a), Stream::from(b));
+        let file = Rc::clone(&file);
+        spawn(async move { send(&a, &file).await });
+        assert!(read_to_end(&b).await.unwrap() == content[1000..]);
+    });
+}
+
+#[test]
+fn a_file_that_became_shorter_is_an_error_not_a_hang() {
+    run(Driver::Mio, async {
+        let (listener, address) = bound("127.0.0.1:0");
+        let _client = connect(&address).await.unwrap();
+        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        let range = FileRange { file: Rc::new(tempfile::tempfile().unwrap()), offset: 0, len: 10 };
+        let sent = poll_fn(|cx| accepted.stream.poll_send_file(cx, &range, true)).await;
+        assert_eq!(sent.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+    });
+}
+
+#[test]
+fn a_taken_address_is_refused_and_workers_share_one() {
+    let four = bind(&"127.0.0.1:0".parse().unwrap(), 4, 16).unwrap();
+    assert!(four.iter().all(|b| b.address() == four[0].address()));
+    let again = bind(four[0].address(), 1, 16).unwrap_err();
+    assert_eq!(again.kind(), std::io::ErrorKind::AddrInUse);
+    drop(four);
+
+    let dir = tempfile::tempdir().unwrap();
+    let path: Address = format!("unix:{}", dir.path().join("s").display()).parse().unwrap();
+    let first = bind(&path, 2, 16).unwrap();
+    assert_eq!(bind(&path, 1, 16).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    drop(first);
+    bind(&path, 1, 16).expect("a socket file that nobody listens on is replaced");
+}
+
+#[test]
+fn connecting_to_nobody_is_refused() {
+    run(Driver::Mio, async {
+        let (listener, address) = bound("127.0.0.1:0");
+        drop(listener);
+        assert_eq!(connect(&address).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        let missing: Address = "unix:/nonexistent/socket".parse().unwrap();
+        assert_eq!(connect(&missing).await.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+        assert_eq!(connect(&Address::Memory(99)).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    });
+}

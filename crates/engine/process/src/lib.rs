@@ -1,0 +1,72 @@
+//! What concerns the process as a whole: its descriptor limit, the CPUs it may use.
+
+use std::io;
+use std::num::NonZero;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// How many descriptors this process may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescriptorLimit {
+    /// Before it was raised.
+    pub before: u64,
+    /// Now.
+    pub now: u64,
+}
+
+/// Raises the soft descriptor limit to the hard one.
+///
+/// # Errors
+/// The system's; the old limit holds then.
+pub fn raise_descriptor_limit() -> io::Result<DescriptorLimit> {
+    let limit = getrlimit(Resource::Nofile);
+    let before = limit.current.unwrap_or(u64::MAX);
+    // Unlimited means what the kernel's own cap is; a million is far above what is used here.
+    let hard = limit.maximum.unwrap_or(1 << 20);
+    if before >= hard {
+        return Ok(DescriptorLimit { before, now: before });
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: limit.maximum })?;
+    Ok(DescriptorLimit { before, now: hard })
+}
+
+/// The number of CPUs this process may use; at least 1.
+pub fn usable_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Pins the calling thread to the `n`th of the CPUs it may use (counting round again beyond the last).
+///
+/// # Errors
+/// The system's.
+pub fn pin_to_cpu(n: usize) -> io::Result<()> {
+    let usable = sched_getaffinity(None)?;
+    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| usable.is_set(*cpu)).collect();
+    let Some(cpu) = cpus.get(n % cpus.len().max(1)) else { return Ok(()) };
+    let mut one = CpuSet::new();
+    one.set(*cpu);
+    Ok(sched_setaffinity(None, &one)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_raised_once() {
+        let first = raise_descriptor_limit().unwrap();
+        assert!(first.now >= first.before && first.now > 0);
+        assert_eq!(raise_descriptor_limit().unwrap(), DescriptorLimit { before: first.now, now: first.now });
+    }
+
+    #[test]
+    fn a_thread_can_be_pinned() {
+        std::thread::spawn(|| {
+            pin_to_cpu(usize::MAX).unwrap();
+            assert_eq!(sched_getaffinity(None).unwrap().count(), 1);
+        })
+        .join()
+        .unwrap();
+    }
+}
