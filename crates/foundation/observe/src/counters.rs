@@ -1,0 +1,69 @@
+//! Counters of one worker.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::failure::Kind;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters of one worker. Only that worker adds (a load and a store, no locked instruction); any thread may read.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+            failures: [Counter; Kind::COUNT],
+        }
+    };
+}
+
+/// One number that its worker counts up (or up and down).
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. From the owning worker only.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Takes `n` away. From the owning worker only.
+    pub fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    }
+
+    /// The present value; from any thread.
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+counters! {
+    /// Connections accepted.
+    accepted,
+    /// Connections open now.
+    open,
+    /// Connections closed at once because `max_connections` were open.
+    over_limit,
+    /// Connections closed at once because the process had no descriptor left.
+    shed,
+    /// Requests whose head was read.
+    requests,
+    /// Connections made to servers of an upstream.
+    connects,
+    /// Requests that used an idle upstream connection.
+    reused,
+    /// Requests that were sent to a server again.
+    retries,
+}
+
+impl Counters {
+    /// Counts a failure. From the owning worker only.
+    pub fn failed(&self, kind: Kind) {
+        self.failures[kind as usize].add(1);
+    }
+
+    /// How often a failure of that kind was counted.
+    pub fn failures(&self, kind: Kind) -> u64 {
+        self.failures[kind as usize].value()
+    }
+}
