@@ -1,0 +1,144 @@
+//! What both encoders have in common: fields and the framing of a body on its way out.
+
+use buf::OutQueue;
+use message::Fields;
+
+use crate::error::BodyMismatch;
+
+pub(crate) const CHUNKED: &[u8; 28] = b"Transfer-Encoding: chunked\r\n";
+pub(crate) const CONTENT_LENGTH: &[u8; 16] = b"Content-Length: ";
+pub(crate) const CRLF: &[u8; 2] = b"\r\n";
+
+/// The lines of fields of our own, in one piece: a `FieldsBuilder` lays them out so.
+pub(crate) fn built_lines(fields: &Fields) -> &[u8] {
+    if fields.is_empty() {
+        return &[];
+    }
+    debug_assert!(
+        fields.bytes().ends_with(CRLF) && fields.iter().next().is_some_and(|f| fields.bytes().starts_with(f.name)),
+        "the fields of a head that is sent must be built with FieldsBuilder"
+    );
+    fields.bytes()
+}
+
+/// Any fields, line by line: received ones, of which some may have been left out.
+pub(crate) fn any_fields(out: &mut OutQueue, fields: &Fields) {
+    for field in fields.iter() {
+        out.put_parts([field.name, b": ", field.value, CRLF]);
+    }
+}
+
+/// The lines of a head that the encoder makes itself, gathered on the stack and copied once.
+pub(crate) struct Lines {
+    bytes: [u8; Lines::MAX],
+    len: usize,
+}
+
+impl Lines {
+    /// Content-Length with twenty digits (38), Date (37), Connection (24) and the empty line, with room to spare.
+    const MAX: usize = 128;
+
+    pub(crate) fn new() -> Lines {
+        Lines { bytes: [0; Lines::MAX], len: 0 }
+    }
+
+    /// Adds bytes whose number is known when compiling, so that no call to copy them is needed.
+    #[inline(always)]
+    pub(crate) fn put<const N: usize>(&mut self, part: &[u8; N]) {
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + N) {
+            room.copy_from_slice(part);
+            self.len += N;
+        }
+    }
+
+    pub(crate) fn put_content_length(&mut self, length: u64) {
+        self.put(CONTENT_LENGTH);
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(length).as_bytes();
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + digits.len()) {
+            room.copy_from_slice(digits);
+            self.len += digits.len();
+        }
+        self.put(CRLF);
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// How the rest of a body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// There is no body on the wire, whatever is handed in: answers to HEAD, 204, 304.
+    Dropped,
+    /// So many bytes are still due.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Everything until the connection is closed.
+    Close,
+}
+
+/// What to put around a piece of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrap {
+    /// Do not send it.
+    Drop,
+    /// Nothing.
+    Nothing,
+    /// [`open_chunk`] was written; [`CRLF`] must follow.
+    Chunk,
+}
+
+impl BodyFraming {
+    /// Makes ready for a piece of `len` bytes.
+    pub(crate) fn admit(&mut self, out: &mut OutQueue, len: u64) -> Result<Wrap, BodyMismatch> {
+        match self {
+            // An empty chunk would end the body.
+            _ if len == 0 => Ok(Wrap::Drop),
+            BodyFraming::Dropped => Ok(Wrap::Drop),
+            BodyFraming::Length(left) => {
+                *left = left.checked_sub(len).ok_or(BodyMismatch::TooLong)?;
+                Ok(Wrap::Nothing)
+            }
+            BodyFraming::Chunked => {
+                open_chunk(out, len);
+                Ok(Wrap::Chunk)
+            }
+            BodyFraming::Close => Ok(Wrap::Nothing),
+        }
+    }
+
+    /// Ends the body.
+    pub(crate) fn end(self, out: &mut OutQueue, trailers: Option<&Fields>) -> Result<(), BodyMismatch> {
+        match self {
+            BodyFraming::Length(0) | BodyFraming::Dropped | BodyFraming::Close => Ok(()),
+            BodyFraming::Length(_) => Err(BodyMismatch::TooShort),
+            BodyFraming::Chunked => {
+                let Some(trailers) = trailers else {
+                    out.put(b"0\r\n\r\n");
+                    return Ok(());
+                };
+                out.put(b"0\r\n");
+                any_fields(out, trailers);
+                out.put(CRLF);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The line before the data of a chunk.
+fn open_chunk(out: &mut OutQueue, len: u64) {
+    let mut line = [b'0'; 18];
+    line[16..].copy_from_slice(CRLF);
+    let mut at = 16;
+    let mut rest = len;
+    while rest > 0 {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[(rest & 15) as usize];
+        rest >>= 4;
+    }
+    out.put(&line[at..]);
+}

@@ -1,0 +1,96 @@
+//! The fields that decide where a message ends and whether the connection lives on.
+
+use message::Known;
+
+use crate::error::Fault;
+
+/// What Transfer-Encoding says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// `chunked` and nothing else.
+    Chunked,
+    /// Other codings, then `chunked`.
+    OtherThenChunked,
+    /// Anything that does not end in `chunked`.
+    NotChunked,
+}
+
+/// What the framing fields of a head said so far.
+#[derive(Debug, Default)]
+pub(crate) struct Framing {
+    pub(crate) content_length: Option<u64>,
+    pub(crate) coding: Option<Coding>,
+    pub(crate) close: bool,
+    pub(crate) keep_alive: bool,
+    /// Connection names Upgrade.
+    pub(crate) upgrade_named: bool,
+}
+
+impl Framing {
+    /// Takes one field into account; fields that do not concern the framing are passed over.
+    pub(crate) fn field(&mut self, known: Known, value: &[u8]) -> Result<(), Fault> {
+        match known {
+            Known::ContentLength => {
+                // A repeated field is refused even when the values agree: another reader may look at one only.
+                if self.content_length.is_some() {
+                    return Err(Fault::ContentLength);
+                }
+                self.content_length = Some(decimal(value).ok_or(Fault::ContentLength)?);
+            }
+            Known::TransferEncoding => {
+                if self.coding.is_some() {
+                    return Err(Fault::TransferEncoding);
+                }
+                self.coding = Some(coding(value)?);
+            }
+            Known::Connection => self.connection(value),
+            _ => return Ok(()),
+        }
+        if self.content_length.is_some() && self.coding.is_some() {
+            return Err(Fault::BothLengths);
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|b| *b == b',') {
+            let option = option.trim_ascii();
+            match option.len() {
+                5 => self.close |= option.eq_ignore_ascii_case(b"close"),
+                7 => self.upgrade_named |= option.eq_ignore_ascii_case(b"upgrade"),
+                10 => self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Digits only: no sign, no white space, no list; leading zeros are fine, 64 bits are the end.
+fn decimal(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    value.iter().try_fold(0u64, |n, b| {
+        let digit = b.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        n.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// Sorts a Transfer-Encoding. A list that has an empty end, or ends in `chunked` and has it elsewhere too, is refused:
+/// readers differ on what those mean.
+fn coding(value: &[u8]) -> Result<Coding, Fault> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Coding::Chunked);
+    }
+    let is_chunked = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let last = value.rsplit(|b| *b == b',').next().unwrap_or_default().trim_ascii();
+    match value.split(|b| *b == b',').filter(|part| is_chunked(part)).count() {
+        _ if last.is_empty() => Err(Fault::TransferEncoding),
+        _ if !is_chunked(last) => Ok(Coding::NotChunked),
+        1 => Ok(Coding::OtherThenChunked),
+        _ => Err(Fault::TransferEncoding),
+    }
+}

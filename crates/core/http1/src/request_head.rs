@@ -1,0 +1,150 @@
+//! From the bytes of a complete head to a `RequestHead`.
+
+use buf::ReadBuf;
+use httparse::{Error, Header, Request, Status};
+use message::{BodyLength, Field, Fields, Known, Method, RequestHead, Span, Version};
+
+use crate::authority;
+use crate::error::{Fault, Reject};
+use crate::framing::{Coding, Framing};
+use crate::head::{Lines, fault_of, span_in, with_room};
+use crate::scan::Section;
+use crate::target;
+
+/// Parses the head that is the beginning of `input`.
+pub(crate) fn parse(input: &ReadBuf, section: Section) -> Result<RequestHead, Reject> {
+    with_room(section.fields, |lines| parse_into(input, section.end, lines))
+}
+
+fn parse_into<'b>(input: &'b ReadBuf, end: usize, lines: Lines<'_, 'b>) -> Result<RequestHead, Reject> {
+    let bytes = &input.filled()[..end];
+    let mut request = Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, lines) {
+        Ok(Status::Complete(used)) if used == end => {}
+        Ok(_) => return Err(Fault::FirstLine.into()),
+        Err(error) => return Err(refusal(error, bytes)),
+    }
+    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+        return Err(Fault::FirstLine.into());
+    };
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+    let method_span = span_in(bytes, method.as_bytes());
+    let method = Method::of(method.as_bytes());
+    let target_span = span_in(bytes, target.as_bytes());
+    let target = target::split(method, bytes, target_span).ok_or(Reject::Target)?;
+
+    let mut facts = Facts::default();
+    let mut fields = Fields::over(input.share(0..end));
+    facts.collect(request.headers, bytes, version, &mut fields)?;
+    let body = facts.body(version)?;
+    if version == Version::Http11 && facts.host.is_none() {
+        return Err(Reject::HostMissing);
+    }
+    Ok(RequestHead {
+        method,
+        method_span,
+        version,
+        form: target.form,
+        target: target_span,
+        // RFC 9112 §3.2.2: an absolute-form target overrides Host.
+        authority: target.authority.or(facts.host).unwrap_or_default(),
+        path: target.path,
+        query: target.query,
+        fields,
+        body,
+        keep_alive: !facts.framing.close && (version == Version::Http11 || facts.framing.keep_alive),
+        // Nobody waits for a 100 before sending nothing.
+        expect_continue: facts.expect_continue && !matches!(body, BodyLength::None | BodyLength::Known(0)),
+        // RFC 9110 §7.8: Upgrade in an HTTP/1.0 request is ignored.
+        upgrade: facts.upgrade && facts.framing.upgrade_named && version == Version::Http11,
+    })
+}
+
+/// What the fields say that concerns this layer.
+#[derive(Default)]
+struct Facts {
+    framing: Framing,
+    host: Option<Span>,
+    expect_continue: bool,
+    upgrade: bool,
+}
+
+impl Facts {
+    /// Goes through the lines once, fills the table and notes what matters.
+    #[inline(always)]
+    fn collect(
+        &mut self,
+        lines: &[Header<'_>],
+        bytes: &[u8],
+        version: Version,
+        fields: &mut Fields,
+    ) -> Result<(), Reject> {
+        for line in lines {
+            let known = Known::of(line.name.as_bytes());
+            let value = span_in(bytes, line.value);
+            fields.push_span(Field { name: span_in(bytes, line.name.as_bytes()), value, known });
+            match known {
+                Known::Host => {
+                    if self.host.is_some() {
+                        return Err(Reject::HostRepeated);
+                    }
+                    authority::judge(line.value).ok_or(Reject::HostInvalid)?;
+                    self.host = Some(value);
+                }
+                Known::ContentLength | Known::TransferEncoding | Known::Connection => {
+                    self.framing.field(known, line.value)?;
+                }
+                // RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored.
+                Known::Expect if version == Version::Http11 => {
+                    if !line.value.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(Reject::Expectation);
+                    }
+                    self.expect_continue = true;
+                }
+                Known::Upgrade => self.upgrade = true,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 §6.3, the strict reading: a server that cannot tell the length closes.
+    #[inline(always)]
+    fn body(&self, version: Version) -> Result<BodyLength, Reject> {
+        match self.framing.coding {
+            None => Ok(self.framing.content_length.map_or(BodyLength::None, BodyLength::Known)),
+            // RFC 9112 §6.1: a 1.0 client cannot have meant it, or something in between rewrote the version.
+            Some(_) if version == Version::Http10 => Err(Fault::TransferEncoding.into()),
+            Some(Coding::Chunked) => Ok(BodyLength::Streamed),
+            Some(Coding::OtherThenChunked) => Err(Reject::UnknownCoding),
+            Some(Coding::NotChunked) => Err(Fault::TransferEncoding.into()),
+        }
+    }
+}
+
+/// Judges a request line whose head is not complete, so that what can never become a request is refused at once
+/// and not when the head's deadline runs out. `line` ends with its CRLF.
+#[cold]
+pub(crate) fn check_line(line: &[u8]) -> Result<(), Reject> {
+    match Request::new(&mut []).parse(line) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refusal(error, line)),
+    }
+}
+
+#[cold]
+fn refusal(error: Error, head: &[u8]) -> Reject {
+    match error {
+        Error::Version if names_a_version(head) => Reject::Version,
+        other => fault_of(other).into(),
+    }
+}
+
+/// Whether the request line that `head` begins with has three parts, the last being `HTTP/` and two digits with a dot
+/// between them.
+fn names_a_version(head: &[u8]) -> bool {
+    let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
+    let mut behind_target = line.split(|b| *b == b' ').skip(2);
+    let (Some(version), None) = (behind_target.next(), behind_target.next()) else { return false };
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
+}

@@ -1,0 +1,253 @@
+//! The writing side of a server.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use buf::{FileRange, OutQueue, Shared};
+use message::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead, Version, reason_phrase};
+
+use crate::encode::{BodyFraming, CHUNKED, CRLF, Lines, Wrap, any_fields, built_lines};
+use crate::error::BodyMismatch;
+
+/// Writes the answer to one request.
+///
+/// # Contract
+///
+/// 1. [`interim`](ResponseEncoder::interim) any number of times, then [`head`](ResponseEncoder::head) once; or
+///    [`switching`](ResponseEncoder::switching) instead of both.
+/// 2. The body in pieces: [`data`](ResponseEncoder::data) and its kin. For HEAD, 204 and 304 they may be called all the
+///    same and send nothing; [`wants_body`](ResponseEncoder::wants_body) tells, so that the work can be spared.
+/// 3. [`end`](ResponseEncoder::end). Without it the answer is unfinished and the connection must be aborted.
+/// 4. [`keep_alive`](ResponseEncoder::keep_alive) says whether the next request may be read.
+///
+/// HTTP/1.0 clients get no interim answers, no chunks and no trailers: a body of unknown length is delimited by the end
+/// of the connection.
+#[derive(Debug)]
+pub struct ResponseEncoder {
+    version: Version,
+    to_head: bool,
+    keep_alive: bool,
+    state: State,
+}
+
+/// ```text
+/// Start ── head ──▶ Body ── end ──▶ Done
+/// Start ── switching ─────────────▶ Done
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Start,
+    Body(BodyFraming),
+    Done,
+}
+
+impl ResponseEncoder {
+    /// An encoder for the answer to `request`.
+    pub fn new(request: &RequestHead) -> ResponseEncoder {
+        ResponseEncoder {
+            version: request.version,
+            to_head: request.method == Method::Head,
+            keep_alive: request.keep_alive,
+            state: State::Start,
+        }
+    }
+
+    /// An encoder for the answer to something that could not be read as a request. The connection is closed after it.
+    pub fn for_refusal() -> ResponseEncoder {
+        // Chunks could be wrong for a client of unknown version, but a refusal has a known length.
+        ResponseEncoder { version: Version::Http11, to_head: false, keep_alive: false, state: State::Start }
+    }
+
+    /// Writes an interim answer: 100, 102, 103. Nothing goes to an HTTP/1.0 client, which would take it for the answer
+    /// (RFC 9110 §15.2). Received fields are fine.
+    pub fn interim(&mut self, out: &mut OutQueue, status: u16, fields: &Fields) {
+        debug_assert!((100..200).contains(&status) && status != 101 && !self.started());
+        if self.version == Version::Http10 || self.started() {
+            return;
+        }
+        status_line(out, status);
+        any_fields(out, fields);
+        out.put(CRLF);
+    }
+
+    /// Writes the head: status line, the fields, then Date (unless they have one), Content-Length or Transfer-Encoding as
+    /// `head.body` says, and Connection. `head.fields` must be built with a `FieldsBuilder` and hold neither framing
+    /// nor Connection. `close`: the connection is to be closed after this answer.
+    ///
+    /// A final answer without body or length, other than 204 and 304, is given a Content-Length of 0.
+    pub fn head(&mut self, out: &mut OutQueue, head: &ResponseHead, date: &[u8; 29], close: bool) {
+        debug_assert!(!self.started() && head.status >= 200);
+        let bodiless = self.to_head || matches!(head.status, 204 | 304);
+        let framing = match head.body {
+            _ if bodiless => BodyFraming::Dropped,
+            BodyLength::None => BodyFraming::Length(0),
+            BodyLength::Known(length) => BodyFraming::Length(length),
+            _ if self.version == Version::Http10 => BodyFraming::Close,
+            BodyLength::Streamed | BodyLength::UntilClose => BodyFraming::Chunked,
+        };
+        self.keep_alive &= !close && framing != BodyFraming::Close;
+        self.state = State::Body(framing);
+
+        let mut lines = Lines::new();
+        match (framing, head.body) {
+            (BodyFraming::Length(length), _) => lines.put_content_length(length),
+            (BodyFraming::Chunked, _) => lines.put(CHUNKED),
+            // RFC 9110 §8.6: what a GET would have had, but never in a 204.
+            (BodyFraming::Dropped, BodyLength::Known(length)) if head.status != 204 => lines.put_content_length(length),
+            _ => {}
+        }
+        if head.fields.first(Known::Date).is_none() {
+            lines.put(b"Date: ");
+            lines.put(date);
+            lines.put(CRLF);
+        }
+        if !self.keep_alive {
+            lines.put(b"Connection: close\r\n");
+        } else if self.version == Version::Http10 {
+            lines.put(b"Connection: keep-alive\r\n");
+        }
+        lines.put(CRLF);
+        match usual_status_line(head.status) {
+            Some(line) => out.put_parts([line, built_lines(&head.fields), lines.bytes()]),
+            None => {
+                status_line(out, head.status);
+                out.put_parts([built_lines(&head.fields), lines.bytes()]);
+            }
+        }
+    }
+
+    /// Writes a 101 with the given fields, of which Upgrade must be one, and Connection: upgrade. HTTP/1 is over on this
+    /// connection then. Received fields are fine.
+    pub fn switching(&mut self, out: &mut OutQueue, fields: &Fields) {
+        debug_assert!(!self.started() && self.version == Version::Http11);
+        status_line(out, 101);
+        any_fields(out, fields);
+        out.put(b"Connection: upgrade\r\n\r\n");
+        self.keep_alive = false;
+        self.state = State::Done;
+    }
+
+    /// Writes a piece of the body.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyMismatch::TooLong`] when it exceeds the declared length, or when there is no head to belong to: nothing of
+    /// it is sent then.
+    pub fn data(&mut self, out: &mut OutQueue, bytes: Shared) -> Result<(), BodyMismatch> {
+        self.piece(out, bytes.len() as u64, |out| out.push_shared(bytes))
+    }
+
+    /// Like [`ResponseEncoder::data`], for text of the program.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ResponseEncoder::data`].
+    pub fn data_static(&mut self, out: &mut OutQueue, bytes: &'static [u8]) -> Result<(), BodyMismatch> {
+        self.piece(out, bytes.len() as u64, |out| out.push_static(bytes))
+    }
+
+    /// Like [`ResponseEncoder::data`], for bytes that a cache holds as well.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ResponseEncoder::data`].
+    pub fn data_cached(&mut self, out: &mut OutQueue, bytes: &Rc<[u8]>, range: Range<usize>) -> Result<(), BodyMismatch> {
+        self.piece(out, range.len() as u64, |out| out.push_cached(bytes, range))
+    }
+
+    /// Like [`ResponseEncoder::data`], for a part of a file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ResponseEncoder::data`].
+    pub fn file(&mut self, out: &mut OutQueue, range: FileRange) -> Result<(), BodyMismatch> {
+        self.piece(out, range.len, |out| out.push_file(range))
+    }
+
+    #[inline]
+    fn piece(&mut self, out: &mut OutQueue, len: u64, push: impl FnOnce(&mut OutQueue)) -> Result<(), BodyMismatch> {
+        let State::Body(framing) = &mut self.state else {
+            debug_assert!(false, "a body outside of a message");
+            return Err(BodyMismatch::TooLong);
+        };
+        match framing.admit(out, len) {
+            Ok(Wrap::Drop) => {}
+            Ok(Wrap::Nothing) => push(out),
+            Ok(Wrap::Chunk) => {
+                push(out);
+                out.put(CRLF);
+            }
+            Err(mismatch) => {
+                self.keep_alive = false;
+                return Err(mismatch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the body. Trailers go out only with chunks.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyMismatch::TooShort`] when bytes are still due: abort the connection.
+    pub fn end(&mut self, out: &mut OutQueue, trailers: Option<&Fields>) -> Result<(), BodyMismatch> {
+        let State::Body(framing) = self.state else {
+            debug_assert!(false, "an end outside of a message");
+            return Err(BodyMismatch::TooShort);
+        };
+        let ended = framing.end(out, trailers);
+        match ended {
+            Ok(()) => self.state = State::Done,
+            Err(_) => self.keep_alive = false,
+        }
+        ended
+    }
+
+    /// Whether the final head was written: nothing else can be answered any more.
+    pub fn started(&self) -> bool {
+        self.state != State::Start
+    }
+
+    /// Whether the answer was written to its end.
+    pub fn finished(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Whether another request may follow this answer. Before the head: whether the client wishes it.
+    pub fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// Whether the answer under way is delimited by the end of the connection: then only a reset, no close, shows that
+    /// it was broken off.
+    pub fn ends_by_close(&self) -> bool {
+        self.state == State::Body(BodyFraming::Close)
+    }
+
+    /// Whether the pieces of a body are sent at all: not for HEAD, 204, 304. Before the head, what the method says.
+    pub fn wants_body(&self) -> bool {
+        match self.state {
+            State::Start => !self.to_head,
+            State::Body(framing) => framing != BodyFraming::Dropped,
+            State::Done => false,
+        }
+    }
+}
+
+/// The status lines that are sent most, whole.
+fn usual_status_line(status: u16) -> Option<&'static [u8]> {
+    Some(match status {
+        200 => b"HTTP/1.1 200 OK\r\n",
+        206 => b"HTTP/1.1 206 Partial Content\r\n",
+        304 => b"HTTP/1.1 304 Not Modified\r\n",
+        404 => b"HTTP/1.1 404 Not Found\r\n",
+        _ => return None,
+    })
+}
+
+/// Any status line. RFC 9110 §6.2: it names our version, whatever the client's.
+fn status_line(out: &mut OutQueue, status: u16) {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(status).as_bytes();
+    out.put_parts([b"HTTP/1.1 ", digits, b" ", reason_phrase(status).as_bytes(), CRLF]);
+}
