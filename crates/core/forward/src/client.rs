@@ -1,0 +1,111 @@
+//! What is told of the client.
+
+use std::fmt;
+use std::io::Write;
+use std::net::IpAddr;
+
+/// `"[` + the longest IPv6 address + `]"`.
+const NODE_MAX: usize = 2 + 39 + 2;
+
+/// A client's address as text, written once and used for each of its requests. Takes no memory but its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress {
+    text: [u8; NODE_MAX],
+    len: u8,
+    /// Brackets and quotes around it that X-Forwarded-For does without.
+    quoted: bool,
+}
+
+impl ClientAddress {
+    /// The text of `address`. An IPv4 address that was mapped into IPv6 is told as what it is.
+    pub fn new(address: IpAddr) -> ClientAddress {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => ClientAddress::dotted(v4.octets()),
+            IpAddr::V6(v6) => ClientAddress::format(true, format_args!("\"[{v6}]\"")),
+        }
+    }
+
+    /// For a client that has no address, such as one behind a Unix socket (RFC 7239 §6.2).
+    pub fn unknown() -> ClientAddress {
+        ClientAddress::format(false, format_args!("unknown"))
+    }
+
+    /// As X-Forwarded-For has it: `192.0.2.1`, `2001:db8::1`, `unknown`.
+    pub fn address(&self) -> &[u8] {
+        let node = self.node();
+        if self.quoted { &node[2..node.len() - 2] } else { node }
+    }
+
+    /// As a parameter of Forwarded has it (RFC 7239 §6): `192.0.2.1`, `"[2001:db8::1]"`, `unknown`.
+    pub fn node(&self) -> &[u8] {
+        &self.text[..usize::from(self.len)]
+    }
+
+    /// Without the formatting machinery, which takes a thousand instructions for this.
+    fn dotted(octets: [u8; 4]) -> ClientAddress {
+        let mut address = ClientAddress { text: [0; NODE_MAX], len: 0, quoted: false };
+        let mut put = |b: u8| {
+            address.text[usize::from(address.len)] = b;
+            address.len += 1;
+        };
+        for (i, octet) in octets.into_iter().enumerate() {
+            if i > 0 {
+                put(b'.');
+            }
+            if octet >= 100 {
+                put(b'0' + octet / 100);
+            }
+            if octet >= 10 {
+                put(b'0' + octet / 10 % 10);
+            }
+            put(b'0' + octet % 10);
+        }
+        address
+    }
+
+    fn format(quoted: bool, text: fmt::Arguments<'_>) -> ClientAddress {
+        let mut address = ClientAddress { text: [0; NODE_MAX], len: 0, quoted };
+        let mut rest = &mut address.text[..];
+        // No address is longer than the room for it; were one, it would be cut and not panic.
+        let _ = rest.write_fmt(text);
+        address.len = (NODE_MAX - rest.len()) as u8;
+        address
+    }
+}
+
+impl fmt::Debug for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientAddress({})", self.address().escape_ascii())
+    }
+}
+
+/// How the client reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In plain text.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// Who asks, and how far what it says of others is believed.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientInfo<'a> {
+    /// Its address.
+    pub address: &'a ClientAddress,
+    /// How it reached us.
+    pub scheme: Scheme,
+    /// Whether it is a proxy whose X-Forwarded-* and Forwarded are believed and appended to. Those of any other
+    /// client are replaced.
+    pub trusted: bool,
+}

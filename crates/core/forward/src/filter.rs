@@ -1,0 +1,156 @@
+//! Which lines of a head pass.
+
+use std::fmt;
+
+use message::{Fields, FieldsBuilder, Known, KnownSet};
+
+use crate::rules::FieldRules;
+
+/// Fields that concern one connection only, whichever way they go (RFC 9110 §7.6.1), and the framing, which the
+/// encoder writes anew. Proxy-Authorization and Proxy-Authenticate are between a client and its own proxy.
+pub(crate) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+    Known::Connection,
+    Known::ContentLength,
+    Known::KeepAlive,
+    Known::ProxyAuthenticate,
+    Known::ProxyAuthorization,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::Trailer,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
+
+/// Fields that Connection cannot remove: they are ours to write, or tell of the way a message took. A client that
+/// names them would have us forget where it came from.
+const PROTECTED: KnownSet = KnownSet::of(&[
+    Known::Other,
+    Known::Forwarded,
+    Known::Host,
+    Known::Via,
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedProto,
+]);
+
+const CONNECTION: KnownSet = KnownSet::of(&[Known::Connection]);
+
+/// How many fields Connection may name besides the well-known ones. Each of them is looked for in every line, so
+/// there has to be a limit; real messages name two or three.
+pub const NOMINATED_MAX: usize = 32;
+
+/// Connection names more than [`NOMINATED_MAX`] fields. Broken, or an attempt to make the proxy work: 400 for a
+/// client, 502 for a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyOptions;
+
+impl fmt::Display for TooManyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection names more than {NOMINATED_MAX} fields")
+    }
+}
+
+impl std::error::Error for TooManyOptions {}
+
+/// Decides line by line.
+#[derive(Clone, Copy)]
+pub(crate) struct Filter<'a> {
+    /// These stay behind.
+    pub(crate) known: KnownSet,
+    /// So do those the operator takes out.
+    pub(crate) rules: &'a FieldRules,
+    /// So does every X-Forwarded-*, known or not.
+    pub(crate) x_forwarded: bool,
+}
+
+impl Filter<'_> {
+    /// Copies the lines that pass, less what Connection names.
+    pub(crate) fn copy(mut self, fields: &Fields, out: &mut FieldsBuilder) -> Result<(), TooManyOptions> {
+        self.known = self.known.with(self.rules.taken_out());
+        if !fields.has_any(CONNECTION) {
+            self.copy_passing(fields, &[], out);
+            return Ok(());
+        }
+        match self.nominate_known(fields) {
+            0 => self.copy_passing(fields, &[], out),
+            1..=NOMINATED_MAX => self.copy_without_nominated(fields, out),
+            _ => return Err(TooManyOptions),
+        }
+        Ok(())
+    }
+
+    /// Keeps back the known fields that Connection names, and counts the others.
+    fn nominate_known(&mut self, fields: &Fields) -> usize {
+        let mut others = 0;
+        for value in fields.all(Known::Connection) {
+            // Nearly all there is; none names a field that could pass.
+            if matches!(value, b"keep-alive" | b"close" | b"Keep-Alive") {
+                continue;
+            }
+            for option in options(value) {
+                match Known::of(option) {
+                    Known::Other => others += usize::from(is_name(option)),
+                    known if PROTECTED.contains(known) => {}
+                    known => self.known.insert(known),
+                }
+            }
+        }
+        others
+    }
+
+    #[cold]
+    fn copy_without_nominated(&self, fields: &Fields, out: &mut FieldsBuilder) {
+        let mut names = [&[][..]; NOMINATED_MAX];
+        let all = fields.all(Known::Connection).flat_map(options);
+        let nominated = all.filter(|o| Known::of(o) == Known::Other && is_name(o));
+        let count = names.iter_mut().zip(nominated).map(|(name, option)| *name = option).count();
+        self.copy_passing(fields, &names[..count], out);
+    }
+
+    fn copy_passing(&self, fields: &Fields, nominated: &[&[u8]], out: &mut FieldsBuilder) {
+        let stays = self.known;
+        let bytes = fields.bytes();
+        if self.rules.takes_out_others() || !nominated.is_empty() {
+            out.copy_where(fields, |line| {
+                !stays.contains(line.known)
+                    && (line.known != Known::Other || self.passes_other(line.name.of(bytes), nominated))
+            });
+        } else if self.x_forwarded {
+            out.copy_where(fields, |line| {
+                !stays.contains(line.known) && (line.known != Known::Other || !is_x_forwarded(line.name.of(bytes)))
+            });
+        } else {
+            out.copy_where(fields, |line| !stays.contains(line.known));
+        }
+    }
+
+    fn passes_other(&self, name: &[u8], nominated: &[&[u8]]) -> bool {
+        !(self.x_forwarded && is_x_forwarded(name))
+            && !self.rules.takes_out_other(name)
+            && !nominated.iter().any(|n| n.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What one Connection line lists.
+fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Whether an option that is no well-known name may name a field. `close` is no field.
+fn is_name(option: &[u8]) -> bool {
+    !option.is_empty() && !option.eq_ignore_ascii_case(b"close") && !is_x_forwarded(option)
+}
+
+/// Whether a name is of the X-Forwarded-* family. Underscores count as hyphens: a server that turns fields into
+/// variables (CGI and its kin) cannot tell them apart, and would take the client's word for ours.
+#[inline]
+pub(crate) fn is_x_forwarded(name: &[u8]) -> bool {
+    matches!(name, [b'x' | b'X', b'-' | b'_', b'f' | b'F', ..]) && has_x_forwarded_prefix(name)
+}
+
+#[cold]
+fn has_x_forwarded_prefix(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    let same = |(b, prefix): (&u8, &u8)| b.eq_ignore_ascii_case(prefix) || (*prefix == b'-' && *b == b'_');
+    name.len() > PREFIX.len() && name.iter().zip(PREFIX).all(same)
+}

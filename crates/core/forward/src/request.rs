@@ -1,0 +1,309 @@
+//! The fields that a server is sent.
+
+use message::{
+    BodyLength, Fields, FieldsBuilder, Known, KnownSet, LINE_EXTRA, LineWriter, Method, RequestHead, TargetForm,
+    Version,
+};
+
+use crate::PSEUDONYM;
+use crate::client::{ClientInfo, Scheme};
+use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions};
+use crate::rules::{FieldRules, is_token_byte};
+
+/// Which Host a server is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HostPolicy {
+    /// The one the client asked for; the upstream's for a client that named none (HTTP/1.0).
+    #[default]
+    Client,
+    /// The upstream's own.
+    Upstream,
+    /// This one.
+    Name(Box<[u8]>),
+}
+
+/// What a route wants of its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestOptions<'a> {
+    /// Which Host is sent.
+    pub host: &'a HostPolicy,
+    /// The upstream's name, with its port where that is not the default one.
+    pub upstream: &'a [u8],
+    /// The operator's rules.
+    pub rules: &'a FieldRules,
+    /// Whether trailers are relayed to the client: its `TE: trailers` is then sent on, and Trailer with a body
+    /// that can have some.
+    pub trailers: bool,
+    /// Whether a switch of protocols that the client asks for is relayed.
+    pub upgrade: bool,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Sent {
+    /// The options that Connection has to name, since it is the encoder that writes it.
+    pub connection: Option<&'static str>,
+    /// Whether the server is asked to switch protocols, so that it may answer 101. False though the options allow it
+    /// when the client does not ask, or only for what cannot be relayed.
+    pub upgrade: bool,
+}
+
+/// Writes the fields of `head` as a server is to have them, all but framing and Connection. Look at
+/// [`FieldsBuilder::overflowed`] afterwards: with what is added here a head may pass 64 KiB (431).
+///
+/// # Errors
+/// Connection names too many fields; `out` is not to be used then.
+pub fn request(
+    head: &RequestHead,
+    options: &RequestOptions<'_>,
+    client: &ClientInfo<'_>,
+    out: &mut FieldsBuilder,
+) -> Result<Sent, TooManyOptions> {
+    let fields = &head.fields;
+    let rules = options.rules;
+    let mut stays = STAYS;
+    if keeps_host(head, options) {
+        stays = stays.without(HOST);
+    } else if !rules.taken_out().contains(Known::Host) {
+        out.push_known(Known::Host, b"Host", host(head, options));
+    }
+    // RFC 9110 §6.6.2: what announces trailers goes where they can follow.
+    if options.trailers && head.body == BodyLength::Streamed {
+        stays = stays.without(TRAILER);
+    }
+    let hops_left = max_forwards(head);
+    if hops_left.is_some() {
+        stays = stays.with(MAX_FORWARDS);
+    }
+    Filter { known: stays, rules, x_forwarded: !client.trusted }.copy(fields, out)?;
+    if let Some(hops) = hops_left
+        && !rules.taken_out().contains(Known::MaxForwards)
+    {
+        out.push_known(
+            Known::MaxForwards,
+            b"Max-Forwards",
+            itoa::Buffer::new().format(hops.saturating_sub(1)).as_bytes(),
+        );
+    }
+    tell_of_client(head, rules, client, out);
+    let sent = write_te_and_upgrade(head, options, out);
+    rules.write(out);
+    Ok(sent)
+}
+
+/// How many further hops an OPTIONS request may take (RFC 9110 §7.6.2): at 0 it is for us to answer. `None` for
+/// other methods, and when there is no such field, or no number in it.
+pub fn max_forwards(head: &RequestHead) -> Option<u64> {
+    if head.method != Method::Options {
+        return None;
+    }
+    let value = head.fields.first(Known::MaxForwards)?;
+    let digits = std::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()))?;
+    digits.parse().ok()
+}
+
+const HOST: KnownSet = KnownSet::of(&[Known::Host]);
+const TRAILER: KnownSet = KnownSet::of(&[Known::Trailer]);
+const TE: KnownSet = KnownSet::of(&[Known::Te]);
+const MAX_FORWARDS: KnownSet = KnownSet::of(&[Known::MaxForwards]);
+
+const VIA: KnownSet = KnownSet::of(&[Known::Via]);
+
+/// What tells a server who asked, and by which way.
+const TOLD: KnownSet =
+    VIA.with(KnownSet::of(&[Known::Forwarded, Known::XForwardedFor, Known::XForwardedHost, Known::XForwardedProto]));
+
+/// What is not copied: it concerns this connection only, or is written anew. An expectation is answered here.
+const STAYS: KnownSet = HOP_BY_HOP.with(TOLD).with(KnownSet::of(&[Known::Expect, Known::Host]));
+
+/// Whether the client's own Host line is what the server is to have: it is then copied with the lines around it.
+fn keeps_host(head: &RequestHead, options: &RequestOptions<'_>) -> bool {
+    *options.host == HostPolicy::Client
+        && !matches!(head.form, TargetForm::Absolute | TargetForm::Authority)
+        && head.fields.lines().iter().any(|line| line.known == Known::Host && line.value == head.authority)
+}
+
+fn host<'a>(head: &'a RequestHead, options: &RequestOptions<'a>) -> &'a [u8] {
+    match options.host {
+        HostPolicy::Client if !head.authority.is_empty() => head.authority_bytes(),
+        HostPolicy::Client | HostPolicy::Upstream => options.upstream,
+        HostPolicy::Name(name) => name,
+    }
+}
+
+/// Via, X-Forwarded-* and Forwarded. An untrusted client's own have been left behind.
+fn tell_of_client(head: &RequestHead, rules: &FieldRules, client: &ClientInfo<'_>, out: &mut FieldsBuilder) {
+    let asked = head.authority_bytes();
+    let form = form_of(asked);
+    let appends = if client.trusted { TOLD } else { VIA };
+    if form == Form::Unfit || rules.taken_out().meets(TOLD) || head.fields.has_any(appends) {
+        tell_one_by_one(head, rules, form, client, out);
+    } else {
+        tell_at_once(head.version, asked, form == Form::Quoted, client, out);
+    }
+}
+
+/// The common case: all five fields, nothing to append to, one piece of memory.
+fn tell_at_once(version: Version, asked: &[u8], quoted: bool, client: &ClientInfo<'_>, out: &mut FieldsBuilder) {
+    let (address, node) = (client.address.address(), client.address.node());
+    const OURS: usize = 5 * LINE_EXTRA
+        + "X-Forwarded-ForX-Forwarded-ProtohttpsX-Forwarded-HostForwardedVia1.1 ".len()
+        + "for=;host=\"\";proto=https".len()
+        + PSEUDONYM.len();
+    let Some(mut lines) = out.lines(OURS + address.len() + node.len() + 2 * asked.len()) else { return };
+    lines.begin(Known::XForwardedFor, b"X-Forwarded-For");
+    lines.put(address);
+    lines.end();
+    lines.begin(Known::XForwardedProto, b"X-Forwarded-Proto");
+    put_scheme(&mut lines, client.scheme);
+    lines.end();
+    lines.begin(Known::XForwardedHost, b"X-Forwarded-Host");
+    lines.put(asked);
+    lines.end();
+    lines.begin(Known::Forwarded, b"Forwarded");
+    lines.put(b"for=");
+    lines.put(node);
+    lines.put(if quoted { b";host=\"" } else { b";host=" });
+    lines.put(asked);
+    lines.put(if quoted { b"\";proto=" } else { b";proto=" });
+    put_scheme(&mut lines, client.scheme);
+    lines.end();
+    lines.begin(Known::Via, b"Via");
+    match version {
+        Version::Http10 => lines.put(b"1.0 "),
+        Version::Http11 => lines.put(b"1.1 "),
+    }
+    lines.put(PSEUDONYM.as_bytes());
+    lines.end();
+}
+
+/// A branch for each, so that their lengths are known when compiling.
+#[inline(always)]
+fn put_scheme(lines: &mut LineWriter<'_>, scheme: Scheme) {
+    match scheme {
+        Scheme::Http => lines.put(b"http"),
+        Scheme::Https => lines.put(b"https"),
+    }
+}
+
+#[cold]
+fn tell_one_by_one(
+    head: &RequestHead,
+    rules: &FieldRules,
+    form: Form,
+    client: &ClientInfo<'_>,
+    out: &mut FieldsBuilder,
+) {
+    let mut add = |known: Known, name: &[u8], believed: bool, element: &[&[u8]]| {
+        if !rules.taken_out().contains(known) {
+            append(&head.fields, known, name, believed, element, out);
+        }
+    };
+    let believed = client.trusted;
+    let (node, scheme) = (client.address.node(), client.scheme.as_str().as_bytes());
+    add(Known::XForwardedFor, b"X-Forwarded-For", believed, &[client.address.address()]);
+    add(Known::XForwardedProto, b"X-Forwarded-Proto", believed, &[scheme]);
+    if form == Form::Unfit {
+        add(Known::Forwarded, b"Forwarded", believed, &[b"for=", node, b";proto=", scheme]);
+    } else {
+        let asked = head.authority_bytes();
+        let quote: &[u8] = if form == Form::Quoted { b"\"" } else { b"" };
+        let element = [b"for=", node, b";host=", quote, asked, quote, b";proto=", scheme];
+        add(Known::XForwardedHost, b"X-Forwarded-Host", believed, &[asked]);
+        add(Known::Forwarded, b"Forwarded", believed, &element);
+    }
+    add(Known::Via, b"Via", true, &via(head.version));
+}
+
+/// Writes a list that grows by one element with each hop. What earlier hops wrote is joined into one line, since
+/// many readers look at one line only.
+pub(crate) fn append(
+    fields: &Fields,
+    known: Known,
+    name: &[u8],
+    believed: bool,
+    element: &[&[u8]],
+    out: &mut FieldsBuilder,
+) {
+    if believed && fields.has_any(KnownSet::of(&[known])) {
+        let earlier = fields.all(known).filter(|value| !value.is_empty());
+        out.push_list(known, name, earlier, element);
+    } else {
+        out.push_parts(known, name, element);
+    }
+}
+
+/// Our element of Via: the version the message was received in, and our name.
+pub(crate) fn via(version: Version) -> [&'static [u8]; 2] {
+    let version: &[u8] = match version {
+        Version::Http10 => b"1.0 ",
+        Version::Http11 => b"1.1 ",
+    };
+    [version, PSEUDONYM.as_bytes()]
+}
+
+/// How an authority stands in Forwarded (RFC 7239 §4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is: it is a token.
+    Token,
+    /// In quotes: it has a port, or is an IPv6 address.
+    Quoted,
+    /// Not at all: there is none, or one that could end the element.
+    Unfit,
+}
+
+fn form_of(authority: &[u8]) -> Form {
+    match authority.iter().fold(0, |worst, b| worst | ODDITY[usize::from(*b)]) {
+        _ if authority.is_empty() => Form::Unfit,
+        0 => Form::Token,
+        1 => Form::Quoted,
+        _ => Form::Unfit,
+    }
+}
+
+/// 0 for the bytes of a token, 1 for those that an authority may have besides, 2 for all others.
+const ODDITY: [u8; 256] = {
+    let mut table = [2; 256];
+    let mut b = 0;
+    while b < 256 {
+        if is_token_byte(b as u8) {
+            table[b] = 0;
+        } else if matches!(b as u8, b':' | b'[' | b']' | b'(' | b')' | b'=') {
+            table[b] = 1;
+        }
+        b += 1;
+    }
+    table
+};
+
+/// The two hop-by-hop fields that can be meant for the server too. Connection has to name them (RFC 9110 §10.1.4, §7.8).
+fn write_te_and_upgrade(head: &RequestHead, options: &RequestOptions<'_>, out: &mut FieldsBuilder) -> Sent {
+    let upgrade = options.upgrade && head.upgrade && write_upgrade(&head.fields, out);
+    let te = options.trailers && head.fields.has_any(TE) && head.fields.has_token(Known::Te, b"trailers");
+    if te {
+        out.push_known(Known::Te, b"TE", b"trailers");
+    }
+    let connection = match (upgrade, te) {
+        (false, false) => None,
+        (true, false) => Some("upgrade"),
+        (false, true) => Some("te"),
+        (true, true) => Some("upgrade, te"),
+    };
+    Sent { connection, upgrade }
+}
+
+/// Writes the protocols the sender names, less `h2c`: HTTP/2 behind our back would carry requests that nobody checks.
+pub(crate) fn write_upgrade(fields: &Fields, out: &mut FieldsBuilder) -> bool {
+    let protocols = fields
+        .all(Known::Upgrade)
+        .flat_map(|value| value.split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"));
+    if protocols.clone().next().is_none() {
+        return false;
+    }
+    out.push_list(Known::Upgrade, b"Upgrade", protocols, &[]);
+    true
+}

@@ -1,0 +1,105 @@
+//! The fields that a client is sent.
+
+use message::{BodyLength, Fields, FieldsBuilder, Known, KnownSet, ResponseHead};
+
+use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions, is_x_forwarded};
+use crate::request::{append, via, write_upgrade};
+use crate::rules::FieldRules;
+
+/// What a route wants of its answers.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseOptions<'a> {
+    /// The operator's rules.
+    pub rules: &'a FieldRules,
+    /// Whether trailers are relayed: Trailer is then sent on with a body that can have some.
+    pub trailers: bool,
+    /// Whether the client asked to switch protocols and the server was asked to ([`crate::Sent::upgrade`]).
+    pub upgrade: bool,
+}
+
+/// What cannot be said by fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Passed {
+    /// The length that an answer *without* a body declares for the one it would have (to HEAD, or 304): give it to
+    /// the encoder as the body's length, so that the client learns it. `None` for every other answer.
+    pub declared_length: Option<u64>,
+}
+
+/// Writes the fields of `head` as a client is to have them, all but framing and Connection. Date and Server pass;
+/// Upgrade only in a 101 that was asked for. Also for interim answers. Look at [`FieldsBuilder::overflowed`]
+/// afterwards (502).
+///
+/// # Errors
+/// Connection names too many fields; `out` is not to be used then.
+pub fn response(
+    head: &ResponseHead,
+    options: &ResponseOptions<'_>,
+    out: &mut FieldsBuilder,
+) -> Result<Passed, TooManyOptions> {
+    let mut stays = STAYS;
+    if options.trailers && head.body == BodyLength::Streamed {
+        stays = stays.without(KnownSet::of(&[Known::Trailer]));
+    }
+    let rules = options.rules;
+    Filter { known: stays, rules, x_forwarded: false }.copy(&head.fields, out)?;
+    if !rules.taken_out().contains(Known::Via) {
+        append(&head.fields, Known::Via, b"Via", true, &via(head.version), out);
+    }
+    if head.status == 101 && options.upgrade {
+        write_upgrade(&head.fields, out);
+    }
+    rules.write(out);
+    Ok(Passed { declared_length: declared_length(head) })
+}
+
+const STAYS: KnownSet = HOP_BY_HOP.with(KnownSet::of(&[Known::Via]));
+
+/// RFC 9110 §8.6: neither a 1xx nor a 204 has a length to declare.
+fn declared_length(head: &ResponseHead) -> Option<u64> {
+    if head.body != BodyLength::None || head.is_interim() || head.status == 204 {
+        return None;
+    }
+    head.declared_length()
+}
+
+/// Writes the trailers that may be sent on, in either direction. Left behind are those that RFC 9110 §6.5.1 forbids, and
+/// all that would undo, in a recipient that merges trailers into the head, what the head was rewritten to.
+pub fn trailers(fields: &Fields, rules: &FieldRules, out: &mut FieldsBuilder) {
+    for line in fields.iter() {
+        let passes = match line.known {
+            Known::Other => !is_forbidden_other(line.name),
+            known => ALLOWED.contains(known),
+        };
+        if passes && !rules.takes_out(line.known, line.name) {
+            out.push_known(line.known, line.name, line.value);
+        }
+    }
+}
+
+/// The known fields that only describe what was sent; all others frame, route, authenticate or modify a message.
+const ALLOWED: KnownSet = KnownSet::of(&[
+    Known::Accept,
+    Known::AcceptRanges,
+    Known::Etag,
+    Known::LastModified,
+    Known::Server,
+    Known::UserAgent,
+]);
+
+fn is_forbidden_other(name: &[u8]) -> bool {
+    const FORBIDDEN: [&[u8]; 11] = [
+        b"age",
+        b"expires",
+        b"http2-settings",
+        b"pragma",
+        b"proxy-authentication-info",
+        b"authentication-info",
+        b"set-cookie2",
+        b"warning",
+        b"www-authenticate",
+        b"x-real-ip",
+        b"clear-site-data",
+    ];
+    is_x_forwarded(name) || FORBIDDEN.iter().any(|f| f.eq_ignore_ascii_case(name))
+}
