@@ -1,1 +1,26 @@
-//! `fs`.
+//! Files beneath a root: opened so that the kernel keeps them there, looked at, and read without waiting.
+//!
+//! * [`Root`] is a directory; [`Root::open_file`] and [`Root::stat`] resolve paths beneath it with `openat2`, or, where the
+//!   kernel or a filter refuses that call, component by component without following any link ([`Mode`]).
+//! * Every look-up says how far it may [`Reach`]: with [`Reach::Cached`] it answers from the kernel's caches or fails with
+//!   [`Error::WouldBlock`], so that a worker thread can try it; with [`Reach::Disk`] it may wait, and belongs on the
+//!   blocking pool. A [`Root`] and all that comes out of it can cross threads.
+//! * [`read_resident`] reads what is in the page cache and never waits for a disk.
+//!
+//! Only regular files are ever opened for reading, and directories recognised. Knows nothing of HTTP, nor of the
+//! reactor. There is no unsafe code here: `rustix` makes the calls.
+#![forbid(unsafe_code)]
+
+mod error;
+mod meta;
+mod resident;
+mod root;
+mod walk;
+
+pub use error::Error;
+pub use meta::{Kind, Meta, Stamp};
+pub use resident::read_resident;
+pub use root::{Mode, Opened, Reach, Root};
+
+#[cfg(test)]
+mod tests;

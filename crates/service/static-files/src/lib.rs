@@ -1,1 +1,35 @@
-//! `static-files`.
+//! Static files: which file a path means, what a request for it is answered with, and the open-file cache.
+//!
+//! * Pure: [`path`], [`conditional`], [`range`], [`mime`], [`validators`], and [`decide`] over them.
+//! * [`Files`] is a route: [`Files::respond`] gives an [`Answer`], which knows no connection; [`Files::serve`] sends it.
+//! * [`OpenFiles`] is the cache that the routes of a worker share; spawn [`sweep`] with it.
+//!
+//! That a path stays beneath the root is the kernel's work, through the `fs` crate; nothing here relies on looking at strings.
+//! Not served yet: directory listings, precompressed files, several ranges in one request (they get the whole file).
+
+pub mod conditional;
+pub mod mime;
+pub mod path;
+pub mod range;
+pub mod validators;
+
+mod answer;
+mod cache;
+mod decide;
+mod entry;
+mod files;
+mod load;
+mod options;
+
+pub use answer::{ALLOW, Answer, Body, Head};
+pub use cache::{CacheStats, Limits, OpenFiles, sweep};
+pub use decide::{Decision, decide};
+pub use files::{Claim, Files, Moment, Step, Work};
+pub use load::{Lookup, Outcome};
+pub use options::{BadOption, Options};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the tests prepare files, and stand in for the pool and the clock")]
+mod tests;

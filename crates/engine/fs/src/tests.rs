@@ -1,0 +1,271 @@
+//! Both modes over one tree: `site/` is the root, `secret` lies beside it.
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use rustix::fs::{CWD, FileType, Mode as Permissions, makedev, mknodat};
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use tempfile::TempDir;
+
+use super::*;
+
+struct Tree {
+    dir: TempDir,
+}
+
+impl Tree {
+    fn new() -> Tree {
+        let tree = Tree { dir: TempDir::new().unwrap() };
+        fs::create_dir_all(tree.at("sub/deep")).unwrap();
+        fs::write(tree.at("page.html"), "hello").unwrap();
+        fs::write(tree.at("sub/deep/leaf"), "leaf").unwrap();
+        fs::write(tree.dir.path().join("secret"), "secret").unwrap();
+        tree
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.dir.path().join("site").join(path)
+    }
+
+    /// The root in every mode this kernel has, and the forced fallback.
+    fn roots(&self) -> [Root; 2] {
+        let site = self.at("");
+        let roots = [Root::open(&site).unwrap(), Root::open_without_links(&site).unwrap()];
+        assert_eq!(roots[1].mode(), Mode::NoLinks);
+        roots
+    }
+}
+
+fn read(root: &Root, path: &str) -> Result<String, Error> {
+    match root.open_file(path.as_bytes(), Reach::Disk)? {
+        Opened::File(mut file, meta) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!((meta.size, meta.kind), (text.len() as u64, Kind::File));
+            assert_eq!(meta, root.stat(path.as_bytes(), Reach::Disk).unwrap());
+            Ok(text)
+        }
+        Opened::Directory(meta) => {
+            assert_eq!(meta.kind, Kind::Directory);
+            Ok(String::from("<directory>"))
+        }
+    }
+}
+
+#[test]
+fn files_and_directories_are_found() {
+    let tree = Tree::new();
+    for root in tree.roots() {
+        assert_eq!(read(&root, "page.html").unwrap(), "hello");
+        assert_eq!(read(&root, "sub/deep/leaf").unwrap(), "leaf");
+        assert_eq!(read(&root, "sub//deep/./leaf").unwrap(), "leaf");
+        for dir in ["", ".", "sub", "sub/", "sub/deep/."] {
+            assert_eq!(read(&root, dir).unwrap(), "<directory>", "{dir} {:?}", root.mode());
+        }
+        for absent in ["absent", "sub/absent", "absent/x", "page.html/", "page.html/x", "page.html/."] {
+            assert!(matches!(read(&root, absent), Err(Error::NotFound)), "{absent} {:?}", root.mode());
+        }
+        let long = "a/".repeat(3000);
+        for invalid in ["a\0b", &"n".repeat(300), &long] {
+            assert!(matches!(read(&root, invalid), Err(Error::Invalid)), "{:?}", root.mode());
+        }
+    }
+}
+
+#[test]
+fn nothing_outside_is_reached() {
+    let tree = Tree::new();
+    let secret = tree.dir.path().join("secret");
+    symlink(&secret, tree.at("absolute")).unwrap();
+    symlink("../secret", tree.at("relative")).unwrap();
+    symlink("../..", tree.at("sub/up")).unwrap();
+    symlink("/", tree.at("all")).unwrap();
+    symlink("circle", tree.at("circle")).unwrap();
+    symlink("/proc/self/root", tree.at("magic")).unwrap();
+    let attempts = [
+        "../secret",
+        "sub/../../secret",
+        "..",
+        "sub/../..",
+        secret.to_str().unwrap(),
+        "/etc/passwd",
+        "//etc/passwd",
+        "absolute",
+        "relative",
+        "sub/up/secret",
+        "all/etc/passwd",
+        "circle",
+        "magic/etc/passwd",
+    ];
+    for root in tree.roots() {
+        for path in attempts {
+            let got = read(&root, path);
+            assert!(matches!(got, Err(Error::Forbidden)), "{path} {:?}: {got:?}", root.mode());
+            let seen = root.stat(path.as_bytes(), Reach::Disk);
+            assert!(matches!(seen, Err(Error::Forbidden)), "{path} {:?}: {seen:?}", root.mode());
+        }
+    }
+}
+
+#[test]
+fn links_that_stay_beneath_are_followed_by_the_kernel_and_refused_by_the_walk() {
+    let tree = Tree::new();
+    symlink("page.html", tree.at("inner")).unwrap();
+    symlink("../page.html", tree.at("sub/over")).unwrap();
+    symlink("deep", tree.at("sub/dirlink")).unwrap();
+    let [kernel, walk] = tree.roots();
+    for (path, text) in [("inner", "hello"), ("sub/over", "hello"), ("sub/dirlink/leaf", "leaf")] {
+        if kernel.mode() == Mode::Beneath {
+            assert_eq!(read(&kernel, path).unwrap(), text);
+        }
+        assert!(matches!(read(&walk, path), Err(Error::Forbidden)), "{path}");
+    }
+    // Dots within the tree never come from the router; the kernel allows them, the walk does not.
+    assert!(matches!(read(&walk, "sub/../page.html"), Err(Error::Forbidden)));
+}
+
+#[test]
+fn pipes_sockets_and_devices_are_refused_without_being_opened() {
+    let tree = Tree::new();
+    let fifo = Permissions::RUSR | Permissions::WUSR;
+    mknodat(CWD, tree.at("fifo"), FileType::Fifo, fifo, 0).unwrap();
+    let _socket = UnixListener::bind(tree.at("socket")).unwrap();
+    let device = mknodat(CWD, tree.at("device"), FileType::CharacterDevice, fifo, makedev(1, 3));
+    for root in tree.roots() {
+        for name in ["fifo", "socket", "device"] {
+            // Only a privileged run can make a device.
+            if name == "device" && device == Err(Errno::PERM) {
+                continue;
+            }
+            assert!(matches!(read(&root, name), Err(Error::NotAFile)), "{name} {:?}", root.mode());
+            assert_eq!(root.stat(name.as_bytes(), Reach::Disk).unwrap().kind, Kind::Other);
+        }
+    }
+    // A writer that does not wait fails as long as the pipe has had no reader.
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    assert_eq!(rustix::fs::open(tree.at("fifo"), flags, Permissions::empty()).unwrap_err(), Errno::NXIO);
+}
+
+#[test]
+fn permissions_are_the_kernels() {
+    let tree = Tree::new();
+    fs::create_dir(tree.at("shut")).unwrap();
+    fs::write(tree.at("shut/file"), "x").unwrap();
+    fs::write(tree.at("locked"), "x").unwrap();
+    fs::set_permissions(tree.at("locked"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(tree.at("shut"), fs::Permissions::from_mode(0o000)).unwrap();
+    let roots = tree.roots();
+    // Root may read everything: this thread gives that up. Capabilities belong to a thread.
+    let judged = std::thread::spawn(move || {
+        let mut sets = capabilities(None).unwrap();
+        let over = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+        sets.effective.remove(over);
+        set_capabilities(None, sets).unwrap();
+        for root in roots {
+            for path in ["locked", "shut/file"] {
+                assert!(matches!(read(&root, path), Err(Error::Forbidden)), "{path} {:?}", root.mode());
+            }
+            assert_eq!(read(&root, "page.html").unwrap(), "hello");
+        }
+    });
+    judged.join().unwrap();
+    fs::set_permissions(tree.at("shut"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_cached_look_up_answers_or_says_that_it_would_wait() {
+    let tree = Tree::new();
+    let [kernel, walk] = tree.roots();
+    assert!(matches!(walk.stat(b"page.html", Reach::Cached), Err(Error::WouldBlock)));
+    assert!(matches!(walk.open_file(b"page.html", Reach::Cached), Err(Error::WouldBlock)));
+    assert!(matches!(walk.reopened(Reach::Cached), Err(Error::WouldBlock)));
+    if kernel.mode() == Mode::NoLinks || !kernel.can_answer_cached() {
+        return;
+    }
+    // Looked up a moment ago, so the names are in memory.
+    let meta = kernel.stat(b"page.html", Reach::Disk).unwrap();
+    assert_eq!(kernel.stat(b"page.html", Reach::Cached).unwrap(), meta);
+    assert!(matches!(kernel.open_file(b"page.html", Reach::Cached), Ok(Opened::File(_, m)) if m == meta));
+    // A name that nobody asked for is in no cache (some file systems know all their names all the same).
+    let unknown = kernel.stat(b"sub/never-asked-for", Reach::Cached);
+    assert!(matches!(unknown, Err(Error::WouldBlock | Error::NotFound)), "{unknown:?}");
+}
+
+#[test]
+fn a_change_shows_in_the_meta() {
+    let tree = Tree::new();
+    for root in tree.roots() {
+        fs::write(tree.at("page.html"), "hello").unwrap();
+        let before = root.stat(b"page.html", Reach::Disk).unwrap();
+        assert!(!before.is_settled());
+        fs::write(tree.at("new"), "other").unwrap();
+        fs::rename(tree.at("new"), tree.at("page.html")).unwrap();
+        let replaced = root.stat(b"page.html", Reach::Disk).unwrap();
+        assert_ne!(replaced.inode, before.inode);
+        fs::OpenOptions::new().write(true).open(tree.at("page.html")).unwrap().set_len(2).unwrap();
+        assert_eq!(root.stat(b"page.html", Reach::Disk).unwrap().size, 2);
+    }
+    let old = Meta {
+        changed: Stamp { secs: 1, nanos: 0 },
+        ..Root::open(tree.at("")).unwrap().stat(b"", Reach::Disk).unwrap()
+    };
+    assert!(old.is_settled());
+}
+
+#[test]
+fn a_root_that_was_replaced_is_opened_again() {
+    let tree = Tree::new();
+    symlink("site", tree.dir.path().join("current")).unwrap();
+    fs::create_dir(tree.dir.path().join("next")).unwrap();
+    fs::write(tree.dir.path().join("next/page.html"), "next").unwrap();
+    let site = tree.dir.path().join("current");
+    for root in [Root::open(&site).unwrap(), Root::open_without_links(&site).unwrap()] {
+        assert!(root.reopened(Reach::Disk).unwrap().is_none());
+        symlink("next", tree.dir.path().join("swap")).unwrap();
+        fs::rename(tree.dir.path().join("swap"), &site).unwrap();
+        assert_eq!(read(&root, "page.html").unwrap(), "hello");
+        let next = root.reopened(Reach::Disk).unwrap().unwrap();
+        assert_eq!(next.mode(), root.mode());
+        assert_eq!(read(&next, "page.html").unwrap(), "next");
+        fs::remove_file(&site).unwrap();
+        assert!(next.reopened(Reach::Disk).unwrap().is_none());
+        symlink("site", &site).unwrap();
+    }
+    assert_eq!(Root::open(tree.at("absent")).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(Root::open(tree.at("page.html")).unwrap_err().kind(), ErrorKind::NotADirectory);
+}
+
+#[test]
+fn resident_reads_agree_with_reads() {
+    let tree = Tree::new();
+    let content: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+    fs::write(tree.at("big"), &content).unwrap();
+    let file = fs::File::open(tree.at("big")).unwrap();
+    let mut buf = vec![0; 5000];
+    let mut seen = vec![0; content.len()];
+    file.read_exact_at(&mut seen, 0).unwrap();
+    match read_resident(&file, &mut buf, 60_000) {
+        Ok(n) => assert_eq!(buf[..n], content[60_000..60_000 + n]),
+        Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+    }
+    match read_resident(&file, &mut buf, content.len() as u64) {
+        Ok(n) => assert_eq!(n, 0),
+        Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+    }
+    assert_eq!(read_resident(&file, &mut buf, u64::MAX).unwrap(), 0);
+    // This file system cannot say what would wait.
+    let cannot_say = fs::File::open("/proc/self/status").unwrap();
+    assert_eq!(read_resident(&cannot_say, &mut buf, 0).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn roots_and_files_cross_threads() {
+    fn is_send<T: Send + Sync>() {}
+    is_send::<Root>();
+    is_send::<Error>();
+    is_send::<Opened>();
+}

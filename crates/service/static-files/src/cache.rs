@@ -1,0 +1,266 @@
+//! The open-file cache of a worker.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use clock::Tick;
+use foldhash::fast::RandomState;
+
+use crate::entry::Entry;
+
+/// How much an open-file cache may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Entries, and so descriptors.
+    pub entries: usize,
+    /// Bytes of content and of paths.
+    pub bytes: usize,
+    /// Files up to this size are held in memory; larger ones as a descriptor.
+    pub content_max: usize,
+}
+
+impl Default for Limits {
+    /// 1,024 entries, 16 MiB, files of up to 16 KiB.
+    fn default() -> Limits {
+        Limits { entries: 1024, bytes: 16 << 20, content_max: 16 << 10 }
+    }
+}
+
+/// What an open-file cache holds and has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Entries held.
+    pub entries: usize,
+    /// Descriptors held.
+    pub descriptors: usize,
+    /// Bytes of content and of paths held.
+    pub bytes: usize,
+    /// Look-ups that found an entry.
+    pub hits: u64,
+    /// Look-ups that found none.
+    pub misses: u64,
+    /// Entries dropped to make room.
+    pub evictions: u64,
+}
+
+/// An entry that nobody asked for in this time is dropped, so that a deleted file does not keep its disk space.
+const IDLE_MS: u32 = 60_000;
+
+/// How often [`sweep`] looks for idle entries.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+/// The open files of one worker, shared by all its routes: bounded in entries and bytes, dropped by the CLOCK rule (an
+/// entry used since the hand last passed stays). The key is the path of the request as it is, so that a hit needs no
+/// translation, nor any allocation.
+///
+/// The paths are hashed with foldhash under a seed of the process. SipHash would cost a third of the whole hit; and its
+/// stronger promise protects nothing here: only paths of existing files get in, and at most `entries` of them.
+#[derive(Debug)]
+pub struct OpenFiles {
+    inner: RefCell<Inner>,
+    limits: Limits,
+}
+
+/// One user of the cache: the paths of different routes mean different files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(u32);
+
+type Index = HashMap<Rc<[u8]>, u32, RandomState>;
+
+#[derive(Debug)]
+struct Inner {
+    /// By owner; `None` where one has gone.
+    indices: Vec<Option<Index>>,
+    slots: Vec<Slot>,
+    hand: usize,
+    stats: CacheStats,
+}
+
+#[derive(Debug)]
+struct Slot {
+    owner: Owner,
+    path: Rc<[u8]>,
+    entry: Rc<Entry>,
+    /// Since the hand last passed.
+    used: bool,
+    used_at: Tick,
+}
+
+impl Slot {
+    fn bytes(&self) -> usize {
+        self.path.len() + self.entry.content_bytes()
+    }
+}
+
+impl OpenFiles {
+    /// An empty cache.
+    pub fn new(limits: Limits) -> Rc<OpenFiles> {
+        let inner = Inner { indices: Vec::new(), slots: Vec::new(), hand: 0, stats: CacheStats::default() };
+        Rc::new(OpenFiles { inner: RefCell::new(inner), limits })
+    }
+
+    /// What it holds and has done.
+    pub fn stats(&self) -> CacheStats {
+        self.inner.borrow().stats
+    }
+
+    /// Drops what was not asked for in the last minute. Costs a pass over all entries.
+    pub fn expire(&self, now: Tick) {
+        self.drop_where(|slot| now.0.wrapping_sub(slot.used_at.0) >= IDLE_MS);
+    }
+
+    /// Drops every entry that holds a descriptor, and says how many: for when the process has run out of them.
+    pub(crate) fn shed_descriptors(&self) -> usize {
+        self.drop_where(|slot| slot.entry.holds_descriptor())
+    }
+
+    pub(crate) fn content_max(&self) -> u64 {
+        self.limits.content_max.min(self.limits.bytes) as u64
+    }
+
+    pub(crate) fn register(&self) -> Owner {
+        let inner = &mut *self.inner.borrow_mut();
+        let place = inner.indices.iter().position(Option::is_none).unwrap_or(inner.indices.len());
+        if place == inner.indices.len() {
+            inner.indices.push(None);
+        }
+        inner.indices[place] = Some(Index::default());
+        Owner(place as u32)
+    }
+
+    /// Drops all of an owner's entries and the owner.
+    pub(crate) fn unregister(&self, owner: Owner) {
+        self.forget_all(owner);
+        self.inner.borrow_mut().indices[owner.0 as usize] = None;
+    }
+
+    /// Drops all of an owner's entries.
+    pub(crate) fn forget_all(&self, owner: Owner) {
+        self.drop_where(|slot| slot.owner == owner);
+    }
+
+    /// The entry under that path, current or not.
+    pub(crate) fn find(&self, owner: Owner, path: &[u8], now: Tick) -> Option<Rc<Entry>> {
+        let inner = &mut *self.inner.borrow_mut();
+        let Some(at) = inner.position(owner, path) else {
+            inner.stats.misses += 1;
+            return None;
+        };
+        inner.stats.hits += 1;
+        let slot = &mut inner.slots[at];
+        slot.used = true;
+        slot.used_at = now;
+        Some(Rc::clone(&slot.entry))
+    }
+
+    /// Puts an entry under that path in the place of what was there, and makes room for it. An entry that does not fit at all
+    /// is not taken.
+    pub(crate) fn insert(&self, owner: Owner, path: &[u8], entry: &Rc<Entry>, now: Tick) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.remove(owner, path);
+        let bytes = path.len() + entry.content_bytes();
+        if bytes > self.limits.bytes || self.limits.entries == 0 {
+            return;
+        }
+        while inner.slots.len() >= self.limits.entries || inner.stats.bytes + bytes > self.limits.bytes {
+            inner.evict();
+        }
+        inner.add(Slot { owner, path: path.into(), entry: Rc::clone(entry), used: false, used_at: now });
+    }
+
+    /// Drops the entry under that path, if there is one.
+    pub(crate) fn remove(&self, owner: Owner, path: &[u8]) {
+        self.inner.borrow_mut().remove(owner, path);
+    }
+
+    fn drop_where(&self, doomed: impl Fn(&Slot) -> bool) -> usize {
+        let inner = &mut *self.inner.borrow_mut();
+        let before = inner.slots.len();
+        // From the end, since a removal moves the last slot into the gap.
+        for at in (0..before).rev() {
+            if doomed(&inner.slots[at]) {
+                inner.remove_at(at);
+            }
+        }
+        before - inner.slots.len()
+    }
+}
+
+impl Inner {
+    fn position(&self, owner: Owner, path: &[u8]) -> Option<usize> {
+        self.indices[owner.0 as usize].as_ref()?.get(path).map(|at| *at as usize)
+    }
+
+    fn add(&mut self, slot: Slot) {
+        if let Some(index) = &mut self.indices[slot.owner.0 as usize] {
+            index.insert(Rc::clone(&slot.path), self.slots.len() as u32);
+            self.stats.bytes += slot.bytes();
+            self.stats.descriptors += usize::from(slot.entry.holds_descriptor());
+            self.slots.push(slot);
+            self.stats.entries = self.slots.len();
+        }
+        self.check_invariants();
+    }
+
+    fn remove(&mut self, owner: Owner, path: &[u8]) {
+        if let Some(at) = self.position(owner, path) {
+            self.remove_at(at);
+        }
+    }
+
+    fn remove_at(&mut self, at: usize) {
+        let gone = self.slots.swap_remove(at);
+        if let Some(index) = &mut self.indices[gone.owner.0 as usize] {
+            index.remove(&gone.path);
+        }
+        if let Some(moved) = self.slots.get(at)
+            && let Some(index) = &mut self.indices[moved.owner.0 as usize]
+            && let Some(place) = index.get_mut(&moved.path)
+        {
+            *place = at as u32;
+        }
+        self.stats.bytes -= gone.bytes();
+        self.stats.descriptors -= usize::from(gone.entry.holds_descriptor());
+        self.stats.entries = self.slots.len();
+        self.check_invariants();
+    }
+
+    /// Drops the first entry at or behind the hand that was not used since the hand last passed: at most two rounds.
+    fn evict(&mut self) {
+        loop {
+            if self.hand >= self.slots.len() {
+                self.hand = 0;
+            }
+            let slot = &mut self.slots[self.hand];
+            if !std::mem::take(&mut slot.used) {
+                break;
+            }
+            self.hand += 1;
+        }
+        self.remove_at(self.hand);
+        self.stats.evictions += 1;
+    }
+
+    fn check_invariants(&self) {
+        if cfg!(debug_assertions) {
+            let indexed: usize = self.indices.iter().flatten().map(Index::len).sum();
+            assert_eq!(indexed, self.slots.len());
+            assert_eq!(self.stats.bytes, self.slots.iter().map(Slot::bytes).sum());
+            for (at, slot) in self.slots.iter().enumerate() {
+                assert_eq!(self.position(slot.owner, &slot.path), Some(at));
+            }
+        }
+    }
+}
+
+/// Drops idle entries every so often, for as long as the cache lives. To be spawned once per worker: without it the entries
+/// of a worker that has nothing to do keep their descriptors, and deleted files their space on the disk.
+pub async fn sweep(cache: Weak<OpenFiles>) {
+    loop {
+        event_loop::sleep(SWEEP_EVERY).await;
+        let Some(cache) = cache.upgrade() else { return };
+        cache.expire(event_loop::now());
+    }
+}

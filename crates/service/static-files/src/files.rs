@@ -1,0 +1,309 @@
+//! A route that serves files.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use clock::Tick;
+use event_loop::{BlockingError, blocking};
+use fs::{Error, Reach, Root};
+use message::{BodyLength, FieldsBuilder, Known, Method, RequestHead, ResponseHead};
+use observe::{Failure, Kind};
+use serve::Response;
+
+use crate::answer::{self, ALLOW, Answer, Body, Head};
+use crate::cache::{OpenFiles, Owner};
+use crate::entry::{Entry, is_due, kept_head};
+use crate::load::{Found, Lookup, Outcome};
+use crate::options::{BadOption, Options};
+use crate::path::{behind_prefix, relative};
+
+/// The cache's key of the fallback file. The path of a request is never empty.
+const FALLBACK_KEY: &[u8] = b"";
+
+/// A worker's time.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Since the worker began.
+    pub tick: Tick,
+    /// Seconds since 1970.
+    pub unix: u64,
+}
+
+impl Moment {
+    /// This turn's time, from the reactor.
+    pub fn now() -> Moment {
+        Moment { tick: event_loop::now(), unix: event_loop::date().unix() }
+    }
+}
+
+/// Serves the files beneath a root, on one worker.
+///
+/// [`Files::serve`] is all that a handler needs, [`Files::respond`] the same without a connection. Beneath them, and free of the reactor: [`Files::begin`] answers at once, or gives
+/// [`Work`] to be done where waiting is allowed; its result goes to [`Files::conclude`], which answers or gives more work.
+///
+/// What the cache holds is compared with the file at `path` at most once a second, and so is the root with the directory
+/// that stands at its own path: an edit, a replacement, a removal, a swapped link, a directory made anew show within a second.
+#[derive(Debug)]
+pub struct Files {
+    options: Options,
+    fallback: Option<Box<[u8]>>,
+    root: RefCell<Arc<Root>>,
+    root_checked: Rc<Cell<Tick>>,
+    cache: Rc<OpenFiles>,
+    owner: Owner,
+    methods: Rc<ResponseHead>,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this.
+    Ready(Answer),
+    /// Do this where waiting is allowed, then [`Files::conclude`].
+    Blocking(Work),
+}
+
+/// A search that must wait, in two parts: `lookup` goes to another thread ([`Lookup::wait`]), `claim` stays.
+#[derive(Debug)]
+pub struct Work {
+    /// What to do.
+    pub lookup: Lookup,
+    /// What it is done for.
+    pub claim: Claim,
+}
+
+/// A search that is under way. While it lives, others are served what the cache holds; dropped without a conclusion, it leaves
+/// the search to the next request.
+#[derive(Debug)]
+pub struct Claim {
+    /// What the cache holds for the path, and when that was checked before.
+    entry: Option<(Rc<Entry>, Tick)>,
+    /// When the root was checked before, if this search checks it.
+    root: Option<(Rc<Cell<Tick>>, Tick)>,
+    began: Tick,
+    is_fallback: bool,
+    is_retry: bool,
+}
+
+impl Claim {
+    fn new(entry: Option<Rc<Entry>>, root: Option<&Rc<Cell<Tick>>>, began: Tick) -> Claim {
+        let entry = entry.map(|e| {
+            let before = e.checked.replace(began);
+            (e, before)
+        });
+        let root = root.map(|r| (Rc::clone(r), r.replace(began)));
+        Claim { entry, root, began, is_fallback: false, is_retry: false }
+    }
+
+    fn keep(&mut self) -> Option<Rc<Entry>> {
+        self.root = None;
+        self.entry.take().map(|(entry, _)| entry)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some((entry, before)) = self.entry.take() {
+            entry.checked.set(before);
+        }
+        if let Some((checked, before)) = self.root.take() {
+            checked.set(before);
+        }
+    }
+}
+
+impl Files {
+    /// A route over `root`, with its open files in `cache`, which the routes of a worker share.
+    pub fn new(options: Options, root: Arc<Root>, cache: Rc<OpenFiles>) -> Result<Files, BadOption> {
+        options.check()?;
+        let mut allow = FieldsBuilder::new();
+        allow.push_known(Known::Allow, b"Allow", ALLOW.as_bytes());
+        Ok(Files {
+            fallback: options.fallback_name(),
+            options,
+            root: RefCell::new(root),
+            root_checked: Rc::default(),
+            owner: cache.register(),
+            cache,
+            methods: kept_head(204, &allow.finish(), BodyLength::None),
+        })
+    }
+
+    /// Answers a request for `path` (normalised, starting with a slash) on its connection.
+    ///
+    /// # Errors
+    /// What could not be served, with its status: 403, 404, 405, 500, 503. Nothing was sent then.
+    pub async fn serve(&self, request: &RequestHead, path: &[u8], response: &mut Response<'_>) -> Result<(), Failure> {
+        let (head, body) = match self.respond(request, path).await {
+            Answer::Send { head, body } => (head, body),
+            Answer::Refuse(failure) => return Err(failure),
+        };
+        body.send(&head, response)
+    }
+
+    /// What a request for `path` is answered with. A file in the cache costs no system call and no allocation, about 350
+    /// instructions; once a second three calls for the file and three for the root. What would wait for a disk is done
+    /// on the blocking pool.
+    pub async fn respond(&self, request: &RequestHead, path: &[u8]) -> Answer {
+        match self.begin(request, path, Moment::now()) {
+            Step::Ready(answer) => answer,
+            // Boxed, so that the future of every request stays small.
+            Step::Blocking(work) => Box::pin(self.wait(request, path, work)).await,
+        }
+    }
+
+    async fn wait(&self, request: &RequestHead, path: &[u8], mut work: Work) -> Answer {
+        loop {
+            let Work { lookup, claim } = work;
+            let step = match blocking(move || lookup.wait()).await {
+                Ok((lookup, outcome)) => self.conclude(request, path, Moment::now(), Work { lookup, claim }, outcome),
+                Err(error) => Step::Ready(without_pool(request, error, &claim)),
+            };
+            match step {
+                Step::Ready(answer) => return answer,
+                Step::Blocking(more) => work = more,
+            }
+        }
+    }
+
+    /// Answers a request for `path` if that needs no waiting.
+    pub fn begin(&self, request: &RequestHead, path: &[u8], at: Moment) -> Step {
+        match request.method {
+            Method::Get | Method::Head => {}
+            Method::Options => {
+                return Step::Ready(Answer::Send { head: Head::Shared(Rc::clone(&self.methods)), body: Body::Empty });
+            }
+            _ => return refuse(Failure::method_not_allowed(ALLOW)),
+        }
+        let entry = self.cache.find(self.owner, path, at.tick);
+        if let Some(entry) = &entry
+            && self.is_current(entry, at.tick)
+        {
+            return Step::Ready(answer::of_file(request, entry));
+        }
+        let Some((names, directory_counts)) = self.names(path) else { return refuse(Kind::NotFound) };
+        let work = self.work(names, directory_counts, entry, at.tick);
+        self.try_now(request, path, at, work)
+    }
+
+    fn is_current(&self, entry: &Entry, now: Tick) -> bool {
+        !is_due(entry.checked.get(), now) && !is_due(self.root_checked.get(), now)
+    }
+
+    /// The names that `path` can stand for, and whether a directory of that name counts.
+    fn names(&self, path: &[u8]) -> Option<(Vec<Box<[u8]>>, bool)> {
+        let found = relative(behind_prefix(path, self.options.prefix.as_bytes())?, self.options.hidden)?;
+        Some(match found.directory {
+            true => (self.options.index.iter().map(|name| found.join(name.as_bytes())).collect(), false),
+            false => (vec![found.bytes.into()], true),
+        })
+    }
+
+    fn work(&self, names: Vec<Box<[u8]>>, directory_counts: bool, entry: Option<Rc<Entry>>, now: Tick) -> Work {
+        let check_root = is_due(self.root_checked.get(), now);
+        // Content that was read within the resolution of the file's stamps is read again whatever they say.
+        let known = entry.as_ref().filter(|e| e.settled || e.holds_descriptor()).map(|e| (e.name, e.meta));
+        let lookup = Lookup {
+            root: Arc::clone(&self.root.borrow()),
+            check_root,
+            names,
+            directory_counts,
+            known,
+            content_max: self.cache.content_max(),
+        };
+        Work { lookup, claim: Claim::new(entry, check_root.then_some(&self.root_checked), now) }
+    }
+
+    fn try_now(&self, request: &RequestHead, path: &[u8], at: Moment, work: Work) -> Step {
+        let outcome = work.lookup.run(Reach::Cached);
+        match outcome.found {
+            Err(Error::WouldBlock) => Step::Blocking(work),
+            _ => self.conclude(request, path, at, work, outcome),
+        }
+    }
+
+    /// Makes an answer of what a search for `path` came to, and remembers it.
+    pub fn conclude(&self, request: &RequestHead, path: &[u8], at: Moment, work: Work, outcome: Outcome) -> Step {
+        let Work { lookup, mut claim } = work;
+        if let Some(root) = outcome.root {
+            *self.root.borrow_mut() = Arc::new(root);
+            self.cache.forget_all(self.owner);
+        }
+        let key = if claim.is_fallback { FALLBACK_KEY } else { path };
+        let loaded = match outcome.found {
+            Ok(Found::File(loaded)) => loaded,
+            Ok(Found::Unchanged) => {
+                return match claim.keep() {
+                    Some(entry) => Step::Ready(answer::of_file(request, &entry)),
+                    // Nothing is unchanged that was not known.
+                    None => refuse(Kind::Internal),
+                };
+            }
+            Ok(Found::Directory) => {
+                self.cache.remove(self.owner, key);
+                claim.keep();
+                return Step::Ready(answer::to_directory(request, path));
+            }
+            Err(error) => return self.fail(request, path, at, Work { lookup, claim }, error),
+        };
+        claim.keep();
+        let cacheable = loaded.cacheable;
+        let cache_control = self.options.cache_control.as_deref();
+        // Current as of the beginning of the search: what changed since then shows at the next check.
+        let entry = Entry::new(loaded, &lookup.names, cache_control, claim.began, at.unix);
+        let entry = Rc::new(entry);
+        match cacheable {
+            true => self.cache.insert(self.owner, key, &entry, at.tick),
+            false => self.cache.remove(self.owner, key),
+        }
+        Step::Ready(answer::of_file(request, &entry))
+    }
+
+    fn fail(&self, request: &RequestHead, path: &[u8], at: Moment, work: Work, error: Error) -> Step {
+        let Work { lookup, mut claim } = work;
+        // Once, with the descriptors that the cache can spare.
+        if matches!(error, Error::TooManyOpen) && !claim.is_retry && self.cache.shed_descriptors() > 0 {
+            claim.is_retry = true;
+            return Step::Blocking(Work { lookup, claim });
+        }
+        let is_fallback = claim.is_fallback;
+        self.cache.remove(self.owner, if is_fallback { FALLBACK_KEY } else { path });
+        claim.keep();
+        match (&error, &self.fallback) {
+            (Error::NotFound | Error::Invalid, Some(name)) if !is_fallback => self.fall_back(request, path, at, name),
+            _ => refuse(answer::failure_of(&error)),
+        }
+    }
+
+    fn fall_back(&self, request: &RequestHead, path: &[u8], at: Moment, name: &[u8]) -> Step {
+        let entry = self.cache.find(self.owner, FALLBACK_KEY, at.tick);
+        if let Some(entry) = &entry
+            && self.is_current(entry, at.tick)
+        {
+            return Step::Ready(answer::of_file(request, entry));
+        }
+        let mut work = self.work(vec![name.into()], false, entry, at.tick);
+        work.claim.is_fallback = true;
+        self.try_now(request, path, at, work)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.cache.unregister(self.owner);
+    }
+}
+
+fn refuse(failure: impl Into<Failure>) -> Step {
+    Step::Ready(Answer::Refuse(failure.into()))
+}
+
+/// The answer when the blocking pool gave none: what the cache holds, although it is due to be checked, before nothing.
+fn without_pool(request: &RequestHead, error: BlockingError, claim: &Claim) -> Answer {
+    match (error, &claim.entry) {
+        (BlockingError::Overloaded, Some((entry, _))) => answer::of_file(request, entry),
+        (BlockingError::Overloaded, None) => Answer::Refuse(Failure::new(Kind::Overload)),
+        (BlockingError::Panicked, _) => Answer::Refuse(Failure::new(Kind::Internal)),
+    }
+}

@@ -1,0 +1,240 @@
+//! Finding a file and reading it: the part that may wait, free of everything that belongs to a worker.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use fs::{Error, Meta, Opened, Reach, Root};
+
+/// A file that keeps changing while it is read is served from its descriptor after so many tries.
+const READ_TRIES: usize = 3;
+
+/// A search for the file behind a path. The worker has tried it on what the kernel has in memory; now it must wait, so
+/// it goes to another thread (it is `Send`): [`Lookup::wait`] there.
+#[derive(Debug)]
+pub struct Lookup {
+    /// Where to look.
+    pub(crate) root: Arc<Root>,
+    /// Whether to look first if another directory has taken the root's place.
+    pub(crate) check_root: bool,
+    /// Relative paths in order of preference: the file, or each index file of the directory.
+    pub(crate) names: Vec<Box<[u8]>>,
+    /// Whether a directory under that name is a finding (to be redirected to) or as good as nothing.
+    pub(crate) directory_counts: bool,
+    /// What the cache holds: which of the names, and what was known about it.
+    pub(crate) known: Option<(usize, Meta)>,
+    /// Files up to this size are read.
+    pub(crate) content_max: u64,
+}
+
+/// What a search came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The directory that has taken the root's place, if one has; the rest was found there.
+    pub(crate) root: Option<Root>,
+    /// What was found.
+    pub(crate) found: Result<Found, Error>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// What the cache holds is current.
+    Unchanged,
+    /// A file.
+    File(Loaded),
+    /// A directory, asked for without the slash at its end.
+    Directory,
+}
+
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// Which of the names it is.
+    pub(crate) name: usize,
+    /// What is known about it, from the descriptor that the content comes from.
+    pub(crate) meta: Meta,
+    /// Its content, or the open file.
+    pub(crate) content: LoadedContent,
+    /// Whether the same `meta` will mean the same content.
+    pub(crate) settled: bool,
+    /// Whether it may be kept: not when it kept changing while it was read.
+    pub(crate) cacheable: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum LoadedContent {
+    Bytes(Box<[u8]>),
+    File(File),
+}
+
+impl Lookup {
+    /// Searches wherever it takes, and gives the search back with what it came to. Blocks: for another thread.
+    pub fn wait(self) -> (Lookup, Outcome) {
+        let outcome = self.run(Reach::Disk);
+        (self, outcome)
+    }
+
+    /// Searches. Blocks unless `reach` forbids it, in which case the outcome may be [`Error::WouldBlock`].
+    pub(crate) fn run(&self, reach: Reach) -> Outcome {
+        let replaced = if self.check_root { self.root.reopened(reach) } else { Ok(None) };
+        match replaced {
+            Err(would_block) => Outcome { root: None, found: Err(would_block) },
+            Ok(None) => Outcome { root: None, found: self.search(&self.root, self.known, reach) },
+            Ok(Some(root)) => {
+                let found = self.search(&root, None, reach);
+                Outcome { root: Some(root), found }
+            }
+        }
+    }
+
+    fn search(&self, root: &Root, known: Option<(usize, Meta)>, reach: Reach) -> Result<Found, Error> {
+        for (i, name) in self.names.iter().enumerate() {
+            match self.look_at(root, i, name, known, reach) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) | Err(Error::NotFound) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Error::NotFound)
+    }
+
+    fn look_at(
+        &self,
+        root: &Root,
+        i: usize,
+        name: &[u8],
+        known: Option<(usize, Meta)>,
+        reach: Reach,
+    ) -> Result<Option<Found>, Error> {
+        if let Some((at, meta)) = known
+            && at == i
+            && root.stat(name, reach)? == meta
+        {
+            return Ok(Some(Found::Unchanged));
+        }
+        match root.open_file(name, reach)? {
+            Opened::File(file, meta) => {
+                let loaded = load(i, file, meta, self.content_max, reach, |file| Meta::of(file))?;
+                Ok(Some(Found::File(loaded)))
+            }
+            Opened::Directory(_) => Ok(self.directory_counts.then_some(Found::Directory)),
+        }
+    }
+}
+
+/// Reads a small file whole, so that the bytes are those of one moment; leaves a larger one to be sent from its descriptor.
+fn load(
+    name: usize,
+    file: File,
+    mut meta: Meta,
+    content_max: u64,
+    reach: Reach,
+    mut look_again: impl FnMut(&File) -> Result<Meta, Error>,
+) -> Result<Loaded, Error> {
+    let mut cacheable = true;
+    for _ in 0..READ_TRIES {
+        if meta.size > content_max {
+            break;
+        }
+        // Asked before the reading: what was settled before it is still the same file if `meta` is the same after it.
+        let settled = meta.is_settled();
+        let content = read_whole(&file, meta.size as usize, reach)?;
+        let after = look_again(&file)?;
+        if let Some(bytes) = content
+            && after == meta
+        {
+            return Ok(Loaded { name, meta, content: LoadedContent::Bytes(bytes), settled, cacheable: true });
+        }
+        cacheable = false;
+        meta = after;
+    }
+    let settled = meta.is_settled();
+    let cacheable = cacheable || meta.size > content_max;
+    Ok(Loaded { name, meta, content: LoadedContent::File(file), settled, cacheable })
+}
+
+/// The first `size` bytes; `None` when the file ends before.
+fn read_whole(file: &File, size: usize, reach: Reach) -> Result<Option<Box<[u8]>>, Error> {
+    let mut bytes = vec![0; size];
+    let mut len = 0;
+    while len < size {
+        let room = &mut bytes[len..];
+        let read = match reach {
+            Reach::Cached => fs::read_resident(file, room, len as u64),
+            Reach::Disk => file.read_at(room, len as u64),
+        };
+        match read {
+            Ok(0) => return Ok(None),
+            Ok(n) => len += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Err(Error::WouldBlock),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(Some(bytes.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const MAX: u64 = 100;
+
+    fn file(content: &str) -> (File, Meta) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        let meta = Meta::of(&file).unwrap();
+        (file, meta)
+    }
+
+    fn text(loaded: &Loaded) -> Option<&str> {
+        match &loaded.content {
+            LoadedContent::Bytes(bytes) => Some(std::str::from_utf8(bytes).unwrap()),
+            LoadedContent::File(_) => None,
+        }
+    }
+
+    #[test]
+    fn small_files_are_read_and_large_ones_are_not() {
+        let (small, meta) = file(&"x".repeat(100));
+        let loaded = load(3, small, meta, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
+        assert_eq!((loaded.name, loaded.meta, loaded.cacheable), (3, meta, true));
+        assert_eq!(text(&loaded), Some(&*"x".repeat(100)));
+        let (large, meta) = file(&"x".repeat(101));
+        let loaded = load(0, large, meta, MAX, Reach::Disk, |_| panic!("nothing was read")).unwrap();
+        assert_eq!((loaded.meta, loaded.cacheable, text(&loaded)), (meta, true, None));
+    }
+
+    #[test]
+    fn what_changed_while_it_was_read_is_read_again() {
+        let (changed, meta) = file("changed");
+        for size in [3, 7, 50] {
+            let before = Meta { size, inode: meta.inode + 1, ..meta };
+            let loaded = load(0, changed.try_clone().unwrap(), before, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
+            assert_eq!((loaded.meta, loaded.cacheable), (meta, true));
+            assert_eq!(text(&loaded), Some("changed"));
+        }
+    }
+
+    #[test]
+    fn what_keeps_changing_is_sent_and_not_kept() {
+        let (changing, meta) = file("changing");
+        let mut looks = 0;
+        let look = |f: &File| {
+            looks += 1;
+            Meta::of(f).map(|m| Meta { inode: m.inode + looks, ..m })
+        };
+        let loaded = load(0, changing, meta, MAX, Reach::Disk, look).unwrap();
+        assert_eq!((loaded.cacheable, text(&loaded)), (false, None));
+        assert_eq!((looks, loaded.meta.inode), (READ_TRIES as u64, meta.inode + looks));
+    }
+
+    #[test]
+    fn what_grew_too_large_meanwhile_is_sent_from_its_descriptor() {
+        let (grown, meta) = file(&"x".repeat(200));
+        let before = Meta { size: 10, ..meta };
+        let loaded = load(0, grown, before, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
+        assert_eq!((loaded.meta, loaded.cacheable, text(&loaded)), (meta, true, None));
+    }
+}

@@ -1,0 +1,75 @@
+//! Content types by file name.
+
+/// A media type, and whether `; charset=utf-8` belongs behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentType {
+    /// The media type, such as `text/html`.
+    pub media_type: &'static str,
+    /// Whether it is text whose encoding should be said: what a browser would guess otherwise.
+    pub utf8: bool,
+}
+
+/// What is served when nothing better is known. With `nosniff`, browsers offer it as a download.
+const UNKNOWN: &str = "application/octet-stream";
+
+/// The type of a file by the extension of its name, in any case; `application/octet-stream` when that says nothing.
+pub fn content_type(path: &[u8]) -> ContentType {
+    let media_type = match extension(path).and_then(|e| mime_guess::from_ext(e).first_raw()) {
+        // One name for all scripts: the other one is obsolete (RFC 9239 §6).
+        Some("application/javascript") => "text/javascript",
+        Some(other) => other,
+        None => UNKNOWN,
+    };
+    // JSON has no charset parameter: it is UTF-8 by definition (RFC 8259 §11).
+    let utf8 = media_type.starts_with("text/") || matches!(media_type, "image/svg+xml" | "application/xhtml+xml");
+    ContentType { media_type, utf8 }
+}
+
+fn extension(path: &[u8]) -> Option<&str> {
+    let name = path.rsplit(|b| *b == b'/').next()?;
+    let dot = name.iter().rposition(|b| *b == b'.')?;
+    // In `.profile` the dot makes the name hidden; nothing is behind it.
+    if dot == 0 {
+        return None;
+    }
+    std::str::from_utf8(&name[dot + 1..]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_the_web() {
+        for (path, media_type, utf8) in [
+            ("index.html", "text/html", true),
+            ("a/b.c/INDEX.HTM", "text/html", true),
+            ("style.css", "text/css", true),
+            ("app.js", "text/javascript", true),
+            ("app.mjs", "text/javascript", true),
+            ("notes.txt", "text/plain", true),
+            ("logo.svg", "image/svg+xml", true),
+            ("data.json", "application/json", false),
+            ("app.webmanifest", "application/manifest+json", false),
+            ("app.wasm", "application/wasm", false),
+            ("font.woff2", "font/woff2", false),
+            ("photo.JPG", "image/jpeg", false),
+            ("photo.webp", "image/webp", false),
+            ("photo.avif", "image/avif", false),
+            ("icon.png", "image/png", false),
+            ("favicon.ico", "image/x-icon", false),
+            ("film.mp4", "video/mp4", false),
+            ("paper.pdf", "application/pdf", false),
+            ("archive.tar.gz", "application/gzip", false),
+            ("README", UNKNOWN, false),
+            (".html", UNKNOWN, false),
+            ("a.html/x", UNKNOWN, false),
+            ("odd.\u{e9}", UNKNOWN, false),
+            ("dot.", UNKNOWN, false),
+            ("", UNKNOWN, false),
+        ] {
+            assert_eq!(content_type(path.as_bytes()), ContentType { media_type, utf8 }, "{path}");
+        }
+        assert_eq!(content_type(b"x.\xff").media_type, UNKNOWN);
+    }
+}

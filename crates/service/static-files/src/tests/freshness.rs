@@ -1,0 +1,126 @@
+//! Changes of the files, and when they show.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, symlink};
+use std::sync::Arc;
+
+use super::*;
+
+/// What is done to a file, and what is to be seen afterwards.
+type Change = (&'static str, fn(&Site), (u16, String));
+
+#[test]
+fn every_change_shows_within_a_second_and_not_before_a_check() {
+    let changes: Vec<Change> = vec![
+        ("edit", |s| s.write("f", "edited"), ok("edited")),
+        ("edit of the same size", |s| s.write("f", "SAME"), ok("SAME")),
+        (
+            "replacement",
+            |s| {
+                s.write("new", "replaced");
+                fs::rename(s.at("new"), s.at("f")).unwrap();
+            },
+            ok("replaced"),
+        ),
+        ("truncation", |s| fs::File::options().write(true).open(s.at("f")).unwrap().set_len(2).unwrap(), ok("fi")),
+        ("growth", |s| s.write("f", large("g")), ok(&large("g"))),
+        ("removal", |s| fs::remove_file(s.at("f")).unwrap(), not_found()),
+        (
+            "a directory in its place",
+            |s| {
+                fs::remove_file(s.at("f")).unwrap();
+                fs::create_dir(s.at("f")).unwrap();
+            },
+            (301, String::new()),
+        ),
+    ];
+    for (what, change, after) in &changes {
+        for mut site in Site::both(Options::default()) {
+            site.write("f", "file");
+            assert_eq!(site.get("/f"), ok("file"));
+            let (_, blocked) = site.answer("GET", "/f", &[]);
+            assert!(!blocked, "the second request is answered from the cache");
+            change(&site);
+            site.pass(999);
+            assert_eq!(site.get("/f"), ok("file"), "{what}: the cache is checked once a second");
+            site.pass(1);
+            assert_eq!(site.get("/f"), *after, "{what}");
+            site.pass(1);
+            assert_eq!(site.get("/f"), *after, "{what}, from the cache again");
+        }
+    }
+}
+
+#[test]
+fn large_files_too_show_their_changes() {
+    for mut site in Site::both(Options::default()) {
+        site.write("f", large("a"));
+        assert_eq!(site.get("/f"), ok(&large("a")));
+        let (held, _) = site.answer("GET", "/f", &[]);
+        site.write("new", large("b"));
+        fs::rename(site.at("new"), site.at("f")).unwrap();
+        site.pass(1000);
+        assert_eq!(site.get("/f"), ok(&large("b")));
+        // An answer that was under way goes on with the file it began with: never half of each.
+        let Answer::Send { body: Body::File(range), .. } = held else { panic!("{held:?}") };
+        let mut old = vec![0; range.len as usize];
+        range.file.read_exact_at(&mut old, 0).unwrap();
+        assert!(old.iter().all(|b| *b == b'a'));
+        site.write("f", "small");
+        site.pass(1000);
+        assert_eq!(site.get("/f"), ok("small"));
+        assert_eq!(site.cache.stats().descriptors, 0);
+    }
+}
+
+#[test]
+fn content_that_is_younger_than_its_stamps_can_tell_is_read_again() {
+    let [_, mut site] = Site::both(Options::default());
+    let is_believed = |site: &Site, target: &str| {
+        let Step::Blocking(work) = site.files.begin(&request("GET", target, &[]), target.as_bytes(), site.moment())
+        else {
+            panic!("this mode asks no cache of the kernel's");
+        };
+        work.lookup.known.is_some()
+    };
+    site.write("f", "one");
+    assert_eq!(site.get("/f"), ok("one"));
+    site.pass(1000);
+    assert!(!is_believed(&site, "/f"), "another edit in the same few milliseconds would carry the same stamps");
+    // This one was written before the test was built.
+    let old = ::fs::Root::open_without_links(env!("CARGO_MANIFEST_DIR")).unwrap();
+    site.files = Files::new(Options::default(), Arc::new(old), Rc::clone(&site.cache)).unwrap();
+    assert_eq!(site.get("/Cargo.toml").0, 200);
+    site.pass(1000);
+    assert!(is_believed(&site, "/Cargo.toml"));
+}
+
+#[test]
+fn a_root_that_was_replaced_is_served_from_its_new_place() {
+    for mut site in Site::both(Options::default()) {
+        let (base, current) = (site.dir.path().to_path_buf(), site.at("current"));
+        site.write("v1/page", "one");
+        site.write("v2/page", "two");
+        symlink("v1", &current).unwrap();
+        let root = match site.files.begin(&request("GET", "/x", &[]), b"/x", site.moment()) {
+            Step::Blocking(work) if work.lookup.root.mode() == ::fs::Mode::NoLinks => {
+                ::fs::Root::open_without_links(&current)
+            }
+            _ => ::fs::Root::open(&current),
+        };
+        site.files = Files::new(Options::default(), Arc::new(root.unwrap()), Rc::clone(&site.cache)).unwrap();
+        assert_eq!(site.get("/page"), ok("one"));
+        symlink("v2", base.join("swap")).unwrap();
+        fs::rename(base.join("swap"), &current).unwrap();
+        site.pass(1000);
+        assert_eq!(site.get("/page"), ok("two"));
+        // As a build does it: removed, and made anew.
+        fs::remove_file(&current).unwrap();
+        site.pass(1000);
+        assert_eq!(site.get("/page"), ok("two"), "while nothing is there, what is open still serves");
+        fs::create_dir(&current).unwrap();
+        fs::write(current.join("page"), "three").unwrap();
+        site.pass(1000);
+        assert_eq!(site.get("/page"), ok("three"));
+    }
+}

@@ -1,0 +1,114 @@
+//! The validators of a file (RFC 9110 §8.8): its entity tag and its date.
+
+use clock::HttpDate;
+
+/// Two quotes, two 64-bit and one 32-bit number in hexadecimal, a dash.
+const ETAG_MAX: usize = 2 + 16 + 1 + 16 + 8;
+
+/// The last second that an HTTP date can say, at the end of the year 9999.
+const DATE_MAX: u64 = 253_402_300_799;
+
+/// By what a client can tell whether it has the current file.
+#[derive(Clone, Copy, Debug)]
+pub struct Validators {
+    etag: [u8; ETAG_MAX],
+    etag_len: u8,
+    modified: Option<HttpDate>,
+    size: u64,
+}
+
+impl Validators {
+    /// The validators of a file, as `meta` describes it at `now` (seconds since 1970).
+    ///
+    /// A modification date that HTTP cannot say, or one that lies in the future, is left out: a Last-Modified must not be
+    /// later than the Date it is sent with (§8.8.2.1).
+    pub fn of(meta: &fs::Meta, now: u64) -> Validators {
+        let mut text = EtagText { bytes: [0; ETAG_MAX], len: 0 };
+        text.push(b'"');
+        text.hex(meta.size, 1);
+        text.push(b'-');
+        text.hex(meta.modified.secs as u64, 1);
+        text.hex(u64::from(meta.modified.nanos), 8);
+        text.push(b'"');
+        let modified = u64::try_from(meta.modified.secs).ok().filter(|secs| *secs <= now.min(DATE_MAX));
+        let EtagText { bytes: etag, len } = text;
+        Validators { etag, etag_len: len as u8, modified: modified.map(HttpDate::at), size: meta.size }
+    }
+
+    /// The strong entity tag, with its quotes: size, seconds and nanoseconds of the modification, in hexadecimal.
+    pub fn etag(&self) -> &[u8] {
+        &self.etag[..usize::from(self.etag_len)]
+    }
+
+    /// When the file was modified, if that can be said.
+    pub fn modified(&self) -> Option<&HttpDate> {
+        self.modified.as_ref()
+    }
+
+    /// The size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+struct EtagText {
+    bytes: [u8; ETAG_MAX],
+    len: usize,
+}
+
+impl EtagText {
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    fn hex(&mut self, n: u64, digits_min: usize) {
+        let digits = (16 - n.leading_zeros() as usize / 4).max(digits_min);
+        for place in (0..digits).rev() {
+            self.push(b"0123456789abcdef"[(n >> (4 * place)) as usize & 15]);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use fs::{Kind, Meta, Stamp};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn meta(size: u64, secs: i64, nanos: u32) -> Meta {
+        let stamp = Stamp { secs, nanos };
+        Meta { kind: Kind::File, size, modified: stamp, changed: stamp, device: 1, inode: 1 }
+    }
+
+    #[test]
+    fn tags_and_dates() {
+        let v = Validators::of(&meta(1024, 784_111_777, 255), 800_000_000);
+        assert_eq!(v.etag(), b"\"400-2ebc98a1000000ff\"");
+        assert_eq!(v.modified().unwrap().as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(Validators::of(&meta(0, 0, 0), 1).etag(), b"\"0-000000000\"");
+        let longest = Validators::of(&meta(u64::MAX, -1, 999_999_999), u64::MAX);
+        assert_eq!(longest.etag().len(), ETAG_MAX);
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_said_is_left_out() {
+        assert!(Validators::of(&meta(1, 1001, 0), 1000).modified().is_none());
+        assert!(Validators::of(&meta(1, 1000, 0), 1000).modified().is_some());
+        assert!(Validators::of(&meta(1, -1, 0), 1000).modified().is_none());
+        assert!(Validators::of(&meta(1, i64::MAX, 0), u64::MAX).modified().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn different_files_have_different_tags(
+            a: (u64, i64), b: (u64, i64), an in 0u32..1_000_000_000, bn in 0u32..1_000_000_000,
+        ) {
+            let (va, vb) = (Validators::of(&meta(a.0, a.1, an), 0), Validators::of(&meta(b.0, b.1, bn), 0));
+            prop_assert_eq!(va.etag() == vb.etag(), a == b && an == bn);
+            let expected = format!("\"{:x}-{:x}{an:08x}\"", a.0, a.1);
+            prop_assert_eq!(va.etag(), expected.as_bytes());
+        }
+    }
+}
