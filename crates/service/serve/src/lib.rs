@@ -1,1 +1,29 @@
-//! `serve`.
+//! Serving connections: accept, read requests, hand each to the [`Site`], write answers, keep the deadlines, drain.
+//!
+//! An [`Exchange`] is one request and its answer: a head, a body to read ([`RequestBody`]) and a [`Response`] to
+//! write, each usable beside the other. It assumes nothing of HTTP/1 beyond this crate's own files. One exchange dropped
+//! unfinished ends its connection, never cleanly.
+//!
+//! Which handlers exist is the site's business.
+
+mod accept;
+mod active;
+mod body;
+mod connection;
+mod context;
+mod deadlines;
+mod exchange;
+mod linger;
+mod pace;
+mod page;
+mod response;
+mod switch;
+mod wire;
+
+pub use accept::accept_loop;
+pub use body::{BodyChunk, RequestBody};
+pub use connection::connection;
+pub use context::{Context, Settings, Site, Timeouts};
+pub use exchange::{Client, Exchange};
+pub use response::{Chunk, Response};
+pub use switch::Switch;

@@ -1,0 +1,233 @@
+//! The handler: tries until an answer is on its way to the client, or none can be had.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use balance::{Cause, Decision, FailedTry, GiveUp, ServerId, Tried};
+use forward::{
+    ClientAddress, ClientInfo, FieldRules, HostPolicy, PathRewrite, RequestOptions, ResponseOptions, Scheme,
+};
+use http1::Limits;
+use message::{BodyLength, FieldsBuilder, ResponseHead};
+use observe::{Failure, Kind};
+use serve::Exchange;
+use upstream::{Checkout, Upstream};
+
+use crate::failure::{TryFailed, Who, options_flood};
+use crate::relay::{Ends, Relay};
+
+/// How requests and answers are rewritten on their way.
+#[derive(Clone, Debug, Default)]
+pub struct Rewrite {
+    /// What is taken off the front of the path, and what is put there.
+    pub path: PathRewrite,
+    /// Which Host the server sees.
+    pub host: HostPolicy,
+    /// Rules for the request's fields.
+    pub request_fields: FieldRules,
+    /// Rules for the answer's fields.
+    pub response_fields: FieldRules,
+}
+
+/// The reverse-proxy handler of one route, on one worker.
+pub struct Proxy {
+    upstream: Rc<Upstream>,
+    rewrite: Rewrite,
+    limits: Limits,
+    /// Where rewritten targets are put together.
+    target: RefCell<Vec<u8>>,
+}
+
+/// What is known of a request across its tries.
+struct Tries {
+    attempt: u32,
+    tried: Tried,
+    fresh_tried: bool,
+}
+
+impl Proxy {
+    /// A handler that sends requests to `upstream`. `limits` bound the heads of its answers.
+    pub fn new(upstream: Rc<Upstream>, rewrite: Rewrite, limits: Limits) -> Proxy {
+        Proxy { upstream, rewrite, limits, target: RefCell::default() }
+    }
+
+    /// The upstream.
+    pub fn upstream(&self) -> &Rc<Upstream> {
+        &self.upstream
+    }
+
+    /// Answers one exchange. `path` is the normalised path of its request.
+    ///
+    /// # Errors
+    /// Why no answer, or no complete one, came from the upstream; or what became of the client.
+    pub async fn handle(&self, exchange: &mut Exchange<'_>, path: &[u8]) -> Result<(), Failure> {
+        let Some(mut server) = self.upstream.pick_first() else { return Err(self.no_server()) };
+        let mut tries = Tries { attempt: 1, tried: Tried::default(), fresh_tried: false };
+        let mut fresh = false;
+        loop {
+            let mut known = FailedTry {
+                cause: Cause::Connect,
+                attempt: tries.attempt,
+                idempotent: exchange.request.method.is_idempotent(),
+                request_bytes_written: false,
+                replayable: true,
+                reused: false,
+                fresh_tried: tries.fresh_tried,
+                answer_bytes_read: false,
+                answer_begun: false,
+            };
+            let failed = match self.checkout(exchange, server, fresh).await {
+                Ok(checkout) => match self.attempt(exchange, path, checkout, &mut known).await {
+                    Ok(()) => return Ok(()),
+                    Err(failed) => failed,
+                },
+                Err(failed) => failed,
+            };
+            let Some(cause) = failed.cause else { return Err(failed.failure) };
+            known.cause = cause;
+            known.replayable = exchange.body.is_untouched();
+            known.answer_begun = exchange.response.is_started();
+            match failed.decided.unwrap_or_else(|| self.upstream.decide(&known)) {
+                Decision::FreshConnection => {
+                    tries.fresh_tried = true;
+                    fresh = true;
+                }
+                Decision::Retry => {
+                    tries.attempt += 1;
+                    tries.tried.add(server);
+                    fresh = false;
+                    match self.upstream.pick_again(&tries.tried) {
+                        Some(next) => server = next,
+                        None => return Err(self.no_server()),
+                    }
+                }
+                Decision::GiveUp(why) => return Err(told(failed.failure, &tries, why)),
+            }
+            exchange.client.counters().retries.add(1);
+        }
+    }
+
+    /// An idle connection, or a new one.
+    async fn checkout(&self, exchange: &Exchange<'_>, server: ServerId, fresh: bool) -> Result<Checkout, TryFailed> {
+        let counters = exchange.client.counters();
+        if !fresh && let Some(checkout) = self.upstream.reuse(server) {
+            counters.reused.add(1);
+            return Ok(checkout);
+        }
+        counters.connects.add(1);
+        let client = exchange.client;
+        let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(|f| Err(TryFailed::ours(f))));
+        let connect = async {
+            let connected = self.upstream.connect(server).await;
+            connected.map_err(|failure| TryFailed { cause: Some(Cause::Connect), ..TryFailed::ours(failure) })
+        };
+        event_loop::race(connect, gone).await
+    }
+
+    /// One try on one connection. Ends well when the whole answer was queued for the client.
+    async fn attempt(
+        &self,
+        exchange: &mut Exchange<'_>,
+        path: &[u8],
+        checkout: Checkout,
+        known: &mut FailedTry,
+    ) -> Result<(), TryFailed> {
+        known.reused = checkout.is_reused();
+        let who = Who { upstream: &self.upstream, server: checkout.server() };
+        let timeouts = &self.upstream.options().timeouts;
+        let method = exchange.request.method;
+        let mut relay = Relay::new(checkout, who, method, self.limits, timeouts.header, timeouts.body);
+        self.queue_head(exchange, path, &mut relay)?;
+        let Exchange { body, response, client, .. } = exchange;
+        let mut ends = Ends { body, response, client: *client };
+        let head = match std::future::poll_fn(|cx| relay.poll_head(cx, &mut ends)).await {
+            Ok(head) => head,
+            Err(failed) => {
+                known.request_bytes_written = relay.written > 0;
+                known.answer_bytes_read = relay.answer_begun();
+                return Err(failed);
+            }
+        };
+        if self.upstream.options().retry.retries_status(head.status) && ends.body.is_untouched() {
+            known.request_bytes_written = true;
+            known.answer_bytes_read = true;
+            known.cause = Cause::Status(head.status);
+            // The answer is at hand: it goes to the client unless another try really follows.
+            let decision = self.upstream.decide(known);
+            if decision == Decision::Retry {
+                let sentence = format!("{who} answered with status {}", head.status);
+                let failed = TryFailed::of_server(known.cause, Kind::UpstreamClosed, sentence);
+                return Err(TryFailed { decided: Some(decision), ..failed });
+            }
+        }
+        let answer = self.answer(&head, who)?;
+        drop(head);
+        ends.response.start(&answer);
+        drop(answer);
+        std::future::poll_fn(|cx| relay.poll_body(cx, &mut ends)).await?;
+        relay.finish();
+        Ok(())
+    }
+
+    /// Queues the rewritten head of the request.
+    fn queue_head(&self, exchange: &Exchange<'_>, path: &[u8], relay: &mut Relay<'_>) -> Result<(), TryFailed> {
+        let Exchange { request, client, .. } = exchange;
+        let address = client.peer().ip().map_or_else(ClientAddress::unknown, ClientAddress::new);
+        let from = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false };
+        let server = self.upstream.server(relay.checkout.server()).map_or("", |s| s.authority());
+        let options = RequestOptions {
+            host: &self.rewrite.host,
+            upstream: server.as_bytes(),
+            rules: &self.rewrite.request_fields,
+            trailers: true,
+            upgrade: false,
+        };
+        let mut fields = FieldsBuilder::new();
+        let sent = forward::request(request, &options, &from, &mut fields)
+            .map_err(|e| TryFailed::ours(too_many_options(&e)))?;
+        if fields.overflowed() {
+            let sentence = "The header fields are larger than this proxy can pass on.";
+            return Err(TryFailed::ours(Failure::refused(431, sentence)));
+        }
+        let fields = fields.finish();
+        let mut scratch = self.target.borrow_mut();
+        let target = forward::target(request, path, &self.rewrite.path, &mut scratch);
+        let connection = sent.connection.map(str::as_bytes);
+        let (encoder, out) = relay.head_out();
+        encoder.head(out, request.method_bytes(), target, &fields, request.body, connection);
+        Ok(())
+    }
+
+    /// The head of the answer as the client gets it.
+    fn answer(&self, head: &ResponseHead, who: Who<'_>) -> Result<ResponseHead, TryFailed> {
+        let options = ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false };
+        let mut fields = FieldsBuilder::new();
+        let passed = forward::response(head, &options, &mut fields).map_err(|e| options_flood(who, &e))?;
+        if fields.overflowed() {
+            let sentence = format!("{who} sent header fields larger than this proxy can pass on");
+            return Err(TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence)));
+        }
+        // A bodiless answer declares the length of the body it would have.
+        let body = passed.declared_length.map_or(head.body, BodyLength::Known);
+        Ok(ResponseHead::new(head.status, fields.finish(), body))
+    }
+
+    fn no_server(&self) -> Failure {
+        let name = &self.upstream.options().name;
+        Failure::because(Kind::NoServer, format!("upstream {name} has no server that could take the request"))
+    }
+}
+
+fn too_many_options(flood: &forward::TooManyOptions) -> Failure {
+    Failure::because(Kind::BadRequest, flood.to_string())
+}
+
+/// The failure as the client and the log are told it: with the tries that were made.
+fn told(failure: Failure, tries: &Tries, why: GiveUp) -> Failure {
+    let attempts = tries.attempt;
+    match why {
+        _ if attempts == 1 => failure,
+        GiveUp::AnswerBegun => failure,
+        _ => Failure { sentence: format!("{}; {attempts} attempts", failure.sentence).into(), ..failure },
+    }
+}

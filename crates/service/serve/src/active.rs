@@ -1,0 +1,199 @@
+//! The active phase of an HTTP/1 connection: from the first byte of a request until it is idle again. It holds
+//! all that an idle connection must not: buffers, the machine, the queue, the deadlines.
+
+use std::rc::Rc;
+use std::task::Poll;
+
+use buf::{Class, ReadBuf};
+use clock::Tick;
+use event_loop::now;
+use http1::{RequestDecoder, ResponseEncoder};
+use message::RequestHead;
+use net::{Address, Peer, Stream, Transport};
+use observe::{Failure, Kind as Fault};
+
+use crate::body::RequestBody;
+use crate::context::{Context, Site};
+use crate::deadlines::Kind;
+use crate::exchange::{Client, Ending, Exchange};
+use crate::linger;
+use crate::page;
+use crate::response::Response;
+use crate::wire::{HIGH_MARK, Wire};
+
+/// What the outer task does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Wait for the next request.
+    Idle,
+    /// Drop the stream.
+    Close,
+}
+
+/// What the outer task knows of its connection.
+pub(crate) struct Connection<'c> {
+    pub(crate) stream: &'c Stream,
+    pub(crate) peer: &'c Peer,
+    pub(crate) local: &'c Address,
+    /// For the first request: when its head must be complete. Later ones count from their first byte.
+    pub(crate) head_by: Option<Tick>,
+}
+
+enum Head {
+    Request(RequestHead),
+    /// Nothing waits: the connection is idle.
+    Idle,
+    /// The client has closed, cleanly.
+    Gone,
+    Failed(Failure),
+}
+
+pub(crate) async fn active<S: Site>(connection: Connection<'_>, context: &Rc<Context<S>>) -> Next {
+    let mut site = context.site();
+    let class = Class::for_bytes(site.settings().limits.header_bytes);
+    let mut input = ReadBuf::new(class);
+    let mut decoder = RequestDecoder::new();
+    let wire = Wire::new(connection.stream, site.settings().timeouts);
+    let mut head_by = connection.head_by;
+    loop {
+        let request = match next_head(&wire, &mut decoder, &mut input, &*site, head_by.take()).await {
+            Head::Request(request) => request,
+            Head::Idle => return Next::Idle,
+            Head::Gone => return Next::Close,
+            Head::Failed(failure) => {
+                report(context, &*site, &failure, connection.peer);
+                if failure.kind != Fault::ClientGone && failure.kind != Fault::WriteTimeout {
+                    refuse_broken(&wire, &failure);
+                    linger::close(&wire, &mut input).await;
+                }
+                return Next::Close;
+            }
+        };
+        context.counters().requests.add(1);
+        wire.answered.set(false);
+        let client =
+            Client { wire: &wire, peer: connection.peer, counters: context.counters(), local: connection.local };
+        let (ending, ends_by_close) = {
+            let settings = site.settings();
+            let mut exchange = Exchange {
+                body: RequestBody::new(&wire, &mut decoder, &mut input, &request, settings.limits, settings.body_bytes),
+                response: Response::new(&wire, &request, context.draining_flag()),
+                client,
+                request,
+            };
+            let handled = match exchange.body.limit(settings.body_bytes) {
+                Ok(()) => site.handle(&mut exchange).await,
+                too_large => too_large,
+            };
+            let (ending, failure) = exchange.conclude(handled).await;
+            if let Some(failure) = failure {
+                report(context, &*site, &failure, connection.peer);
+            }
+            (ending, exchange.response.ends_by_close())
+        };
+        match ending {
+            Ending::KeepAlive => {}
+            Ending::Close => {
+                linger::close(&wire, &mut input).await;
+                return Next::Close;
+            }
+            Ending::Abort => {
+                // Where the close is the end of the body, only a reset shows that it is none.
+                if ends_by_close {
+                    wire.stream.reset_on_close();
+                }
+                return Next::Close;
+            }
+        }
+        site = context.site();
+    }
+}
+
+fn report<S: Site>(context: &Context<S>, site: &S, failure: &Failure, peer: &Peer) {
+    context.counters().failed(failure.kind);
+    site.failed(failure, peer);
+}
+
+/// Reads until the next head is complete. Answers that gathered are flushed before any wait.
+async fn next_head<S: Site>(
+    wire: &Wire<'_>,
+    decoder: &mut RequestDecoder,
+    input: &mut ReadBuf,
+    site: &S,
+    mut head_by: Option<Tick>,
+) -> Head {
+    let settings = site.settings();
+    // Pipelined requests are parsed no further while their answers pile up.
+    if wire.out.borrow().len() >= HIGH_MARK
+        && let Err(failure) = wire.flush().await
+    {
+        return Head::Failed(failure);
+    }
+    let mut reread = false;
+    loop {
+        match decoder.head(input, &settings.limits) {
+            Ok(Some(request)) => {
+                wire.deadlines.clear(Kind::Header);
+                return Head::Request(request);
+            }
+            Ok(None) => {}
+            Err(reject) => return Head::Failed(Failure::refused(reject.status(), reject.sentence())),
+        }
+        let begun = decoder.head_begun(input);
+        if let Err(failure) = wire.flush().await {
+            return Head::Failed(failure);
+        }
+        if begun {
+            if !wire.deadlines.is_set(Kind::Header) {
+                let by = head_by.take().unwrap_or_else(|| now().after(settings.timeouts.header));
+                wire.deadlines.set(Kind::Header, by);
+            }
+            if !std::mem::replace(&mut reread, true) {
+                wire.stream.reread_on_partial();
+            }
+        } else {
+            input.release();
+            if !wire.stream.maybe_readable() {
+                return Head::Idle;
+            }
+        }
+        match fill(wire, input, begun).await {
+            Some(Ok(0)) if begun => {
+                return Head::Failed(Failure::refused(
+                    400,
+                    "The connection was closed in the middle of a request's head.",
+                ));
+            }
+            Some(Ok(0)) => return Head::Gone,
+            Some(Ok(_)) => reread = false,
+            Some(Err(e)) if e.kind() == std::io::ErrorKind::TimedOut && begun => {
+                return Head::Failed(wire.deadlines.failure());
+            }
+            Some(Err(_)) if begun => return Head::Failed(Failure::new(Fault::ClientGone)),
+            Some(Err(_)) => return Head::Gone,
+            // Readable by assumption, but there was nothing.
+            None => return Head::Idle,
+        }
+    }
+}
+
+/// Reads once. With nothing of a head received, it does not wait (`None`): an idle connection waits outside, without
+/// its buffers.
+async fn fill(wire: &Wire<'_>, input: &mut ReadBuf, wait: bool) -> Option<std::io::Result<usize>> {
+    std::future::poll_fn(|cx| match wire.stream.poll_read(cx, input) {
+        Poll::Pending if !wait && !wire.stream.maybe_readable() => Poll::Ready(None),
+        other => other.map(Some),
+    })
+    .await
+}
+
+/// Answers a request that has no usable head.
+fn refuse_broken(wire: &Wire<'_>, failure: &Failure) {
+    wire.deadlines.clear_all();
+    let page = page::of(failure, None);
+    let out = &mut wire.out.borrow_mut();
+    let mut encoder = ResponseEncoder::for_refusal();
+    encoder.head(out, &page.head, event_loop::date().as_bytes(), true);
+    // The lengths agree by construction.
+    let _ = encoder.data(out, page.body).and_then(|()| encoder.end(out, None));
+}

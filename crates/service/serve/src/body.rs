@@ -1,0 +1,196 @@
+//! The body of a request, as its handler reads it.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use buf::{ReadBuf, Shared};
+use event_loop::now;
+use http1::{BodyEvent, Limits, RequestDecoder};
+use message::{Fields, RequestHead};
+use net::Transport;
+use observe::{Failure, Kind as Fault};
+
+use crate::deadlines::Kind;
+use crate::pace::Pace;
+use crate::wire::Wire;
+
+/// A piece of a request body.
+#[derive(Debug)]
+pub enum BodyChunk {
+    /// Bytes, without their framing.
+    Data(Shared),
+    /// The trailer fields; the end follows.
+    Trailers(Fields),
+    /// The body is complete.
+    End,
+}
+
+/// The request's body. The first poll sends 100 Continue where the client waits for it.
+pub struct RequestBody<'c> {
+    wire: &'c Wire<'c>,
+    decoder: &'c mut RequestDecoder,
+    input: &'c mut ReadBuf,
+    limits: Limits,
+    /// Zero: none.
+    bytes_max: u64,
+    received: u64,
+    awaits_continue: bool,
+    failed: bool,
+    pace: Pace,
+}
+
+impl<'c> RequestBody<'c> {
+    pub(crate) fn new(
+        wire: &'c Wire<'c>,
+        decoder: &'c mut RequestDecoder,
+        input: &'c mut ReadBuf,
+        head: &RequestHead,
+        limits: Limits,
+        bytes_max: u64,
+    ) -> RequestBody<'c> {
+        RequestBody {
+            wire,
+            decoder,
+            input,
+            limits,
+            bytes_max,
+            received: 0,
+            awaits_continue: head.expect_continue,
+            failed: false,
+            pace: Pace::new(),
+        }
+    }
+
+    /// Whether the whole body was read (or there is none).
+    pub fn is_done(&self) -> bool {
+        self.decoder.body_done()
+    }
+
+    /// Whether nothing of the body was given out yet, so that the request could still be sent elsewhere.
+    pub fn is_untouched(&self) -> bool {
+        self.received == 0
+    }
+
+    /// Changes the largest body accepted; 0: any. Fails at once when the declared length is larger.
+    ///
+    /// # Errors
+    /// 413.
+    pub fn limit(&mut self, bytes_max: u64) -> Result<(), Failure> {
+        self.bytes_max = bytes_max;
+        match self.decoder.body_left() {
+            Some(left) if bytes_max > 0 && left.saturating_add(self.received) > bytes_max => self.too_large(),
+            _ => Ok(()),
+        }
+    }
+
+    fn too_large(&mut self) -> Result<(), Failure> {
+        self.failed = true;
+        let sentence = format!("The request's body is larger than the {} bytes accepted here.", self.bytes_max);
+        Err(Failure::because(Fault::BodyTooLarge, sentence))
+    }
+
+    /// The next piece. While it waits, answers that gathered are flushed, and silence and rate are watched.
+    ///
+    /// # Errors
+    /// 400 for broken framing or an early end, 408 for silence, 413 for too much; then the connection closes.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyChunk, Failure>> {
+        loop {
+            match self.decoder.body(self.input, &self.limits) {
+                Ok(BodyEvent::Data(bytes)) => {
+                    self.received += bytes.len() as u64;
+                    if self.bytes_max > 0 && self.received > self.bytes_max {
+                        self.too_large()?;
+                    }
+                    return Poll::Ready(Ok(BodyChunk::Data(bytes)));
+                }
+                Ok(BodyEvent::Trailers(fields)) => return Poll::Ready(Ok(BodyChunk::Trailers(fields))),
+                Ok(BodyEvent::End) => return Poll::Ready(Ok(BodyChunk::End)),
+                Ok(BodyEvent::More) => ready!(self.poll_fill(cx))?,
+                Err(reject) => {
+                    self.failed = true;
+                    let failure = Failure::refused(reject.status(), reject.sentence());
+                    return Poll::Ready(Err(Failure { kind: Fault::BodyBroken, ..failure }));
+                }
+            }
+        }
+    }
+
+    /// The next piece; see [`RequestBody::poll_chunk`].
+    pub async fn chunk(&mut self) -> Result<BodyChunk, Failure> {
+        std::future::poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Reads more of the connection's bytes.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if std::mem::take(&mut self.awaits_continue) && !self.wire.answered.get() && self.input.is_empty() {
+            self.wire.out.borrow_mut().put(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let read = self.wire.stream.poll_read(cx, self.input);
+        let failure = match read {
+            Poll::Pending => {
+                self.wait();
+                // What gathered must not wait for the client while the client waits for it.
+                if let Poll::Ready(Err(failure)) = self.wire.poll_flush(cx) {
+                    self.failed = true;
+                    return Poll::Ready(Err(failure));
+                }
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.moved(n as u64);
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Ok(_)) => {
+                Failure::because(Fault::BodyBroken, "The connection was closed in the middle of the request's body.")
+            }
+            Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::TimedOut => self.wire.deadlines.failure(),
+            Poll::Ready(Err(_)) => Failure::new(Fault::ClientGone),
+        };
+        self.failed = true;
+        Poll::Ready(Err(failure))
+    }
+
+    fn wait(&mut self) {
+        if self.pace.is_waiting() {
+            return;
+        }
+        let deadlines = &self.wire.deadlines;
+        deadlines.set(Kind::Body, now().after(self.wire.timeouts.body));
+        if let Some(at) = self.pace.wait(now(), self.wire.timeouts.min_rate) {
+            deadlines.set(Kind::Rate, at);
+        }
+    }
+
+    fn moved(&mut self, n: u64) {
+        if self.pace.is_waiting() {
+            self.wire.deadlines.clear(Kind::Body);
+            self.wire.deadlines.clear(Kind::Rate);
+        }
+        self.pace.moved(now(), n);
+    }
+
+    /// We stop waiting for the client although it has not moved: back-pressure is ours now.
+    pub fn pause(&mut self) {
+        self.moved(0);
+    }
+
+    /// What is left of the body after an early answer: skips at most `most` bytes. False when there is more, or the
+    /// client does not send it: the connection must close.
+    pub(crate) async fn skip(&mut self, most: u64) -> bool {
+        // A client that was never told to continue may send the body or not: nobody can know where the next
+        // request begins (RFC 9110 §10.1.1).
+        if self.failed || (self.awaits_continue && !self.is_done()) {
+            return false;
+        }
+        if self.decoder.body_left().is_some_and(|left| left > most) {
+            return false;
+        }
+        self.bytes_max = self.received + most;
+        while !self.is_done() {
+            if !matches!(self.chunk().await, Ok(chunk) if !matches!(chunk, BodyChunk::End) || self.is_done()) {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,190 @@
+//! What the connections of one worker share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use http1::Limits;
+use observe::{Counters, Failure};
+
+use crate::deadlines::Kind;
+use crate::exchange::Exchange;
+use crate::switch::wait_in;
+
+/// How long an idle connection is kept once a drain began: a request that is on its way to us already must not be
+/// lost to a close.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+
+/// The waits of a client connection; see CONFIG `[timeouts]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From accept, or the first byte of a later request, to the end of its head.
+    pub header: Duration,
+    /// The longest silence inside a request body.
+    pub body: Duration,
+    /// Keep-alive, between requests.
+    pub idle: Duration,
+    /// The longest silence of a client that does not read.
+    pub write: Duration,
+    /// The slowest average in bytes a second, after a grace; 0: any.
+    pub min_rate: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            header: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+            min_rate: 256,
+        }
+    }
+}
+
+/// What holds for every exchange of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Limits of a head.
+    pub limits: Limits,
+    /// The largest request body, where a route says nothing else; 0: any.
+    pub body_bytes: u64,
+    /// The waits.
+    pub timeouts: Timeouts,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { limits: Limits::default(), body_bytes: 10 << 20, timeouts: Timeouts::default() }
+    }
+}
+
+/// What answers requests: the snapshot of one configuration, on one worker.
+pub trait Site: 'static {
+    /// What holds for every exchange.
+    fn settings(&self) -> &Settings;
+
+    /// Answers one exchange.
+    ///
+    /// # Errors
+    /// A failure is turned into its answer here while none has begun, and into an abort of the connection afterwards.
+    fn handle(&self, exchange: &mut Exchange<'_>) -> impl Future<Output = Result<(), Failure>>;
+
+    /// Told of every failure, for the log.
+    fn failed(&self, failure: &Failure, client: &net::Peer);
+}
+
+/// What the connections of one worker share: the present site, who is open, whether it drains.
+pub struct Context<S> {
+    site: RefCell<Rc<S>>,
+    counters: Arc<Counters>,
+    open: Cell<usize>,
+    max_connections: Cell<usize>,
+    draining: Cell<bool>,
+    emptied: RefCell<Vec<Waker>>,
+    over_limit_said: Cell<bool>,
+}
+
+impl<S: Site> Context<S> {
+    /// A context that serves `site` to at most `max_connections` at once.
+    pub fn new(site: Rc<S>, counters: Arc<Counters>, max_connections: usize) -> Rc<Context<S>> {
+        Rc::new(Context {
+            site: RefCell::new(site),
+            counters,
+            open: Cell::new(0),
+            max_connections: Cell::new(max_connections),
+            draining: Cell::new(false),
+            emptied: RefCell::default(),
+            over_limit_said: Cell::new(false),
+        })
+    }
+
+    /// The present site. An exchange keeps the one it began with.
+    pub fn site(&self) -> Rc<S> {
+        Rc::clone(&self.site.borrow())
+    }
+
+    /// Serves another site from the next request of each connection on.
+    pub fn replace_site(&self, site: Rc<S>) {
+        let old = self.site.replace(site);
+        drop(old);
+    }
+
+    /// The worker's counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Whether the worker is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(crate) fn draining_flag(&self) -> &Cell<bool> {
+        &self.draining
+    }
+
+    /// Changes how many connections may be open.
+    pub fn set_max_connections(&self, max: usize) {
+        self.max_connections.set(max);
+    }
+
+    /// Begins to stop: every answer says `Connection: close`, idle connections are kept for their next request for at
+    /// most 5 s. The accept loops have switches of their own.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        event_loop::shorten_deadlines(Kind::Idle as u8, event_loop::now().after(DRAIN_GRACE));
+    }
+
+    /// How long a connection that was told to close may idle.
+    pub(crate) fn drain_grace(&self) -> Duration {
+        DRAIN_GRACE
+    }
+
+    /// Completes when no connection is open.
+    pub async fn empty(&self) {
+        std::future::poll_fn(|cx| {
+            if self.open.get() == 0 {
+                return Poll::Ready(());
+            }
+            wait_in(&self.emptied, cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Counts a connection in, unless too many are open. The first time that happens it says so (`Err(true)`).
+    pub(crate) fn admit(self: &Rc<Context<S>>) -> Result<Admission<S>, bool> {
+        if self.open.get() >= self.max_connections.get() {
+            self.counters.over_limit.add(1);
+            return Err(!self.over_limit_said.replace(true));
+        }
+        self.open.set(self.open.get() + 1);
+        self.counters.accepted.add(1);
+        self.counters.open.add(1);
+        Ok(Admission { context: Rc::clone(self) })
+    }
+}
+
+/// One open connection; counted out on drop.
+pub(crate) struct Admission<S: Site> {
+    pub(crate) context: Rc<Context<S>>,
+}
+
+impl<S: Site> Drop for Admission<S> {
+    fn drop(&mut self) {
+        let context = &self.context;
+        context.open.set(context.open.get() - 1);
+        context.counters.open.sub(1);
+        if context.open.get() == 0 {
+            context.emptied.take().into_iter().for_each(Waker::wake);
+        }
+    }
+}

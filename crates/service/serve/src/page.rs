@@ -1,0 +1,89 @@
+//! The page that says what failed: plain text, or HTML for a browser.
+
+use std::borrow::Cow;
+
+use buf::Shared;
+use message::{BodyLength, FieldsBuilder, Known, RequestHead, ResponseHead, reason_phrase};
+use observe::Failure;
+
+pub(crate) struct Page {
+    pub(crate) head: ResponseHead,
+    pub(crate) body: Shared,
+}
+
+/// Seconds a client is asked to wait before it tries again.
+const RETRY_AFTER: &[u8] = b"1";
+
+/// The page of a failure.
+pub(crate) fn of(failure: &Failure, request: Option<&RequestHead>) -> Page {
+    let mut fields = FieldsBuilder::new();
+    if let Some(allow) = &failure.allow {
+        fields.push_known(Known::Allow, b"Allow", allow.as_bytes());
+    }
+    if failure.status == 503 {
+        fields.push_known(Known::RetryAfter, b"Retry-After", RETRY_AFTER);
+    }
+    // What failed now may work in a moment: no cache keeps it.
+    fields.push_known(Known::CacheControl, b"Cache-Control", b"no-store");
+    let html = request
+        .and_then(|r| r.fields.first(Known::Accept))
+        .is_some_and(|accept| contains_ignoring_case(accept, b"text/html"));
+    let body =
+        if html { as_html(failure.status, &failure.sentence) } else { as_text(failure.status, &failure.sentence) };
+    let body = Shared::copy_of(body.as_bytes());
+    let kind: &[u8] = if html { b"text/html; charset=utf-8" } else { b"text/plain; charset=utf-8" };
+    fields.push_known(Known::ContentType, b"Content-Type", kind);
+    fields.push_known(Known::Other, b"X-Content-Type-Options", b"nosniff");
+    let head = ResponseHead::new(failure.status, fields.finish(), BodyLength::Known(body.len() as u64));
+    Page { head, body }
+}
+
+fn as_text(status: u16, sentence: &str) -> String {
+    format!("{status} {}\n\n{sentence}\n", reason_phrase(status))
+}
+
+fn as_html(status: u16, sentence: &str) -> String {
+    let phrase = reason_phrase(status);
+    let sentence = escape(sentence);
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{status} {phrase}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><style>body{{font:1rem/1.5 system-ui,sans-serif;\
+         max-width:36rem;margin:20vh auto 0;padding:0 1rem;color:#222;background:#fff}}h1{{font-size:1.4rem;\
+         margin:0}}p{{color:#555}}@media(prefers-color-scheme:dark){{body{{color:#eee;background:#181818}}\
+         p{{color:#aaa}}}}</style></head>\n<body><h1>{status} {phrase}</h1><p>{sentence}</p></body></html>\n"
+    )
+}
+
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"']) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"))
+}
+
+fn contains_ignoring_case(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|w| w.eq_ignore_ascii_case(needle))
+}
+
+#[cfg(test)]
+mod tests {
+    use observe::Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_page_says_what_happened_and_hides_no_markup() {
+        let failure = Failure::because(Kind::ConnectFailed, "upstream <b>api</b> refused");
+        let page = of(&failure, None);
+        assert_eq!(&*page.body, b"502 Bad Gateway\n\nupstream <b>api</b> refused\n");
+        assert!(as_html(502, &failure.sentence).contains("upstream &lt;b&gt;api&lt;/b&gt; refused"));
+    }
+
+    #[test]
+    fn a_503_says_when_to_try_again_and_a_405_what_is_allowed() {
+        let page = of(&Failure::new(Kind::NoServer), None);
+        assert_eq!(page.head.fields.first(Known::RetryAfter), Some(RETRY_AFTER));
+        let page = of(&Failure::method_not_allowed("GET, HEAD"), None);
+        assert_eq!(page.head.fields.first(Known::Allow), Some(&b"GET, HEAD"[..]));
+    }
+}

@@ -1,0 +1,145 @@
+//! The answer of an exchange, as its handler writes it.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use buf::{FileRange, Shared};
+use http1::ResponseEncoder;
+use message::{Fields, RequestHead, ResponseHead};
+use observe::{Failure, Kind as Fault};
+
+use crate::page;
+use crate::wire::Wire;
+
+/// A piece of an answer's body.
+#[derive(Debug)]
+pub enum Chunk {
+    /// Text that lives as long as the program.
+    Static(&'static [u8]),
+    /// Pooled bytes.
+    Shared(Shared),
+    /// A part of bytes that a cache also holds.
+    Cached(Rc<[u8]>, Range<usize>),
+    /// A part of a file, sent without passing through user space where the transport can.
+    File(FileRange),
+}
+
+/// The answer: any number of [`Response::inform`], one [`Response::start`], the chunks, [`Response::finish`].
+/// What is queued goes out when the connection would wait, or above 64 KiB.
+pub struct Response<'c> {
+    wire: &'c Wire<'c>,
+    encoder: ResponseEncoder,
+    close: bool,
+    /// Raised when a drain begins, perhaps while the handler is at work.
+    draining: &'c Cell<bool>,
+}
+
+impl<'c> Response<'c> {
+    pub(crate) fn new(wire: &'c Wire<'c>, request: &RequestHead, draining: &'c Cell<bool>) -> Response<'c> {
+        Response { wire, encoder: ResponseEncoder::new(request), close: false, draining }
+    }
+
+    /// Passes on an interim (1xx) head; HTTP/1.0 clients get none.
+    pub fn inform(&mut self, status: u16, fields: &Fields) {
+        self.encoder.interim(&mut self.wire.out.borrow_mut(), status, fields);
+    }
+
+    /// Queues the head. The version's encoder adds Date, the framing and Connection.
+    pub fn start(&mut self, head: &ResponseHead) {
+        self.wire.answered.set(true);
+        self.close |= self.draining.get();
+        let date = event_loop::date();
+        self.encoder.head(&mut self.wire.out.borrow_mut(), head, date.as_bytes(), self.close);
+    }
+
+    /// Queues a piece of the body; dropped where the answer has none (HEAD, 304).
+    ///
+    /// # Errors
+    /// More bytes than the head declared.
+    pub fn push(&mut self, chunk: Chunk) -> Result<(), Failure> {
+        let out = &mut self.wire.out.borrow_mut();
+        let pushed = match chunk {
+            Chunk::Static(bytes) => self.encoder.data_static(out, bytes),
+            Chunk::Shared(bytes) => self.encoder.data(out, bytes),
+            Chunk::Cached(bytes, range) => self.encoder.data_cached(out, &bytes, range),
+            Chunk::File(range) => self.encoder.file(out, range),
+        };
+        pushed.map_err(|_| Failure::because(Fault::Internal, "An answer had more bytes than its head declared."))
+    }
+
+    /// Ends the answer.
+    ///
+    /// # Errors
+    /// Fewer bytes than the head declared.
+    pub fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Failure> {
+        let ended = self.encoder.end(&mut self.wire.out.borrow_mut(), trailers);
+        ended.map_err(|_| Failure::because(Fault::Internal, "An answer had fewer bytes than its head declared."))
+    }
+
+    /// Ready when another chunk may be pushed: fewer than 64 KiB wait.
+    ///
+    /// # Errors
+    /// The client has gone, or does not read.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.wire.poll_room(cx)
+    }
+
+    /// Waits until another chunk may be pushed.
+    ///
+    /// # Errors
+    /// As [`Response::poll_ready`].
+    pub async fn ready(&mut self) -> Result<(), Failure> {
+        std::future::poll_fn(|cx| self.wire.poll_room(cx)).await
+    }
+
+    /// Writes what is queued. Ready when all is written.
+    ///
+    /// # Errors
+    /// As [`Response::poll_ready`].
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.wire.poll_flush(cx)
+    }
+
+    /// Whether the head was queued.
+    pub fn is_started(&self) -> bool {
+        self.wire.answered.get()
+    }
+
+    /// Whether the answer is complete.
+    pub fn is_finished(&self) -> bool {
+        self.encoder.finished()
+    }
+
+    /// Whether a body will be sent (not for HEAD, 204, 304). Known after the start.
+    pub fn wants_body(&self) -> bool {
+        self.encoder.wants_body()
+    }
+
+    /// Has the connection closed after this answer. Before the start.
+    pub fn close_after(&mut self) {
+        self.close = true;
+    }
+
+    pub(crate) fn keep_alive(&self) -> bool {
+        self.encoder.keep_alive() && !self.close
+    }
+
+    /// Whether the answer's end is the connection's end.
+    pub(crate) fn ends_by_close(&self) -> bool {
+        self.encoder.ends_by_close()
+    }
+
+    /// Answers with the page of a failure: what happened, in a sentence.
+    pub fn refuse(&mut self, failure: &Failure, request: Option<&RequestHead>) {
+        if failure.kind.closes() {
+            self.close = true;
+        }
+        let page = page::of(failure, request);
+        self.start(&page.head);
+        // The lengths agree by construction.
+        let _ = self.push(Chunk::Shared(page.body));
+        let _ = self.finish(None);
+    }
+}

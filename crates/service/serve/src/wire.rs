@@ -1,0 +1,173 @@
+//! The writing side of a client connection, shared by the two directions of its exchange.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use buf::{FileRange, Front, OutQueue};
+use event_loop::{Blocking, now};
+use net::{FileSend, Stream, Transport};
+use observe::{Failure, Kind as Fault};
+
+use crate::context::Timeouts;
+use crate::deadlines::{Deadlines, Kind};
+use crate::pace::Pace;
+
+/// Above this many bytes waiting to be written, answers are flushed and their sources are no longer read.
+pub(crate) const HIGH_MARK: u64 = 64 << 10;
+/// Slices of one vectored write.
+const SLICES: usize = 16;
+
+pub(crate) struct Wire<'c> {
+    pub(crate) stream: &'c Stream,
+    pub(crate) out: RefCell<OutQueue>,
+    pub(crate) deadlines: Deadlines<'c>,
+    pub(crate) timeouts: Timeouts,
+    /// Whether the answer of the present exchange (not an interim one) has begun.
+    pub(crate) answered: Cell<bool>,
+    pace: RefCell<Pace>,
+    /// A piece of a file that is being read into memory, so that sending it will not block.
+    warming: RefCell<Option<Blocking<()>>>,
+}
+
+impl<'c> Wire<'c> {
+    pub(crate) fn new(stream: &'c Stream, timeouts: Timeouts) -> Wire<'c> {
+        Wire {
+            stream,
+            out: RefCell::new(OutQueue::new()),
+            deadlines: Deadlines::new(stream),
+            timeouts,
+            answered: Cell::new(false),
+            pace: RefCell::new(Pace::new()),
+            warming: RefCell::new(None),
+        }
+    }
+
+    /// Writes what waits. Ready when all is written.
+    ///
+    /// # Errors
+    /// What became of the client.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        while !self.out.borrow().is_empty() {
+            match self.poll_write_some(cx) {
+                Poll::Ready(Ok(n)) => {
+                    self.out.borrow_mut().advance(n);
+                    if self.deadlines.is_set(Kind::Write) {
+                        self.moved(n);
+                    }
+                }
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(self.failure(&e))),
+                Poll::Pending => {
+                    if self.warming.borrow().is_none() {
+                        self.waiting();
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when another chunk may be queued; writes while it waits.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.out.borrow().len() < HIGH_MARK {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_flush(cx) {
+            Poll::Pending if self.out.borrow().len() < HIGH_MARK => Poll::Ready(Ok(())),
+            other => other,
+        }
+    }
+
+    /// Waits until all is written.
+    pub(crate) async fn flush(&self) -> Result<(), Failure> {
+        if self.out.borrow().is_empty() {
+            return Ok(());
+        }
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// What an error of the client's stream means.
+    pub(crate) fn failure(&self, error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::TimedOut => self.deadlines.failure(),
+            io::ErrorKind::UnexpectedEof => {
+                Failure::because(Fault::FileError, "The file became shorter while it was being sent.")
+            }
+            _ => Failure::new(Fault::ClientGone),
+        }
+    }
+
+    fn waiting(&self) {
+        if !self.deadlines.is_set(Kind::Write) {
+            self.deadlines.set(Kind::Write, now().after(self.timeouts.write));
+            if let Some(at) = self.pace.borrow_mut().wait(now(), self.timeouts.min_rate) {
+                self.deadlines.set(Kind::Rate, at);
+            }
+        }
+    }
+
+    fn moved(&self, n: u64) {
+        self.pace.borrow_mut().moved(now(), n);
+        self.deadlines.clear(Kind::Write);
+        self.deadlines.clear(Kind::Rate);
+    }
+
+    fn poll_write_some(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        let out = self.out.borrow();
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        match out.front(&mut slices) {
+            Front::Empty => Poll::Ready(Ok(0)),
+            Front::Bytes(n) => {
+                let more = out.has_file();
+                self.stream.poll_write(cx, &slices[..n], more).map_ok(|n| n as u64)
+            }
+            Front::File(range) => self.poll_write_file(cx, range),
+        }
+    }
+
+    fn poll_write_file(&self, cx: &mut Context<'_>, range: &FileRange) -> Poll<io::Result<u64>> {
+        let mut warming = self.warming.borrow_mut();
+        let mut check = true;
+        if let Some(reading) = warming.as_mut() {
+            // Whatever became of the reading: the piece is sent now, at worst by a slower sendfile.
+            let _ = ready!(std::pin::Pin::new(reading).poll(cx));
+            *warming = None;
+            check = false;
+        }
+        loop {
+            match ready!(self.stream.poll_send_file(cx, range, check))? {
+                FileSend::Sent(n) => return Poll::Ready(Ok(n as u64)),
+                FileSend::Cold => {
+                    let mut reading = warm(range)?;
+                    if std::pin::Pin::new(&mut reading).poll(cx).is_pending() {
+                        *warming = Some(reading);
+                        return Poll::Pending;
+                    }
+                    check = false;
+                }
+            }
+        }
+    }
+}
+
+/// How much of a file is read ahead at once.
+const WARM_BYTES: u64 = 1 << 20;
+
+/// Has the beginning of a range read into the page cache on the blocking pool.
+fn warm(range: &FileRange) -> io::Result<Blocking<()>> {
+    use std::os::unix::fs::FileExt;
+    let file = range.file.try_clone()?;
+    let (begin, end) = (range.offset, range.offset + range.len.min(WARM_BYTES));
+    Ok(event_loop::blocking(move || {
+        let mut scratch = vec![0; 64 << 10];
+        let mut at = begin;
+        while at < end {
+            let want = scratch.len().min((end - at) as usize);
+            match file.read_at(&mut scratch[..want], at) {
+                Ok(0) | Err(_) => break,
+                Ok(n) => at += n as u64,
+            }
+        }
+    }))
+}

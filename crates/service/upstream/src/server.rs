@@ -1,0 +1,151 @@
+//! One server of an upstream.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+
+use clock::Tick;
+use event_loop::within;
+use net::Address;
+use observe::{Failure, Kind};
+
+use crate::names;
+use crate::pool::{Connection, Pool};
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A fixed address.
+    Fixed(Address),
+    /// A name to be looked up, again and again.
+    Name {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Fixed(address) => address.fmt(f),
+            Target::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// One server, on one worker.
+pub struct Server {
+    target: Target,
+    /// As written in the configuration; for sentences, and for `host = "upstream"`.
+    text: String,
+    addresses: RefCell<Vec<Address>>,
+    next: Cell<usize>,
+    lookup_error: RefCell<Option<String>>,
+    pub(crate) pool: Pool,
+}
+
+impl Server {
+    pub(crate) fn new(target: Target) -> Server {
+        let addresses = match &target {
+            Target::Fixed(address) => vec![address.clone()],
+            Target::Name { .. } => Vec::new(),
+        };
+        Server {
+            text: target.to_string(),
+            target,
+            addresses: RefCell::new(addresses),
+            next: Cell::new(0),
+            lookup_error: RefCell::new(None),
+            pool: Pool::default(),
+        }
+    }
+
+    /// Where it is, as the configuration says.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The target as text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What Host says when the upstream's own is asked for: the text without the default port; `localhost` for a Unix
+    /// socket, which has no name.
+    pub fn authority(&self) -> &str {
+        match &self.target {
+            Target::Fixed(Address::Unix(_)) => "localhost",
+            _ => self.text.strip_suffix(":80").unwrap_or(&self.text),
+        }
+    }
+
+    /// Idle connections to it on this worker.
+    pub fn idle(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Looks its name up again; an error keeps the addresses that are known.
+    pub(crate) async fn refresh(&self) {
+        let Target::Name { host, port } = &self.target else { return };
+        match names::lookup(host.clone(), *port).await {
+            Ok(found) => {
+                self.addresses.replace(found);
+                self.lookup_error.replace(None);
+            }
+            Err(error) => {
+                self.lookup_error.replace(Some(error));
+            }
+        }
+    }
+
+    /// Opens a connection, to its addresses in turn: all are tried while there is time.
+    pub(crate) async fn connect(&self, upstream: &str, by: Tick, timeout_text: &str) -> Result<Connection, Failure> {
+        let attempt = within(by, async {
+            if self.addresses.borrow().is_empty() {
+                self.refresh().await;
+            }
+            self.connect_to_any().await
+        });
+        let text = &self.text;
+        match attempt.await {
+            Some(Ok(stream)) => Ok(Connection { stream, born: event_loop::now(), uses: 0 }),
+            None => Err(Failure::because(
+                Kind::ConnectTimeout,
+                format!("upstream {upstream} {text} did not accept a connection within {timeout_text}"),
+            )),
+            Some(Err(error)) => Err(Failure::because(
+                Kind::ConnectFailed,
+                match (self.addresses.borrow().is_empty(), &*self.lookup_error.borrow()) {
+                    (true, Some(why)) => format!("upstream {upstream} {text}: the name could not be looked up: {why}"),
+                    _ => format!("upstream {upstream} {text}: {}", connect_error(&error)),
+                },
+            )),
+        }
+    }
+
+    async fn connect_to_any(&self) -> io::Result<net::Stream> {
+        let count = self.addresses.borrow().len();
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for _ in 0..count {
+            let at = self.next.get();
+            self.next.set(at.wrapping_add(1));
+            let Some(address) = self.addresses.borrow().get(at % count).cloned() else { break };
+            match net::connect(&address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+fn connect_error(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "the connection was refused; nothing listens there".into(),
+        io::ErrorKind::NotFound => "there is no such socket".into(),
+        io::ErrorKind::PermissionDenied => "this server may not connect there".into(),
+        _ => format!("no connection could be made: {error}"),
+    }
+}

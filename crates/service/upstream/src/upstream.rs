@@ -1,0 +1,204 @@
+//! An upstream: its servers, whom to ask, the retry budget.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use balance::{Balancer, Decision, FailedTry, RetryBudget, RetryPolicy, ServerId, Tried};
+use event_loop::{now, sleep, spawn};
+use observe::Failure;
+
+use crate::checkout::Checkout;
+use crate::pool::Connection;
+use crate::server::{Server, Target};
+
+/// How often idle connections are looked through.
+const PRUNE_EVERY: Duration = Duration::from_secs(1);
+
+/// Retries that the budget always allows, whatever the share: 3 a second, as CONFIG says.
+const RETRIES_PER_SECOND_MIN: u32 = 3;
+
+/// One server, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerOptions {
+    /// Where it is.
+    pub target: Target,
+    /// Its share of the requests.
+    pub weight: u32,
+}
+
+/// The waits on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection to come about.
+    pub connect: Duration,
+    /// From the request sent to the answer's head.
+    pub header: Duration,
+    /// The longest silence inside the answer, or of a server that does not read the request.
+    pub body: Duration,
+}
+
+/// Which connections are kept; per worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Idle connections per server.
+    pub idle: usize,
+    /// How long one may be idle.
+    pub idle_timeout: Duration,
+    /// Exchanges on one connection.
+    pub max_requests: u32,
+    /// How old one may become.
+    pub max_age: Duration,
+}
+
+/// An upstream, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Its name, for sentences.
+    pub name: String,
+    /// Its servers.
+    pub servers: Vec<ServerOptions>,
+    /// The waits.
+    pub timeouts: Timeouts,
+    /// Which connections are kept.
+    pub keep_alive: KeepAlive,
+    /// When a failed try is made again.
+    pub retry: RetryPolicy,
+    /// How often names are looked up again.
+    pub resolve: Duration,
+}
+
+/// An upstream on one worker.
+pub struct Upstream {
+    options: Options,
+    servers: Vec<Server>,
+    balancer: RefCell<Balancer>,
+    budget: RefCell<RetryBudget>,
+    retired: Cell<bool>,
+    connect_text: String,
+}
+
+impl Upstream {
+    /// Begins to use an upstream: its names are looked up, its idle connections looked after, until it is dropped. `worker` is
+    /// this worker's number, so that not all begin with the same server.
+    pub fn start(options: Options, worker: u16) -> Rc<Upstream> {
+        let weights: Vec<u32> = options.servers.iter().map(|s| s.weight).collect();
+        let upstream = Rc::new(Upstream {
+            servers: options.servers.iter().map(|s| Server::new(s.target.clone())).collect(),
+            balancer: RefCell::new(Balancer::new(&weights, worker)),
+            budget: RefCell::new(RetryBudget::new(options.retry.budget, RETRIES_PER_SECOND_MIN, now())),
+            retired: Cell::new(false),
+            connect_text: text_of(options.timeouts.connect),
+            options,
+        });
+        spawn(look_after(Rc::downgrade(&upstream)));
+        let named = upstream.servers.iter().any(|s| matches!(s.target(), Target::Name { .. }));
+        if named {
+            spawn(keep_names(Rc::downgrade(&upstream), upstream.options.resolve));
+        }
+        upstream
+    }
+
+    /// As configured.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The server of that number.
+    pub fn server(&self, id: ServerId) -> Option<&Server> {
+        self.servers.get(id.index())
+    }
+
+    /// All servers.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// Counts a new request for the retry budget and picks its first server.
+    pub fn pick_first(&self) -> Option<ServerId> {
+        self.budget.borrow_mut().request(now());
+        self.balancer.borrow_mut().pick(now(), &Tried::default())
+    }
+
+    /// Picks the server for another try.
+    pub fn pick_again(&self, tried: &Tried) -> Option<ServerId> {
+        self.balancer.borrow_mut().pick(now(), tried)
+    }
+
+    /// What follows a failed try; a retry is taken from the budget.
+    pub fn decide(&self, failed: &FailedTry) -> Decision {
+        self.options.retry.decide(failed, &mut self.budget.borrow_mut(), now())
+    }
+
+    /// An idle connection to that server, if there is one.
+    pub fn reuse(self: &Rc<Upstream>, server: ServerId) -> Option<Checkout> {
+        let connection = self.server(server)?.pool.take(now(), &self.options.keep_alive)?;
+        Some(Checkout::new(self, server, connection))
+    }
+
+    /// A new connection to that server.
+    ///
+    /// # Errors
+    /// The reason in a sentence, after the connect timeout at the latest. The balancer has been told.
+    pub async fn connect(self: &Rc<Upstream>, server: ServerId) -> Result<Checkout, Failure> {
+        let Some(state) = self.server(server) else { return Err(Failure::new(observe::Kind::NoServer)) };
+        let by = now().after(self.options.timeouts.connect);
+        match state.connect(&self.options.name, by, &self.connect_text).await {
+            Ok(connection) => {
+                self.balancer.borrow_mut().succeeded(server);
+                Ok(Checkout::new(self, server, connection))
+            }
+            Err(failure) => {
+                self.balancer.borrow_mut().connect_failed(server, now());
+                Err(failure)
+            }
+        }
+    }
+
+    pub(crate) fn keep(&self, server: ServerId, connection: Connection) {
+        if self.retired.get() {
+            return;
+        }
+        if let Some(server) = self.servers.get(server.index()) {
+            server.pool.give(connection, now(), &self.options.keep_alive);
+        }
+    }
+
+    /// No exchange will begin any more: idle connections are closed, and those that come back too.
+    pub fn retire(&self) {
+        self.retired.set(true);
+        self.servers.iter().for_each(|s| s.pool.clear());
+    }
+}
+
+/// A duration as the sentences say it.
+fn text_of(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
+}
+
+async fn look_after(upstream: Weak<Upstream>) {
+    loop {
+        sleep(PRUNE_EVERY).await;
+        let Some(upstream) = upstream.upgrade() else { return };
+        if upstream.retired.get() {
+            return;
+        }
+        let keep = &upstream.options.keep_alive;
+        upstream.servers.iter().for_each(|s| s.pool.prune(now(), keep));
+    }
+}
+
+async fn keep_names(upstream: Weak<Upstream>, every: Duration) {
+    loop {
+        let Some(strong) = upstream.upgrade() else { return };
+        if strong.retired.get() {
+            return;
+        }
+        for server in &strong.servers {
+            server.refresh().await;
+        }
+        drop(strong);
+        sleep(every).await;
+    }
+}
