@@ -1,2 +1,73 @@
-//! proxy
-fn main() {}
+//! `proxy`: a reverse proxy and load balancer.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use app::Source;
+use clap::Parser;
+use config::{Address, Count, ListenAddress, Loaded, Plan};
+
+/// Forwards HTTP requests to other servers and balances them.
+///
+/// Without arguments a built-in demonstration runs: a welcome page, and /api/* balanced over three small origins.
+/// SIGHUP reads the configuration again without closing a connection; SIGTERM or Ctrl-C finishes what is
+/// under way and stops.
+#[derive(Parser)]
+#[command(name = "proxy", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to"])]
+    config: Option<PathBuf>,
+
+    /// Only check the configuration: say what is wrong, or nothing, and exit with 2 or 0
+    #[arg(long)]
+    check: bool,
+
+    /// Where to listen, without a configuration file: IP:PORT, [IPv6]:PORT or unix:/PATH
+    #[arg(long, value_name = "ADDR", requires = "to")]
+    listen: Option<ListenAddress>,
+
+    /// The servers to forward to, in turn: IP:PORT, NAME:PORT or unix:/PATH; may be repeated
+    #[arg(long, value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
+    to: Vec<Address>,
+
+    /// Worker threads: a number, or "auto" for one per usable CPU
+    #[arg(long, value_name = "N", value_parser = app::parse_workers)]
+    workers: Option<Count>,
+}
+
+const EXAMPLES: &str = "Examples:
+  proxy                                                  the demonstration, on http://127.0.0.1:8080/
+  proxy --listen 0.0.0.0:80 --to 10.0.0.1:3000 10.0.0.2:3000
+  proxy --config tollgate.toml
+  kill -HUP $(pidof proxy)                               read the configuration again";
+
+/// Where `--to` without `--listen` listens.
+const LISTEN: &str = "127.0.0.1:8080";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.config.is_none() && arguments.to.is_empty() && !arguments.check {
+        return app::run_demo("proxy", arguments.workers);
+    }
+    app::main("proxy", arguments.check, || prepare(&arguments))
+}
+
+fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
+    let (mut loaded, source) = match &arguments.config {
+        Some(path) => (config::load(path)?, Source::File(path.clone())),
+        None => {
+            let listen = arguments.listen.clone().or_else(|| LISTEN.parse().ok());
+            let listen = listen.unwrap_or_else(|| ListenAddress::Tcp(([127, 0, 0, 1], 8080).into()));
+            (without_warnings(Plan::for_proxy(listen, &arguments.to)?), Source::CommandLine)
+        }
+    };
+    if let Some(workers) = arguments.workers {
+        loaded.plan.runtime.workers = workers;
+    }
+    Ok((loaded, source))
+}
+
+fn without_warnings(plan: Plan) -> Loaded {
+    Loaded { plan, warnings: Vec::new() }
+}

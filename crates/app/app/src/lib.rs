@@ -1,1 +1,26 @@
-//! `app`.
+//! Composition: from a [`config::Plan`] to workers that serve it, and the life of the process around them.
+//!
+//! * [`Prepared`] is a plan with everything that can fail done: routers built, roots opened. Shared by all workers.
+//! * [`Site`] is one worker's form of it: handlers, pools, caches.
+//! * [`run`] binds, starts the workers, and listens to signals: SIGHUP reloads, SIGTERM and SIGINT drain and stop.
+//!
+//! The only place that knows all crates; no algorithm lives here.
+
+mod control;
+mod demo;
+mod fields;
+mod handlers;
+mod listeners;
+mod log;
+mod prepared;
+mod program;
+mod report;
+mod site;
+mod worker;
+
+pub use control::{Source, Start, run};
+pub use demo::{DEMO_ADDRESS, run as run_demo};
+pub use log::{Log, stderr as log_to_stderr};
+pub use prepared::{PrepareError, Prepared};
+pub use program::{main, parse_workers};
+pub use site::{Resources, Site};

@@ -1,0 +1,250 @@
+//! The control thread: starts the workers, listens to signals, reloads, drains.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use config::{Action, Plan};
+use crossbeam::channel::{Receiver, bounded, unbounded};
+use event_loop::Remote;
+use event_loop::signals::{Closer, Signal, Signals};
+use net::Address;
+use observe::Counters;
+
+use crate::listeners::{self, Key};
+use crate::log::{self, Log};
+use crate::prepared::{PrepareError, Prepared};
+use crate::report;
+use crate::worker::{self, Ended, Spec};
+
+/// How long a reload waits for the workers. A worker that takes longer is stuck; the reload stands all the same.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Descriptors kept for everything that is no client connection: listeners, open files, logs, the poll itself.
+const RESERVED_DESCRIPTORS: u64 = 1300;
+
+/// Where the configuration comes from, for a reload.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The command line: nothing to read again.
+    CommandLine,
+    /// This file.
+    File(PathBuf),
+}
+
+/// What to run.
+pub struct Start {
+    /// The program's name, for the banner.
+    pub program: &'static str,
+    /// What to serve.
+    pub plan: Plan,
+    /// Where that came from.
+    pub source: Source,
+    /// Lines for the end of the banner.
+    pub hints: Vec<String>,
+}
+
+/// Serves until a signal says stop. The exit status: 0 after a clean stop, 2 when it could not begin, 1 when it failed
+/// while running.
+pub fn run(start: Start) -> ExitCode {
+    let (log, _flush) = log::stderr();
+    match Control::start(start, log) {
+        Ok((control, signals, ended)) => control.run(signals, ended),
+        Err(e) => {
+            eprintln_ignoring(format_args!("error: {e}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn eprintln_ignoring(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    // Standard error may be closed; there is nobody to tell then.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+struct Control {
+    source: Source,
+    snapshot: Arc<ArcSwap<Prepared>>,
+    workers: Vec<Remote>,
+    /// The addresses listened on, by their configured form.
+    bound: HashMap<Key, Address>,
+    counters: Vec<Arc<Counters>>,
+    log: Log,
+}
+
+impl Control {
+    fn start(start: Start, log: Log) -> Result<(Control, Signals, Receiver<Ended>), PrepareError> {
+        // First of all, so that no signal finds the default action.
+        let signals = Signals::listen().map_err(|e| PrepareError::new(format!("cannot listen to signals: {e}")))?;
+        let limit = process::raise_descriptor_limit();
+        let limit = limit.map_err(|e| PrepareError::new(format!("cannot read the descriptor limit: {e}")))?;
+        let count = start.plan.runtime.workers.or_else(process::usable_cpus);
+        let max_connections = max_connections(&start.plan, limit.now, &log);
+        let prepared = Arc::new(Prepared::new(start.plan)?);
+        prepared.notes().for_each(|note| log.warn(note));
+        let binding = listeners::bind(&prepared.plan, &HashMap::new(), count)?;
+        let snapshot = Arc::new(ArcSwap::new(Arc::clone(&prepared)));
+        let (ended_send, ended) = unbounded();
+        let mut control = Control {
+            source: start.source,
+            snapshot,
+            workers: Vec::new(),
+            bound: binding.bound,
+            counters: Vec::new(),
+            log,
+        };
+        for (number, listeners) in binding.by_worker.into_iter().enumerate() {
+            let counters = Arc::new(Counters::default());
+            control.counters.push(Arc::clone(&counters));
+            let spec = Spec {
+                number,
+                workers: count,
+                pin: prepared.plan.runtime.pin,
+                snapshot: Arc::clone(&control.snapshot),
+                listeners,
+                max_connections: max_connections.div_ceil(count),
+                counters,
+                log: control.log.clone(),
+            };
+            let remote = worker::start(spec, ended_send.clone());
+            control.workers.push(remote.map_err(|e| PrepareError::new(format!("worker {number}: {e}")))?);
+        }
+        report::banner(start.program, &prepared.plan, &control.bound, count, max_connections, &start.hints);
+        if limit.now > limit.before {
+            control.log.info(format_args!("raised the descriptor limit from {} to {}", limit.before, limit.now));
+        }
+        Ok((control, signals, ended))
+    }
+
+    fn run(mut self, mut signals: Signals, ended: Receiver<Ended>) -> ExitCode {
+        let failed = Arc::new(AtomicBool::new(false));
+        watch(ended, self.workers.clone(), signals.closer(), Arc::clone(&failed), self.log.clone());
+        let mut stopping = false;
+        while let Some(signal) = signals.wait() {
+            match signal {
+                Signal::Reload if !stopping => self.reload(),
+                Signal::Reload => self.log.info("not reloading: this process is stopping"),
+                Signal::Stop if stopping => {
+                    self.log.warn("a second signal: stopping at once");
+                    return ExitCode::FAILURE;
+                }
+                Signal::Stop => {
+                    stopping = true;
+                    let open: u64 = self.counters.iter().map(|c| c.open.value()).sum();
+                    self.log.info(format_args!("stopping: {open} connections are open; waiting for what is under way"));
+                    self.workers.iter().for_each(worker::order_stop);
+                }
+            }
+        }
+        let requests: u64 = self.counters.iter().map(|c| c.requests.value()).sum();
+        self.log.info(format_args!("stopped after {requests} requests"));
+        self.remove_socket_files();
+        if failed.load(Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+
+    fn remove_socket_files(&self) {
+        for address in self.bound.values() {
+            if let Address::Unix(path) = address {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        let Source::File(path) = self.source.clone() else {
+            self.log.info("nothing to reload: this process was configured by its command line");
+            return;
+        };
+        let begun = Instant::now();
+        let loaded = match config::load(&path) {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                self.log.error(format_args!("not reloaded; the old configuration goes on:\n{report}"));
+                return;
+            }
+        };
+        for warning in &loaded.warnings {
+            self.log.warn(warning);
+        }
+        match self.switch(loaded.plan) {
+            Ok(()) => {
+                let routes = self.snapshot.load().plan.routes.len();
+                let ms = begun.elapsed().as_millis();
+                self.log.info(format_args!("reloaded {}: {routes} routes, in {ms} ms", path.display()));
+            }
+            Err(e) => self.log.error(format_args!("not reloaded; the old configuration goes on: {e}")),
+        }
+    }
+
+    /// Prepares the new plan whole, then has every worker switch to it. Fails before anything has changed.
+    fn switch(&mut self, plan: Plan) -> Result<(), PrepareError> {
+        let workers = self.workers.len();
+        let old = self.snapshot.load_full();
+        if plan.runtime != old.plan.runtime {
+            self.log.warn("changes in [runtime] take effect at the next start, not in a reload");
+        }
+        let prepared = Prepared::new(plan)?;
+        let binding = listeners::bind(&prepared.plan, &self.bound, workers)?;
+        let keep: Vec<Key> = prepared.plan.listeners.iter().map(|l| listeners::key_of(&l.address)).collect();
+        self.snapshot.store(Arc::new(prepared));
+        self.bound.retain(|key, _| keep.contains(key));
+        self.bound.extend(binding.bound);
+        let (done, results) = bounded(workers);
+        for (remote, sockets) in self.workers.iter().zip(binding.by_worker) {
+            worker::order_reload(remote, sockets, keep.clone(), done.clone());
+        }
+        drop(done);
+        let deadline = Instant::now() + RELOAD_PATIENCE;
+        for _ in 0..workers {
+            match results.recv_deadline(deadline) {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => self.log.error(format_args!("a worker could not switch: {e}")),
+                Err(_) => self.log.error("a worker did not switch in time; it will when it can"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the workers' ends on a thread of its own; ends the control thread's wait after the last. A worker that ends
+/// without having been told to takes the others with it: half a server would be worse than a restart.
+fn watch(ended: Receiver<Ended>, workers: Vec<Remote>, closer: Closer, failed: Arc<AtomicBool>, log: Log) {
+    let wait = move || {
+        for _ in 0..workers.len() {
+            let Ok(Ended { number, result }) = ended.recv() else { break };
+            match result {
+                Ok(0) => {}
+                Ok(left) => log.warn(format_args!("worker {number} cut {left} connections that took too long to end")),
+                Err(why) => {
+                    failed.store(true, Relaxed);
+                    log.error(format_args!("worker {number} failed: {why}; stopping the others"));
+                    workers.iter().for_each(worker::order_stop);
+                }
+            }
+        }
+        closer.close();
+    };
+    // Without this thread the process ends by its second signal only; as good as unreachable.
+    let _ = std::thread::Builder::new().name("watch".into()).spawn(wait);
+}
+
+/// The connections a process takes at a time: as configured, but no more than its descriptors allow.
+fn max_connections(plan: &Plan, descriptors: u64, log: &Log) -> usize {
+    let proxies = plan.routes.iter().any(|r| matches!(r.action, Action::Proxy(_)));
+    let possible = descriptors.saturating_sub(RESERVED_DESCRIPTORS.min(descriptors / 4));
+    // A proxied connection may need a second descriptor for its server.
+    let possible = if proxies { possible / 2 } else { possible }.max(1) as usize;
+    let wanted = plan.runtime.max_connections.or_else(|| possible);
+    if wanted > possible {
+        log.warn(format_args!(
+            "max_connections is {wanted}, but the descriptor limit of {descriptors} allows about {possible}; \
+             raise it (ulimit -n, LimitNOFILE)"
+        ));
+    }
+    wanted
+}

@@ -1,0 +1,34 @@
+//! Field rules of a route: from the plan's words to `forward`'s compiled form, and onto answers made here.
+
+use config::HeaderEdits;
+use forward::{FieldRules, RuleError, Side};
+use message::{FieldsBuilder, ResponseHead};
+
+/// Compiles the edits of one direction.
+pub(crate) fn rules(edits: &HeaderEdits, side: Side) -> Result<FieldRules, RuleError> {
+    let mut rules = FieldRules::none();
+    for name in &edits.remove {
+        rules.remove(side, name)?;
+    }
+    for (name, value) in &edits.set {
+        rules.set(side, name, value)?;
+    }
+    for (name, value) in &edits.add {
+        rules.add(side, name, value)?;
+    }
+    Ok(rules)
+}
+
+/// The head with the rules applied.
+pub(crate) fn apply(rules: &FieldRules, head: &ResponseHead) -> ResponseHead {
+    let mut fields = FieldsBuilder::new();
+    copy_allowed(rules, head, &mut fields);
+    rules.write(&mut fields);
+    ResponseHead::new(head.status, fields.finish(), head.body)
+}
+
+fn copy_allowed(rules: &FieldRules, head: &ResponseHead, out: &mut FieldsBuilder) {
+    for field in head.fields.iter().filter(|f| !rules.takes_out(f.known, f.name)) {
+        out.push_known(field.known, field.name, field.value);
+    }
+}

@@ -1,0 +1,136 @@
+//! The handlers there are, as a closed set, and the small ones.
+
+use std::rc::Rc;
+
+use config::Piece;
+use forward::FieldRules;
+use message::{BodyLength, FieldsBuilder, Known, RequestHead, ResponseHead};
+use observe::{Failure, Kind};
+use reverse_proxy::Proxy;
+use serve::{Chunk, Exchange};
+use static_files::{Answer, Files};
+
+use crate::fields;
+
+/// What answers the requests of a route.
+pub(crate) enum Handler {
+    Proxy(Box<Proxy>),
+    Files(Box<Files>),
+    Redirect(Redirect),
+    Respond(Respond),
+}
+
+/// A redirect whose target is made of pieces.
+pub(crate) struct Redirect {
+    pub(crate) to: Vec<Piece>,
+    pub(crate) status: u16,
+}
+
+/// A canned answer.
+pub(crate) struct Respond {
+    pub(crate) head: ResponseHead,
+    pub(crate) body: Rc<[u8]>,
+}
+
+impl Handler {
+    pub(crate) async fn handle(
+        &self,
+        exchange: &mut Exchange<'_>,
+        path: &[u8],
+        rules: &FieldRules,
+    ) -> Result<(), Failure> {
+        match self {
+            // Its state is the largest by far; the others need not pay for it.
+            Handler::Proxy(proxy) => Box::pin(proxy.handle(exchange, path)).await,
+            Handler::Files(files) => send_file(files, exchange, path, rules).await,
+            Handler::Redirect(redirect) => redirect.handle(exchange, path, rules),
+            Handler::Respond(respond) => respond.handle(exchange, rules),
+        }
+    }
+}
+
+async fn send_file(files: &Files, exchange: &mut Exchange<'_>, path: &[u8], rules: &FieldRules) -> Result<(), Failure> {
+    if rules.is_none() {
+        return files.serve(&exchange.request, path, &mut exchange.response).await;
+    }
+    match files.respond(&exchange.request, path).await {
+        Answer::Send { head, body } => body.send(&fields::apply(rules, &head), &mut exchange.response),
+        Answer::Refuse(failure) => Err(failure),
+    }
+}
+
+fn start(exchange: &mut Exchange<'_>, head: &ResponseHead, rules: &FieldRules) {
+    if rules.is_none() {
+        exchange.response.start(head);
+    } else {
+        exchange.response.start(&fields::apply(rules, head));
+    }
+}
+
+impl Redirect {
+    fn handle(&self, exchange: &mut Exchange<'_>, path: &[u8], rules: &FieldRules) -> Result<(), Failure> {
+        let request = &exchange.request;
+        let host = router::host_of(request.authority_bytes());
+        if host.is_empty() && self.to.contains(&Piece::Host) {
+            let sentence = "The request names no host, and this redirect needs one.";
+            return Err(Failure::because(Kind::BadRequest, sentence));
+        }
+        let parts: Vec<&[u8]> = self.to.iter().map(|piece| self.part(piece, request, host, path)).collect();
+        let mut fields = FieldsBuilder::new();
+        fields.push_parts(Known::Location, b"Location", &parts);
+        let head = ResponseHead::new(self.status, fields.finish(), BodyLength::Known(0));
+        start(exchange, &head, rules);
+        exchange.response.finish(None)
+    }
+
+    fn part<'a>(&self, piece: &'a Piece, request: &'a RequestHead, host: &'a [u8], path: &'a [u8]) -> &'a [u8] {
+        match piece {
+            Piece::Text(text) => text.as_bytes(),
+            Piece::Host => host,
+            Piece::Uri => origin_form(request),
+            Piece::Path => path,
+        }
+    }
+}
+
+/// The path and query as they were sent; of an absolute-form target only that part.
+fn origin_form(request: &RequestHead) -> &[u8] {
+    if request.path.is_empty() {
+        return b"/";
+    }
+    let end = request.query.map_or(request.path.range().end, |q| q.range().end);
+    &request.fields.bytes()[request.path.range().start..end]
+}
+
+impl Respond {
+    pub(crate) fn new(plan: &config::Respond) -> Respond {
+        let mut fields = FieldsBuilder::new();
+        if !plan.body.is_empty() {
+            fields.push_known(Known::ContentType, b"Content-Type", plan.content_type.as_bytes());
+        }
+        let body = match plan.status {
+            204 | 205 | 304 => BodyLength::None,
+            _ => BodyLength::Known(plan.body.len() as u64),
+        };
+        Respond { head: ResponseHead::new(plan.status, fields.finish(), body), body: plan.body.as_bytes().into() }
+    }
+
+    fn handle(&self, exchange: &mut Exchange<'_>, rules: &FieldRules) -> Result<(), Failure> {
+        start(exchange, &self.head, rules);
+        if !self.body.is_empty() {
+            exchange.response.push(Chunk::Cached(Rc::clone(&self.body), 0..self.body.len()))?;
+        }
+        exchange.response.finish(None)
+    }
+}
+
+/// An empty answer to `OPTIONS *` and its like, with the methods that are known here.
+pub(crate) fn options(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let mut fields = FieldsBuilder::new();
+    fields.push_known(Known::Allow, b"Allow", ALLOW.as_bytes());
+    exchange.response.start(&ResponseHead::new(204, fields.finish(), BodyLength::None));
+    exchange.response.finish(None)
+}
+
+/// The methods that some route may take; CONNECT and TRACE are taken by none.
+pub(crate) const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";

@@ -1,0 +1,122 @@
+//! The server's own log: sentences to standard error, written by a thread of its own, so that no worker waits for a
+//! terminal or a pipe.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clock::HttpDate;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use observe::Level;
+
+/// Lines that may wait to be written. Beyond that lines are dropped and counted.
+const QUEUE: usize = 1024;
+
+/// A handle to the log. Cloning it is cheap; any thread may use it.
+#[derive(Clone)]
+pub struct Log {
+    lines: Option<Sender<String>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// A log that writes to standard error, and a guard that waits for the last line when it is dropped.
+pub fn stderr() -> (Log, Flush) {
+    let (send, receive) = bounded(QUEUE);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let theirs = Arc::clone(&dropped);
+    let thread = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&receive, &theirs));
+    let log = Log { lines: thread.is_ok().then_some(send), dropped };
+    (log.clone(), Flush { log: Some(log), thread: thread.ok() })
+}
+
+/// Waits for the last line when dropped.
+pub struct Flush {
+    log: Option<Log>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        // Workers may still hold handles; the mark tells the writer to end all the same.
+        if let Some(Log { lines: Some(lines), .. }) = self.log.take() {
+            let _ = lines.send(String::new());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Log {
+    /// A log that nobody reads; for tests and simulations.
+    pub fn silent() -> Log {
+        Log { lines: None, dropped: Arc::default() }
+    }
+
+    /// Writes a line.
+    pub fn say(&self, level: Level, sentence: impl Display) {
+        let Some(lines) = &self.lines else { return };
+        let word = match level {
+            Level::Debug => return,
+            Level::Info => "info ",
+            Level::Warn => "warn ",
+            Level::Error => "error",
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let line = format!("{} {word} {sentence}\n", timestamp(now));
+        if lines.try_send(line).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A line at level info.
+    pub fn info(&self, sentence: impl Display) {
+        self.say(Level::Info, sentence);
+    }
+
+    /// A line at level warn.
+    pub fn warn(&self, sentence: impl Display) {
+        self.say(Level::Warn, sentence);
+    }
+
+    /// A line at level error.
+    pub fn error(&self, sentence: impl Display) {
+        self.say(Level::Error, sentence);
+    }
+}
+
+fn write_lines(lines: &Receiver<String>, dropped: &AtomicU64) {
+    for line in lines {
+        if line.is_empty() {
+            return;
+        }
+        let mut err = std::io::stderr().lock();
+        let _ = err.write_all(line.as_bytes());
+        let lost = dropped.swap(0, Relaxed);
+        if lost > 0 {
+            let _ = writeln!(err, "... {lost} lines were dropped: they came faster than they could be written");
+        }
+    }
+}
+
+/// `2026-01-31T12:34:56Z`.
+fn timestamp(unix: u64) -> String {
+    let date = HttpDate::at(unix);
+    // An IMF-fixdate has its parts at fixed places: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    let text = std::str::from_utf8(date.as_bytes()).unwrap_or_default();
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = months.iter().position(|m| *m == &text[8..11]).unwrap_or(0) + 1;
+    format!("{}-{month:02}-{}T{}Z", &text[12..16], &text[5..7], &text[17..25])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_iso_8601() {
+        assert_eq!(timestamp(784_111_777), "1994-11-06T08:49:37Z");
+    }
+}

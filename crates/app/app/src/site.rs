@@ -1,0 +1,252 @@
+//! One worker's form of a plan: which handler answers which request.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{Action, Address, HostField, UNLIMITED};
+use forward::{FieldRules, HostPolicy, PathRewrite, Side};
+use http1::Limits;
+use message::{Method, TargetForm};
+use net::Peer;
+use observe::{Failure, Kind, Level};
+use reverse_proxy::{Proxy, Rewrite};
+use router::{Found, Scratch, normalise};
+use serve::{Exchange, Settings, Timeouts};
+use static_files::{Files, OpenFiles};
+use upstream::{Target, Upstream};
+
+use crate::fields;
+use crate::handlers::{self, Handler, Redirect, Respond};
+use crate::log::Log;
+use crate::prepared::{PrepareError, Prepared};
+
+/// What outlives a configuration on one worker: idle connections to servers that stay, open files.
+pub struct Resources {
+    /// This worker's number.
+    worker: u16,
+    /// Workers of this process, which share per-server figures.
+    workers: usize,
+    upstreams: RefCell<HashMap<String, Rc<Upstream>>>,
+    open_files: Rc<OpenFiles>,
+    log: Log,
+}
+
+impl Resources {
+    /// The resources of worker `worker` of `workers`. Call it on the worker.
+    pub fn new(worker: u16, workers: usize, log: Log) -> Resources {
+        let open_files = OpenFiles::new(static_files::Limits::default());
+        event_loop::spawn(static_files::sweep(Rc::downgrade(&open_files)));
+        Resources { worker, workers, upstreams: RefCell::default(), open_files, log }
+    }
+
+    /// The upstream of that definition: the present one if it is the same, else a new one.
+    fn upstream(&self, options: upstream::Options) -> Rc<Upstream> {
+        let mut upstreams = self.upstreams.borrow_mut();
+        match upstreams.get(&options.name) {
+            Some(present) if *present.options() == options => Rc::clone(present),
+            _ => {
+                let name = options.name.clone();
+                let fresh = Upstream::start(options, self.worker);
+                if let Some(old) = upstreams.insert(name, Rc::clone(&fresh)) {
+                    old.retire();
+                }
+                fresh
+            }
+        }
+    }
+
+    /// Lets go of upstreams that the plan does not name any more.
+    fn forget_upstreams(&self, plan: &config::Plan) {
+        self.upstreams.borrow_mut().retain(|name, upstream| {
+            let stays = plan.upstreams.iter().any(|u| u.name == *name);
+            if !stays {
+                upstream.retire();
+            }
+            stays
+        });
+    }
+}
+
+/// One worker's form of a prepared plan.
+pub struct Site {
+    prepared: Arc<Prepared>,
+    settings: Settings,
+    routes: Vec<Route>,
+    log: Log,
+}
+
+struct Route {
+    handler: Handler,
+    /// For answers made here; a proxy applies its own.
+    rules: FieldRules,
+    body_bytes: u64,
+    timeout: Option<Duration>,
+}
+
+impl Site {
+    /// Builds the handlers. On the worker that will use them.
+    ///
+    /// # Errors
+    /// What the plan's own validation would have found: a sentence.
+    pub fn new(prepared: Arc<Prepared>, resources: &Resources) -> Result<Site, PrepareError> {
+        let plan = &prepared.plan;
+        let settings = settings(plan);
+        let upstreams: Vec<Rc<Upstream>> =
+            plan.upstreams.iter().map(|u| resources.upstream(upstream_options(u, resources.workers))).collect();
+        resources.forget_upstreams(plan);
+        let mut routes = Vec::with_capacity(plan.routes.len());
+        for (route, root) in plan.routes.iter().zip(&prepared.roots) {
+            let problem = |e: &dyn std::fmt::Display| PrepareError::new(format!("route {}: {e}", route.name));
+            let rules = fields::rules(&route.response_headers, Side::Response).map_err(|e| problem(&e))?;
+            let handler = match &route.action {
+                Action::Proxy(proxy) => Handler::Proxy(Box::new(Proxy::new(
+                    Rc::clone(&upstreams[proxy.upstream.0]),
+                    rewrite(proxy, route).map_err(|e| problem(&e))?,
+                    settings.limits,
+                ))),
+                Action::Files(files) => {
+                    let root = root.as_ref().ok_or_else(|| PrepareError::new("a root was not opened"))?;
+                    let options = static_files::Options {
+                        index: files.index.clone(),
+                        cache_control: files.cache_control.clone(),
+                        hidden: files.hidden,
+                        ..static_files::Options::default()
+                    };
+                    let files = Files::new(options, Arc::clone(root), Rc::clone(&resources.open_files));
+                    Handler::Files(Box::new(files.map_err(|e| problem(&e))?))
+                }
+                Action::Redirect(r) => Handler::Redirect(Redirect { to: r.to.clone(), status: r.status }),
+                Action::Respond(respond) => Handler::Respond(Respond::new(respond)),
+            };
+            routes.push(Route { handler, rules, body_bytes: route.body_bytes, timeout: route.timeout });
+        }
+        Ok(Site { settings, routes, log: resources.log.clone(), prepared })
+    }
+
+    async fn dispatch(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+        let request = &exchange.request;
+        if request.form == TargetForm::Asterisk {
+            return handlers::options(exchange);
+        }
+        if matches!(request.method, Method::Connect | Method::Trace) {
+            return Err(Failure::method_not_allowed(handlers::ALLOW));
+        }
+        // Held on its own, so that the path outlives the borrow of the exchange.
+        let bytes = request.fields.shared_bytes();
+        let raw: &[u8] = if request.path.is_empty() { b"/" } else { request.path.of(&bytes) };
+        let mut scratch = Scratch::new();
+        let path = match normalise(raw, &mut scratch) {
+            Ok(path) => path.as_bytes(),
+            Err(bad) => return Err(Failure::because(Kind::BadPath, bad.to_string())),
+        };
+        let route = match self.prepared.router.find(request.method_bytes(), request.authority_bytes(), path) {
+            Found::Route(id) => &self.routes[id.index()],
+            Found::NoRoute => return Err(Failure::new(Kind::NoRoute)),
+            Found::MethodNotAllowed(allow) => return Err(not_allowed(allow)),
+        };
+        if matches!(route.handler, Handler::Proxy(_)) && forward::max_forwards(request) == Some(0) {
+            return handlers::options(exchange);
+        }
+        exchange.body.limit(if route.body_bytes == UNLIMITED { 0 } else { route.body_bytes })?;
+        if let Some(timeout) = route.timeout {
+            exchange.client.limit_exchange(timeout);
+        }
+        route.handler.handle(exchange, path, &route.rules).await
+    }
+}
+
+impl serve::Site for Site {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    async fn handle(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+        self.dispatch(exchange).await
+    }
+
+    fn failed(&self, failure: &Failure, client: &Peer) {
+        if failure.kind.level() > Level::Debug {
+            self.log.say(failure.kind.level(), format_args!("{failure} (client {client})"));
+        }
+    }
+}
+
+fn not_allowed(allow: router::Allow<'_>) -> Failure {
+    let names: Vec<_> = allow.iter().map(String::from_utf8_lossy).collect();
+    Failure::method_not_allowed(names.join(", "))
+}
+
+fn settings(plan: &config::Plan) -> Settings {
+    let config::Limits { header_bytes, headers, uri_bytes, .. } = plan.limits;
+    let timeouts = &plan.timeouts;
+    Settings {
+        limits: Limits { header_bytes, headers, uri_bytes },
+        // The route decides; before it is known nothing is read.
+        body_bytes: 0,
+        timeouts: Timeouts {
+            header: timeouts.header,
+            body: timeouts.body,
+            idle: timeouts.idle,
+            write: timeouts.write,
+            min_rate: timeouts.min_rate,
+        },
+    }
+}
+
+fn rewrite(proxy: &config::Proxy, route: &config::Route) -> Result<Rewrite, String> {
+    Ok(Rewrite {
+        path: PathRewrite::new(&proxy.strip_prefix, &proxy.add_prefix).map_err(|e| e.to_string())?,
+        host: match &proxy.host {
+            HostField::Client => HostPolicy::Client,
+            HostField::Upstream => HostPolicy::Upstream,
+            HostField::Fixed(name) => HostPolicy::Name(name.as_bytes().into()),
+        },
+        request_fields: fields::rules(&route.request_headers, Side::Request).map_err(|e| e.to_string())?,
+        response_fields: fields::rules(&route.response_headers, Side::Response).map_err(|e| e.to_string())?,
+    })
+}
+
+fn upstream_options(plan: &config::Upstream, workers: usize) -> upstream::Options {
+    let keep = &plan.keep_alive;
+    upstream::Options {
+        name: plan.name.clone(),
+        servers: plan
+            .servers
+            .iter()
+            .map(|s| upstream::ServerOptions { target: target(&s.address), weight: s.weight })
+            .collect(),
+        timeouts: upstream::Timeouts {
+            connect: plan.timeouts.connect,
+            header: plan.timeouts.header,
+            body: plan.timeouts.body,
+        },
+        keep_alive: upstream::KeepAlive {
+            // Per server and process: shared out over the workers, at least one each.
+            idle: if keep.idle == 0 { 0 } else { (keep.idle / workers).max(1) },
+            idle_timeout: keep.idle_timeout,
+            max_requests: keep.max_requests.min(u64::from(u32::MAX)) as u32,
+            max_age: keep.max_age,
+        },
+        retry: plan.retry.clone(),
+        resolve: plan.resolve,
+    }
+}
+
+fn target(address: &Address) -> Target {
+    match address {
+        Address::Tcp(addr) => Target::Fixed(net::Address::Tcp(*addr)),
+        Address::Unix(path) => Target::Fixed(net::Address::Unix(path.clone())),
+        Address::Name { host, port } => match memory_number(host) {
+            Some(number) => Target::Fixed(net::Address::Memory(number)),
+            None => Target::Name { host: host.clone(), port: *port },
+        },
+    }
+}
+
+/// In a simulation there are no names to look up; servers are called `N.memory`.
+fn memory_number(host: &str) -> Option<u32> {
+    event_loop::is_simulated().then(|| host.strip_suffix(".memory")?.parse().ok()).flatten()
+}

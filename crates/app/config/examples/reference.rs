@@ -1,0 +1,5 @@
+//! Prints the configuration reference; `cargo xtask docs` keeps it in configs/reference.toml.
+
+fn main() {
+    print!("{}", config::reference());
+}

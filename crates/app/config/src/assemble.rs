@@ -1,0 +1,232 @@
+//! From drafts to a plan: parts held against each other, errors sorted, nothing half-valid let through.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use router::{Router, Rule};
+
+use crate::Loaded;
+use crate::address::{Address, ListenAddress};
+use crate::diagnostic::{Diagnostic, Report, Severity};
+use crate::files::{Document, Files};
+use crate::options::{self, nearest};
+use crate::plan::{Action, HeaderEdits, HostField, Listener, Plan, Proxy, Route, UpstreamId};
+use crate::read::{self, Draft, Notes, RouteDraft, UpstreamDraft};
+use crate::source::Place;
+
+/// Reads all documents, and returns the plan, or everything that is wrong.
+pub(crate) fn assemble(files: Files) -> Result<Loaded, Report> {
+    let Files { documents, diagnostics } = files;
+    if documents.is_empty() {
+        return Err(Report { diagnostics });
+    }
+    let notes = Notes::default();
+    let mut draft = Draft::default();
+    documents.iter().for_each(|document| draft.add(document, &notes));
+    check_listeners(&draft.listeners, &notes);
+    check_order(&draft.routes, &notes);
+    let plan = plan(draft, &notes);
+    let diagnostics = sorted(diagnostics, notes.into_inner(), &documents);
+    match plan {
+        Some(plan) if diagnostics.iter().all(|d| d.severity == Severity::Warning) => {
+            Ok(Loaded { plan, warnings: diagnostics })
+        }
+        _ => Err(Report { diagnostics }),
+    }
+}
+
+/// None when a part had errors; they are noted.
+fn plan(draft: Draft, notes: &Notes) -> Option<Plan> {
+    let defaults = Plan::default();
+    let limits = draft.limits.unwrap_or(defaults.limits);
+    let mut listeners: Vec<_> = draft.listeners.into_iter().filter_map(|(_, listener)| listener).collect();
+    if listeners.is_empty() {
+        listeners = defaults.listeners;
+    }
+    let mut used = vec![false; draft.upstreams.len()];
+    let mut routes = Vec::new();
+    let count = draft.routes.len();
+    if count == 0 {
+        let none = Diagnostic::warning("there is no route: every request will be answered with 404");
+        notes.push(none.hint("add a `[[route]]`").absence());
+    }
+    for route in draft.routes {
+        routes.extend(resolve(route, &draft.upstreams, &mut used, limits.body_bytes, notes));
+    }
+    for (upstream, _) in draft.upstreams.iter().zip(&used).filter(|(_, used)| !**used) {
+        let unused = Diagnostic::warning(format!("no route uses the upstream `{}`", upstream.name));
+        notes.push(unused.at(upstream.place.clone()).expected("never asked").absence());
+    }
+    if let Err(error) = Router::build(&routes.iter().map(|r: &Route| r.rule.clone()).collect::<Vec<Rule>>()) {
+        notes.push(Diagnostic::error(error.to_string()));
+    }
+    let upstreams: Option<Vec<_>> = draft.upstreams.into_iter().map(|u| u.upstream).collect();
+    Some(Plan {
+        runtime: draft.runtime.unwrap_or(defaults.runtime),
+        limits,
+        timeouts: draft.timeouts.unwrap_or(defaults.timeouts),
+        listeners,
+        routes: (routes.len() == count).then_some(routes)?,
+        upstreams: upstreams?,
+    })
+}
+
+/// Finds the route's upstream and fills in what comes from elsewhere.
+fn resolve(
+    route: RouteDraft,
+    upstreams: &[UpstreamDraft],
+    used: &mut [bool],
+    body_bytes: u64,
+    notes: &Notes,
+) -> Option<Route> {
+    let mut id = None;
+    if let Some((name, place)) = &route.upstream {
+        match upstreams.iter().position(|u| u.name == *name) {
+            Some(found) => {
+                used[found] = true;
+                id = Some(UpstreamId(found));
+            }
+            None => notes.push(unknown_upstream(name, place, upstreams)),
+        }
+    }
+    let action = match route.action? {
+        Action::Proxy(proxy) => Action::Proxy(Proxy { upstream: id?, ..proxy }),
+        other => other,
+    };
+    Some(Route {
+        name: route.name,
+        rule: route.rule?,
+        action,
+        request_headers: route.request_headers,
+        response_headers: route.response_headers,
+        body_bytes: route.body_bytes.unwrap_or(body_bytes),
+        timeout: route.timeout,
+    })
+}
+
+fn unknown_upstream(name: &str, place: &Place, upstreams: &[UpstreamDraft]) -> Diagnostic {
+    let hint = match nearest(name, upstreams.iter().map(|u| u.name.as_str())) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if upstreams.is_empty() => format!("add `[upstream.{name}]` with its `servers`"),
+        None => {
+            let names: Vec<_> = upstreams.iter().map(|u| format!("`{}`", u.name)).collect();
+            format!("there are {}", names.join(", "))
+        }
+    };
+    let unknown = Diagnostic::error(format!("there is no upstream `{}`", name.escape_debug()));
+    unknown.at(place.clone()).expected("expected the name of an upstream").hint(hint).absence()
+}
+
+fn check_listeners(listeners: &[(Place, Option<Listener>)], notes: &Notes) {
+    for (n, (place, listener)) in listeners.iter().enumerate() {
+        let Some(Listener { address, .. }) = listener else { continue };
+        // Each port 0 is another port.
+        if matches!(address, ListenAddress::Tcp(address) if address.port() == 0) {
+            continue;
+        }
+        let earlier = listeners[..n].iter().find(|(_, other)| other.as_ref().is_some_and(|o| o.address == *address));
+        if let Some((first, _)) = earlier {
+            let twice = Diagnostic::error(format!("two listeners have the address `{address}`"));
+            notes.push(twice.at(place.clone()).expected("a second time here").related(first, "first here"));
+        }
+    }
+}
+
+/// Comparing every route with all before it is for files that people write; a generated one of this size is trusted.
+const ROUTES_COMPARED_MAX: usize = 1000;
+
+/// Warns of routes that are never reached because an earlier one takes all their requests.
+fn check_order(routes: &[RouteDraft], notes: &Notes) {
+    let rules: Vec<_> = routes.iter().take(ROUTES_COMPARED_MAX).filter_map(|r| Some((r.rule.as_ref()?, r))).collect();
+    for (n, (rule, route)) in rules.iter().enumerate() {
+        if let Some((_, first)) = rules[..n].iter().find(|(earlier, _)| earlier.covers(rule)) {
+            let never = Diagnostic::warning(format!("the route `{}` is never reached", route.name));
+            notes.push(
+                never
+                    .at(route.place.clone())
+                    .expected("never reached")
+                    .related(&first.place, "takes all its requests")
+                    .hint("the first match from top to bottom wins: put the narrower route first")
+                    .absence(),
+            );
+        }
+    }
+}
+
+/// File by file and top to bottom; what has no place comes first. `read` is what was found in the values: of that, only
+/// what does not merely follow from another error is kept.
+fn sorted(files: Vec<Diagnostic>, read: Vec<Diagnostic>, documents: &[Document]) -> Vec<Diagnostic> {
+    let number = |place: &Place| documents.iter().position(|d| Arc::ptr_eq(&d.source, &place.source));
+    let incomplete = |place: &Place| {
+        let spans = number(place).map_or(&[][..], |n| &documents[n].incomplete);
+        spans.iter().any(|span| span.start <= place.span.start && place.span.end <= span.end)
+    };
+    let partial = documents.iter().any(|d| d.partial);
+    let mut diagnostics = files;
+    diagnostics.extend(read.into_iter().filter(|d| !d.place.as_ref().is_some_and(incomplete)));
+    // What seems to be missing may be in what could not be read, and advice can wait until the errors are gone.
+    let failed = diagnostics.iter().any(|d| d.severity == Severity::Error);
+    diagnostics.retain(|d| !d.of_absence || !(partial || failed && d.severity == Severity::Warning));
+    diagnostics.sort_by_cached_key(|d| d.place.as_ref().map(|place| (number(place), place.span.start)));
+    diagnostics
+}
+
+impl Default for Plan {
+    /// What an empty file means: a listener on 127.0.0.1:8080, every default, no route.
+    fn default() -> Plan {
+        Plan {
+            runtime: read::with_defaults(&options::RUNTIME, read::runtime),
+            limits: read::with_defaults(&options::LIMITS, read::limits),
+            timeouts: read::with_defaults(&options::TIMEOUTS, read::timeouts),
+            listeners: vec![read::default_listener(ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080))))],
+            routes: Vec::new(),
+            upstreams: Vec::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of `server DIR`: `folder` served on `listen`. An error when it is no folder.
+    pub fn for_server(folder: &Path, listen: ListenAddress) -> Result<Plan, Report> {
+        let root = read::check_folder(folder)
+            .map_err(|problem| Diagnostic::error(format!("the folder `{}` {problem}", folder.display())))?;
+        let mut plan = Plan { listeners: vec![read::default_listener(listen)], ..Plan::default() };
+        plan.routes = vec![catch_all(&plan, Action::Files(read::default_files(root)))];
+        Ok(plan)
+    }
+
+    /// The plan of `proxy --listen A --to B...`: everything on `listen` goes to the servers `to`, in turn. An error when
+    /// there is none.
+    pub fn for_proxy(listen: ListenAddress, to: &[Address]) -> Result<Plan, Report> {
+        if to.is_empty() {
+            return Err(Diagnostic::error("there is no server to proxy to").hint("name one with `--to`").into());
+        }
+        let servers = to.iter().cloned().map(read::plain_server).collect();
+        let mut plan = Plan { listeners: vec![read::default_listener(listen)], ..Plan::default() };
+        plan.upstreams = vec![read::upstream_defaults("origin", servers)];
+        plan.routes = vec![catch_all(
+            &plan,
+            Action::Proxy(Proxy {
+                upstream: UpstreamId(0),
+                strip_prefix: String::new(),
+                add_prefix: String::new(),
+                host: HostField::Client,
+            }),
+        )];
+        Ok(plan)
+    }
+}
+
+fn catch_all(plan: &Plan, action: Action) -> Route {
+    let rule = Rule::any();
+    Route {
+        name: rule.path.to_string(),
+        rule,
+        action,
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
+        body_bytes: plan.limits.body_bytes,
+        timeout: None,
+    }
+}

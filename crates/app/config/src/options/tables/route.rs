@@ -1,0 +1,174 @@
+//! The options of a route.
+
+use super::{key, later, off, planned};
+use crate::options::{Key, Kind, Section};
+
+pub(crate) static ROUTE: Section = Section {
+    title: "[[route]]",
+    path: "route",
+    doc: "The first match from top to bottom wins, as written. A route has exactly one of proxy, files, redirect and respond; these and the other tables of it may also be written in one line: proxy = { upstream = \"api\" }.",
+    keys: &[
+        off(
+            "hosts",
+            Kind::Texts,
+            "[\"example.com\", \"*.example.com\"]",
+            "Hosts it is for, compared without case, port and trailing dot; absent: any. \"*.example.com\": one \
+             or more labels in front, not example.com itself.",
+        ),
+        key(
+            "path",
+            Kind::Text,
+            "\"/*\"",
+            "\"/exact\", \"/prefix/*\" (matches /prefix too) or \"~regex\" (unanchored), compared with the \
+             normalised path.",
+        ),
+        off("methods", Kind::Texts, "[\"GET\", \"POST\"]", "Methods it is for; absent: any."),
+        off("match", Kind::Section(&MATCH), "", ""),
+        off("name", Kind::Text, "\"api\"", "Shown in logs and metrics; absent: made from host and path."),
+        off("proxy", Kind::Section(&PROXY), "", ""),
+        off("files", Kind::Section(&FILES), "", ""),
+        off("redirect", Kind::Section(&REDIRECT), "", ""),
+        off("respond", Kind::Section(&RESPOND), "", ""),
+        off("request_headers", Kind::Section(&REQUEST_HEADERS), "", ""),
+        off("response_headers", Kind::Section(&RESPONSE_HEADERS), "", ""),
+        later(off("allow", Kind::Texts, "[\"10.0.0.0/8\"]", "Networks of clients that may come in; absent: all.")),
+        later(off("deny", Kind::Texts, "[\"10.1.0.0/16\"]", "Networks of clients that may not.")),
+        later(off("rate_limit", Kind::Section(&RATE_LIMIT), "", "")),
+        later(off("basic_auth", Kind::Section(&BASIC_AUTH), "", "")),
+        off("body_bytes", Kind::SizeOrNone, "\"50MiB\"", "A request's body; absent: limits.body_bytes."),
+        off("timeout", Kind::Duration { zero: false }, "\"60s\"", "The whole exchange; absent: no limit of its own."),
+        later(key("buffer_request", Kind::Boolean, "false", "Read the whole request before the upstream is asked.")),
+        later(off(
+            "error_pages",
+            Kind::TextTable,
+            "{ \"404\" = \"errors/404.html\", \"5xx\" = \"errors/5xx.html\" }",
+            "Pages for statuses.",
+        )),
+    ],
+};
+
+pub(crate) static MATCH: Section = Section {
+    title: "[route.match]",
+    path: "route.match",
+    doc: "",
+    keys: &[
+        later(off("headers", Kind::TextTable, "{ \"x-canary\" = \"1\" }", "Fields the request must have.")),
+        later(off("query", Kind::TextTable, "{ \"v\" = \"2\" }", "Query parameters the request must have.")),
+        later(off("clients", Kind::Texts, "[\"10.0.0.0/8\"]", "Networks the client must come from.")),
+    ],
+};
+
+pub(crate) static PROXY: Section = Section {
+    title: "[route.proxy]",
+    path: "route.proxy",
+    doc: "",
+    keys: &[
+        off("upstream", Kind::Text, "\"api\"", "The upstream that answers, by its name."),
+        key("strip_prefix", Kind::Text, "\"\"", "Taken off the front of the path; at least / is left."),
+        key("add_prefix", Kind::Text, "\"\"", "Put in front of the path, after strip_prefix."),
+        key(
+            "host",
+            Kind::Text,
+            "\"client\"",
+            "The Host the upstream sees: \"client\" (as the client sent it), \"upstream\" (the server's address), \
+             or a name.",
+        ),
+    ],
+};
+
+pub(crate) static FILES: Section = Section {
+    title: "[route.files]",
+    path: "route.files",
+    doc: "",
+    keys: &[
+        off("root", Kind::Path, "\"/srv/www\"", "The folder that is served; nothing outside it ever is."),
+        key("index", Kind::Texts, "[\"index.html\"]", "What answers for a folder: the first of these that is there."),
+        later(key(
+            "listing",
+            Kind::Boolean,
+            "false",
+            "Answer for a folder without index with a list of what is in it.",
+        )),
+        later(off(
+            "fallback",
+            Kind::Path,
+            "\"/index.html\"",
+            "What answers for a path that is not there (single-page applications).",
+        )),
+        later(key(
+            "precompressed",
+            Kind::Choices(&[planned("br"), planned("zstd"), planned("gzip")]),
+            "[]",
+            "Serve file.br, file.zst or file.gz where it is there and the client takes it.",
+        )),
+        off("cache_control", Kind::Text, "\"max-age=3600\"", "The Cache-Control field of the files; absent: none."),
+        key("hidden", Kind::Boolean, "false", "Serve names that begin with a dot too."),
+    ],
+};
+
+pub(crate) static REDIRECT: Section = Section {
+    title: "[route.redirect]",
+    path: "route.redirect",
+    doc: "",
+    keys: &[
+        off(
+            "to",
+            Kind::Text,
+            "\"https://{host}{uri}\"",
+            "Where to: a URL or a path. {host}: the request's host without port; {uri}: its path and query as \
+             sent; {path}: its normalised path.",
+        ),
+        key("status", Kind::Whole { least: 301, most: 308 }, "308", "301, 302, 303, 307 or 308."),
+    ],
+};
+
+pub(crate) static RESPOND: Section = Section {
+    title: "[route.respond]",
+    path: "route.respond",
+    doc: "",
+    keys: &[
+        key("status", Kind::Whole { least: 200, most: 599 }, "200", "The status."),
+        key("body", Kind::Text, "\"\"", "The body."),
+        key("content_type", Kind::Text, "\"text/plain; charset=utf-8\"", "The type of the body."),
+    ],
+};
+
+const HEADER_KEYS: [Key; 3] = [
+    off("set", Kind::TextTable, "{ \"x-env\" = \"prod\" }", "Fields that replace those of their name."),
+    off("add", Kind::TextTable, "{ \"x-env\" = \"prod\" }", "Fields that join those of their name."),
+    off("remove", Kind::Texts, "[\"cookie\"]", "Names of fields that are taken out, before set and add."),
+];
+
+pub(crate) static REQUEST_HEADERS: Section =
+    Section { title: "[route.request_headers]", path: "route.request_headers", doc: "", keys: &HEADER_KEYS };
+
+pub(crate) static RESPONSE_HEADERS: Section =
+    Section { title: "[route.response_headers]", path: "route.response_headers", doc: "", keys: &HEADER_KEYS };
+
+pub(crate) static RATE_LIMIT: Section = Section {
+    title: "[route.rate_limit]",
+    path: "route.rate_limit",
+    doc: "",
+    keys: &[
+        later(off("rate", Kind::Rate, "\"100/s\"", "How many requests on average.")),
+        later(off("burst", Kind::Whole { least: 0, most: u64::MAX }, "200", "How many at once.")),
+        later(off(
+            "key",
+            Kind::Text,
+            "\"client\"",
+            "What is counted: client, host, route, header:NAME or cookie:NAME.",
+        )),
+        later(off("status", Kind::Whole { least: 400, most: 599 }, "429", "The answer beyond it.")),
+        later(key("dry_run", Kind::Boolean, "false", "Count and log, but let everything pass.")),
+    ],
+};
+
+pub(crate) static BASIC_AUTH: Section = Section {
+    title: "[route.basic_auth]",
+    path: "route.basic_auth",
+    doc: "",
+    keys: &[
+        later(off("realm", Kind::Text, "\"staff\"", "What the browser shows.")),
+        later(off("users", Kind::Path, "\"users.htpasswd\"", "The file of users and password hashes.")),
+    ],
+};

@@ -1,0 +1,213 @@
+//! The options of an upstream.
+
+use super::{key, later, off, planned, works};
+use crate::options::{Kind, Section};
+
+pub(crate) static UPSTREAM: Section = Section {
+    title: "[upstream.NAME]",
+    path: "upstream.NAME",
+    doc: "NAME is what routes call it. Its tables may also be written in one line: retry = { attempts = 3 }.",
+    keys: &[
+        off(
+            "servers",
+            Kind::Servers(&SERVER),
+            "[\"127.0.0.1:3000\", { address = \"127.0.0.1:3001\", weight = 3 }]",
+            "The servers, at least one: addresses, or tables with the keys of upstream.NAME.servers below.",
+        ),
+        key(
+            "balance",
+            Kind::Choice(&[
+                works("round_robin"),
+                planned("least_connections"),
+                planned("random_two"),
+                planned("ewma"),
+                planned("ip_hash"),
+                planned("first"),
+            ]),
+            "\"round_robin\"",
+            "How a server is picked.",
+        ),
+        key(
+            "protocol",
+            Kind::Choice(&[works("http/1.1"), planned("h2")]),
+            "\"http/1.1\"",
+            "What is spoken to the servers.",
+        ),
+        off("keep_alive", Kind::Section(&KEEP_ALIVE), "", ""),
+        off("timeouts", Kind::Section(&UPSTREAM_TIMEOUTS), "", ""),
+        later(key(
+            "queue",
+            Kind::Whole { least: 0, most: u64::MAX },
+            "0",
+            "Requests that may wait when every server is at max_connections.",
+        )),
+        off("retry", Kind::Section(&RETRY), "", ""),
+        key("resolve", Kind::Duration { zero: false }, "\"10s\"", "How often names are looked up again."),
+        later(off("sticky", Kind::Section(&STICKY), "", "")),
+        later(off(
+            "slow_start",
+            Kind::Duration { zero: true },
+            "\"30s\"",
+            "How long a server that comes back takes to get its full share.",
+        )),
+        later(key(
+            "proxy_protocol",
+            Kind::Whole { least: 0, most: 2 },
+            "0",
+            "The PROXY header sent to the server: 0 none, 1 or 2 its version.",
+        )),
+        later(off("health", Kind::Section(&HEALTH), "", "")),
+        later(off("ejection", Kind::Section(&EJECTION), "", "")),
+        later(off("tls", Kind::Section(&UPSTREAM_TLS), "", "")),
+    ],
+};
+
+pub(crate) static SERVER: Section = Section {
+    title: "upstream.NAME.servers",
+    path: "upstream.NAME.servers",
+    doc: "",
+    keys: &[
+        off(
+            "address",
+            Kind::Address,
+            "\"127.0.0.1:3001\"",
+            "Where it is reached: an IP address or name with a port, or unix:/path.",
+        ),
+        key(
+            "weight",
+            Kind::Whole { least: 1, most: 1000 },
+            "1",
+            "Its share of the requests, beside the other weights.",
+        ),
+        later(key("backup", Kind::Boolean, "false", "Used only when no other server is left.")),
+        later(off("max_connections", Kind::Whole { least: 1, most: u64::MAX }, "200", "Connections to it at a time.")),
+    ],
+};
+
+pub(crate) static KEEP_ALIVE: Section = Section {
+    title: "[upstream.NAME.keep_alive]",
+    path: "upstream.NAME.keep_alive",
+    doc: "",
+    keys: &[
+        key(
+            "idle",
+            Kind::Whole { least: 0, most: 1_000_000 },
+            "64",
+            "Idle connections kept for each server, shared out over the workers, at least one each; 0: none is kept.",
+        ),
+        key("idle_timeout", Kind::Duration { zero: false }, "\"60s\"", "How long one is kept."),
+        key(
+            "max_requests",
+            Kind::Whole { least: 1, most: u64::MAX },
+            "10000",
+            "Requests a connection carries before it is closed.",
+        ),
+        key("max_age", Kind::Duration { zero: false }, "\"1h\"", "How old a connection gets before it is closed."),
+    ],
+};
+
+pub(crate) static UPSTREAM_TIMEOUTS: Section = Section {
+    title: "[upstream.NAME.timeouts]",
+    path: "upstream.NAME.timeouts",
+    doc: "",
+    keys: &[
+        key("connect", Kind::Duration { zero: false }, "\"2s\"", "To connect; longer: 504."),
+        key(
+            "header",
+            Kind::Duration { zero: false },
+            "\"60s\"",
+            "From the end of the request to the end of the answer's head; longer: 504.",
+        ),
+        key("body", Kind::Duration { zero: false }, "\"60s\"", "The longest silence inside the answer's body."),
+        key(
+            "queue",
+            Kind::Duration { zero: false },
+            "\"1s\"",
+            "How long a request waits for a free server; longer: 503.",
+        ),
+    ],
+};
+
+pub(crate) static RETRY: Section = Section {
+    title: "[upstream.NAME.retry]",
+    path: "upstream.NAME.retry",
+    doc: "",
+    keys: &[
+        key(
+            "attempts",
+            Kind::Whole { least: 1, most: 16 },
+            "2",
+            "Tries for a request, the first one included; 1: no retry.",
+        ),
+        key(
+            "on",
+            Kind::Texts,
+            "[\"connect\", \"reset\"]",
+            "What is worth another try: connect, reset, timeout, a status such as 502, or 5xx.",
+        ),
+        key("budget", Kind::Share, "0.2", "Retries as a share of the requests of the last 10 s, at least 3 a second."),
+        key(
+            "methods",
+            Kind::Choice(&[works("idempotent"), works("all")]),
+            "\"idempotent\"",
+            "\"idempotent\": any other request is tried again only if no byte of it was written. \"all\": every \
+             request may be.",
+        ),
+    ],
+};
+
+pub(crate) static STICKY: Section = Section {
+    title: "[upstream.NAME.sticky]",
+    path: "upstream.NAME.sticky",
+    doc: "",
+    keys: &[
+        later(off("cookie", Kind::Text, "\"tg\"", "The cookie that remembers the server.")),
+        later(off("ttl", Kind::Duration { zero: false }, "\"1h\"", "How long.")),
+        later(off("secret", Kind::Text, "\"${STICKY_SECRET}\"", "What signs the cookie.")),
+    ],
+};
+
+pub(crate) static HEALTH: Section = Section {
+    title: "[upstream.NAME.health]",
+    path: "upstream.NAME.health",
+    doc: "",
+    keys: &[
+        later(off("path", Kind::Text, "\"/healthz\"", "What is asked for.")),
+        later(off("interval", Kind::Duration { zero: false }, "\"5s\"", "How often.")),
+        later(off("timeout", Kind::Duration { zero: false }, "\"2s\"", "How long an answer may take.")),
+        later(off(
+            "rise",
+            Kind::Whole { least: 1, most: 1000 },
+            "2",
+            "Good answers in a row that bring a server back.",
+        )),
+        later(off("fall", Kind::Whole { least: 1, most: 1000 }, "3", "Bad answers in a row that take it out.")),
+        later(off("expect", Kind::Texts, "[\"2xx\", \"3xx\"]", "Statuses that are good.")),
+    ],
+};
+
+pub(crate) static EJECTION: Section = Section {
+    title: "[upstream.NAME.ejection]",
+    path: "upstream.NAME.ejection",
+    doc: "",
+    keys: &[
+        later(off("consecutive", Kind::Whole { least: 1, most: 1000 }, "5", "Failures in a row that eject a server.")),
+        later(off("share", Kind::Share, "0.5", "The share of failures that does.")),
+        later(off("window", Kind::Duration { zero: false }, "\"10s\"", "Counted over this time.")),
+        later(off("for", Kind::Duration { zero: false }, "\"10s\"", "How long; doubles on repeat, up to 5m.")),
+        later(off("max_ejected", Kind::Share, "0.5", "Never eject more than this share of the servers.")),
+    ],
+};
+
+pub(crate) static UPSTREAM_TLS: Section = Section {
+    title: "[upstream.NAME.tls]",
+    path: "upstream.NAME.tls",
+    doc: "",
+    keys: &[
+        later(off("server_name", Kind::Text, "\"api.internal\"", "The name in the server's certificate.")),
+        later(off("ca", Kind::Path, "\"tls/ca.pem\"", "Who signs it; absent: the system's roots.")),
+        later(off("client_cert", Kind::Path, "\"tls/me.pem\"", "The certificate shown to the server.")),
+        later(off("client_key", Kind::Path, "\"tls/me.key\"", "Its private key.")),
+        later(key("insecure", Kind::Boolean, "false", "Believe any certificate.")),
+    ],
+};

@@ -1,0 +1,276 @@
+//! The validated configuration: plain data that the workers are built from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use balance::RetryPolicy;
+use router::Rule;
+
+use crate::address::{Address, ListenAddress};
+
+/// Everything a process needs to know to serve. Every default is filled in; every reference points to something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Threads, connections and the end of the process.
+    pub runtime: Runtime,
+    /// How much a client may send.
+    pub limits: Limits,
+    /// How long a client may take.
+    pub timeouts: Timeouts,
+    /// Where to listen; at least one.
+    pub listeners: Vec<Listener>,
+    /// The routes in the order they are tried; the place of one is its [`router::RouteId`].
+    pub routes: Vec<Route>,
+    /// What is proxied to; the place of one is its [`UpstreamId`].
+    pub upstreams: Vec<Upstream>,
+}
+
+/// A size that stands for "no limit".
+pub const UNLIMITED: u64 = u64::MAX;
+
+/// A number, or whatever suits the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// To be worked out by the process that runs the plan.
+    Auto,
+    /// This many, at least 1.
+    Fixed(usize),
+}
+
+impl Count {
+    /// The number, or what `auto` works out.
+    pub fn or_else(self, auto: impl FnOnce() -> usize) -> usize {
+        match self {
+            Count::Auto => auto(),
+            Count::Fixed(n) => n,
+        }
+    }
+}
+
+/// `[runtime]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    /// Worker threads.
+    pub workers: Count,
+    /// Whether each worker thread is pinned to a CPU.
+    pub pin: bool,
+    /// Client connections at a time, over all workers.
+    pub max_connections: Count,
+    /// How long exchanges under way may take to end when the process is told to stop; zero: none is waited for.
+    pub shutdown_timeout: Duration,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Bytes of a request's head, 256 to 65,536.
+    pub header_bytes: usize,
+    /// Field lines of a head, at least 1.
+    pub headers: usize,
+    /// Bytes of a request line, at most `header_bytes`.
+    pub uri_bytes: usize,
+    /// Bytes of a request's body, or [`UNLIMITED`]. Routes hold their own; this one is for requests without a route.
+    pub body_bytes: u64,
+}
+
+/// `[timeouts]`; none is zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeouts {
+    /// From accept, or the first byte of a later request, to the end of its head.
+    pub header: Duration,
+    /// The longest silence inside a request's body.
+    pub body: Duration,
+    /// Between two requests of a connection.
+    pub idle: Duration,
+    /// The longest silence of a client that does not read.
+    pub write: Duration,
+    /// The slowest average in bytes a second, after a grace of 5 s; 0: off.
+    pub min_rate: u64,
+}
+
+/// One `[[listener]]`. It speaks HTTP/1.1 without TLS, the only protocol so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Where to listen. A relative socket path is relative to the working folder by now.
+    pub address: ListenAddress,
+    /// Connections the system may hold ready, at least 1.
+    pub backlog: u32,
+}
+
+/// One `[[route]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// For logs and metrics; need not be unique.
+    pub name: String,
+    /// What a request must look like to come here.
+    pub rule: Rule,
+    /// What answers it.
+    pub action: Action,
+    /// Changes to the request's fields before the action sees them.
+    pub request_headers: HeaderEdits,
+    /// Changes to the answer's fields.
+    pub response_headers: HeaderEdits,
+    /// Bytes of a request's body, or [`UNLIMITED`].
+    pub body_bytes: u64,
+    /// How long the whole exchange may take; none: no limit of its own.
+    pub timeout: Option<Duration>,
+}
+
+/// What answers a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// A server of an upstream.
+    Proxy(Proxy),
+    /// A file below a folder.
+    Files(Files),
+    /// A redirect.
+    Redirect(Redirect),
+    /// A fixed answer.
+    Respond(Respond),
+}
+
+/// The place of an upstream in [`Plan::upstreams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub usize);
+
+/// `proxy = { ... }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proxy {
+    /// Who answers.
+    pub upstream: UpstreamId,
+    /// Taken off the front of the path where it is whole segments of it, at least `/` is left: begins with `/` and does
+    /// not end with one; empty: nothing.
+    pub strip_prefix: String,
+    /// Put in front of the path afterwards: begins with `/` and does not end with one; empty: nothing.
+    pub add_prefix: String,
+    /// The Host the upstream sees.
+    pub host: HostField,
+}
+
+/// The Host field of a request to an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostField {
+    /// As the client sent it.
+    Client,
+    /// The address of the server, as the configuration writes it.
+    Upstream,
+    /// This value.
+    Fixed(String),
+}
+
+/// `files = { ... }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Files {
+    /// The folder that is served, an absolute path. It existed when the configuration was read.
+    pub root: PathBuf,
+    /// The names that answer for a folder, the first that is there; each one a single path segment. May be empty.
+    pub index: Vec<String>,
+    /// The Cache-Control field, a valid field value; none: no such field.
+    pub cache_control: Option<String>,
+    /// Whether names that begin with a dot are served.
+    pub hidden: bool,
+}
+
+/// `redirect = { ... }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redirect {
+    /// The value of Location, in pieces.
+    pub to: Vec<Piece>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// A piece of a redirect's target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// This text, visible ASCII.
+    Text(String),
+    /// `{host}`: the request's host without its port.
+    Host,
+    /// `{uri}`: the request's path and query as they were sent.
+    Uri,
+    /// `{path}`: the request's normalised path.
+    Path,
+}
+
+/// `respond = { ... }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// The body; empty for 204, 205 and 304.
+    pub body: String,
+    /// The Content-Type field, a valid field value.
+    pub content_type: String,
+}
+
+/// Changes to the fields of a message, in the order of the members. Names are tokens, values valid field values; no
+/// name is one of those that frame a message or belong to the connection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeaderEdits {
+    /// Names whose fields are taken out.
+    pub remove: Vec<String>,
+    /// Fields that replace those of their name.
+    pub set: Vec<(String, String)>,
+    /// Fields that join those of their name.
+    pub add: Vec<(String, String)>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+}
+
+/// One `[upstream.NAME]`. It is spoken to in HTTP/1.1 without TLS and picked from by round robin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Its servers; at least one.
+    pub servers: Vec<Server>,
+    /// The connections that are kept.
+    pub keep_alive: KeepAlive,
+    /// How long a server may take.
+    pub timeouts: UpstreamTimeouts,
+    /// When a failed try is made again.
+    pub retry: RetryPolicy,
+    /// How often names are looked up again; not zero.
+    pub resolve: Duration,
+}
+
+/// One server of an upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Where it is reached. A relative socket path is relative to the working folder by now.
+    pub address: Address,
+    /// Its share of the requests beside the other weights, 1 to 1000.
+    pub weight: u32,
+}
+
+/// `keep_alive = { ... }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeepAlive {
+    /// Idle connections kept for each server, over all workers; 0: none.
+    pub idle: usize,
+    /// How long an idle connection is kept; not zero.
+    pub idle_timeout: Duration,
+    /// Requests a connection carries, at least 1.
+    pub max_requests: u64,
+    /// How old a connection gets; not zero.
+    pub max_age: Duration,
+}
+
+/// `timeouts = { ... }` of an upstream; none is zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamTimeouts {
+    /// To connect.
+    pub connect: Duration,
+    /// From the end of the request to the end of the answer's head.
+    pub header: Duration,
+    /// The longest silence inside the answer's body.
+    pub body: Duration,
+    /// How long a request waits for a free server.
+    pub queue: Duration,
+}

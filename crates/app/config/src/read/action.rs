@@ -1,0 +1,284 @@
+//! What answers a route: `proxy`, `files`, `redirect` or `respond`.
+
+use std::path::{Path, PathBuf};
+
+use router::{HostPattern, PathPattern, Rule, host_of};
+
+use crate::diagnostic::Diagnostic;
+use crate::options::{self, nearest};
+use crate::plan::{Action, Files, HostField, Piece, Proxy, Redirect, Respond, UpstreamId};
+use crate::read::headers::check_value;
+use crate::read::{Cursor, with_defaults};
+use crate::source::Place;
+
+/// An action, and the name of the upstream it asks for (its id is filled in later).
+pub(crate) struct ActionDraft {
+    pub(crate) action: Option<Action>,
+    pub(crate) upstream: Option<(String, Place)>,
+}
+
+pub(crate) fn action(route: &Cursor<'_>, rule: Option<&Rule>) -> ActionDraft {
+    let mut draft = ActionDraft { action: None, upstream: None };
+    if let Some(table) = route.section("proxy") {
+        (draft.action, draft.upstream) = proxy(table, rule);
+    }
+    let files = route.section("files").map(files);
+    let redirect = route.section("redirect").map(redirect);
+    let respond = route.section("respond").map(respond);
+    check_one(route);
+    draft.action = draft.action.or(files.flatten()).or(redirect.flatten()).or(respond.flatten());
+    draft
+}
+
+fn check_one(route: &Cursor<'_>) {
+    let given: Vec<_> =
+        ["proxy", "files", "redirect", "respond"].into_iter().filter(|a| route.node(a).is_some()).collect();
+    match given.as_slice() {
+        [] => route.notes().push(
+            Diagnostic::error("`[[route]]` has no action")
+                .at(route.place())
+                .expected("expected one of `proxy`, `files`, `redirect` or `respond`")
+                .hint("such as `files = { root = \"./public\" }`")
+                .absence(),
+        ),
+        [_] => {}
+        [first, others @ ..] => {
+            for other in others {
+                let second = Diagnostic::error(format!("`[[route]]` has both `{first}` and `{other}`"));
+                let place = route.key_place(first);
+                route.notes().push(
+                    second.at(route.key_place(other)).expected("a second action").related(&place, "the first one"),
+                );
+            }
+        }
+    }
+}
+
+fn proxy(table: Cursor<'_>, rule: Option<&Rule>) -> (Option<Action>, Option<(String, Place)>) {
+    let upstream: Option<String> = table.required("upstream");
+    let named = upstream.map(|name| {
+        let place = table.value_place("upstream");
+        (name, place)
+    });
+    let strip_prefix = prefix(&table, "strip_prefix");
+    let add_prefix = prefix(&table, "add_prefix");
+    if let (Some(prefix), Some(rule)) = (&strip_prefix, rule) {
+        check_strip(&table, prefix, &rule.path);
+    }
+    let host = host_field(&table);
+    let action = match (strip_prefix, add_prefix, host) {
+        (Some(strip_prefix), Some(add_prefix), Some(host)) if named.is_some() => {
+            // The id is filled in once all files are read.
+            Some(Action::Proxy(Proxy { upstream: UpstreamId(usize::MAX), strip_prefix, add_prefix, host }))
+        }
+        _ => None,
+    };
+    (action, named)
+}
+
+/// A prefix in normal form, without a slash at its end; `/` alone says nothing.
+fn prefix(table: &Cursor<'_>, key: &'static str) -> Option<String> {
+    let text: String = table.get(key);
+    let trimmed = text.strip_suffix('/').unwrap_or(&text);
+    if trimmed.is_empty() {
+        return Some(String::new());
+    }
+    let (message, hint) = match PathPattern::parse(trimmed) {
+        Ok(PathPattern::Exact(path)) => return Some(path.into()),
+        Ok(_) => ("is a pattern".to_owned(), None),
+        Err(error) if trimmed.starts_with('/') => {
+            (error.message.replace("can never match: ", "cannot be used: "), error.hint)
+        }
+        Err(_) => ("does not begin with `/`".to_owned(), Some(format!("write `/{trimmed}`"))),
+    };
+    let wrong = Diagnostic::error(format!("`{}`: `{}` {message}", table.full_name(key), text.escape_debug()));
+    let wrong = wrong.at(table.value_place(key)).expected("expected the front of a path, such as `\"/api\"`");
+    table.notes().push(wrong.maybe_hint(hint));
+    None
+}
+
+fn check_strip(table: &Cursor<'_>, prefix: &str, path: &PathPattern) {
+    let stripped = PathPattern::Prefix(prefix.into());
+    let can_apply = matches!(path, PathPattern::Regex(_)) || stripped.covers(path) || path.covers(&stripped);
+    if !prefix.is_empty() && !can_apply {
+        let never = Diagnostic::warning(format!("`strip_prefix` never applies: the route's path is `{path}`"));
+        table.notes().push(never.at(table.key_place("strip_prefix")).expected("nothing is taken off").absence());
+    }
+}
+
+fn host_field(table: &Cursor<'_>) -> Option<HostField> {
+    let text: String = table.get("host");
+    match text.as_str() {
+        "client" => return Some(HostField::Client),
+        "upstream" => return Some(HostField::Upstream),
+        _ => {}
+    }
+    let host = std::str::from_utf8(host_of(text.as_bytes())).unwrap_or_default();
+    let port = text[host.len()..].trim_start_matches('.');
+    let port_fits = port.is_empty() || port[1..].parse::<u16>().is_ok_and(|n| n > 0 && !port.contains('+'));
+    if port_fits && matches!(HostPattern::parse(host), Ok(HostPattern::Exact(_))) {
+        return Some(HostField::Fixed(text));
+    }
+    let place = table.value_place("host");
+    let wrong = Diagnostic::error(format!("`{}` is not a host", table.full_name("host"))).at(place);
+    table.notes().push(wrong.expected("expected `\"client\"`, `\"upstream\"` or a name such as `\"example.com\"`"));
+    None
+}
+
+fn files(table: Cursor<'_>) -> Option<Action> {
+    let files = files_below(PathBuf::new(), &table);
+    let root: String = table.required("root")?;
+    let root = folder(&table, &root)?;
+    Some(Action::Files(Files { root, ..files }))
+}
+
+/// `root` served with every default.
+pub(crate) fn default_files(root: PathBuf) -> Files {
+    with_defaults(&options::FILES, |table| {
+        table.node("root");
+        files_below(root, &table)
+    })
+}
+
+/// All but the root.
+fn files_below(root: PathBuf, table: &Cursor<'_>) -> Files {
+    let cache_control = table.optional::<String>("cache_control");
+    Files {
+        root,
+        index: index_names(table),
+        cache_control: cache_control
+            .filter(|value| check_value(table, "cache_control", value, table.value_place("cache_control"))),
+        hidden: table.get("hidden"),
+    }
+}
+
+fn index_names(table: &Cursor<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, place) in table.texts("index") {
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            let wrong = Diagnostic::error(format!("`{}` is not the name of a file", name.escape_debug()));
+            table.notes().push(wrong.at(place).expected("expected a name without `/`, such as `\"index.html\"`"));
+        } else {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The absolute path of a folder that is there.
+fn folder(table: &Cursor<'_>, text: &str) -> Option<PathBuf> {
+    let place = table.value_place("root");
+    check_folder(&table.source().folder.join(text))
+        .map_err(|problem| {
+            let relative =
+                Path::new(text).is_relative().then(|| "a relative path starts from the folder of this file".to_owned());
+            let wrong = Diagnostic::error(format!("the folder `{}` {problem}", text.escape_debug())).at(place);
+            table.notes().push(wrong.expected("expected a folder that is there").maybe_hint(relative));
+        })
+        .ok()
+}
+
+/// Makes a path absolute and checks that it is a folder; the error goes on from its name.
+pub(crate) fn check_folder(path: &Path) -> Result<PathBuf, String> {
+    let path = std::path::absolute(path).map_err(|_| "has no absolute path".to_owned())?;
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => Ok(path),
+        Ok(_) => Err("is a file, not a folder".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err("does not exist".to_owned()),
+        Err(error) => Err(format!("cannot be used: {}", crate::files::reason(error))),
+    }
+}
+
+fn redirect(table: Cursor<'_>) -> Option<Action> {
+    let status = table.get::<u64>("status") as u16;
+    let status_fits = matches!(status, 301 | 302 | 303 | 307 | 308);
+    if !status_fits {
+        let wrong = Diagnostic::error(format!("`{}` cannot be {status}", table.full_name("status")));
+        table.notes().push(wrong.at(table.value_place("status")).expected("expected 301, 302, 303, 307 or 308"));
+    }
+    let to: String = table.required("to")?;
+    let pieces = pieces(&table, &to)?;
+    status_fits.then_some(Action::Redirect(Redirect { to: pieces, status }))
+}
+
+fn pieces(table: &Cursor<'_>, to: &str) -> Option<Vec<Piece>> {
+    let refuse = |message: String, hint: Option<String>| {
+        let wrong = Diagnostic::error(format!("`{}` {message}", table.full_name("to"))).at(table.value_place("to"));
+        let shape = "expected a URL or a path, such as `\"https://{host}{uri}\"`";
+        table.notes().push(wrong.expected(shape).maybe_hint(hint));
+        None
+    };
+    let mut pieces = Vec::new();
+    let mut rest = to;
+    while !rest.is_empty() {
+        let at = rest.find(['{', '}']).unwrap_or(rest.len());
+        let (text, from) = rest.split_at(at);
+        if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic()) {
+            return refuse(format!("holds `{}`, which cannot stand in a URL", odd.escape_default()), None);
+        }
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text.to_owned()));
+        }
+        if from.is_empty() {
+            break;
+        }
+        let Some((name, after)) = from.strip_prefix('{').and_then(|f| f.split_once('}')) else {
+            return refuse("has a brace without its partner".to_owned(), None);
+        };
+        pieces.push(match name {
+            "host" => Piece::Host,
+            "uri" => Piece::Uri,
+            "path" => Piece::Path,
+            _ => {
+                let near = nearest(name, ["host", "uri", "path"].into_iter());
+                let hint = near.map_or("there are `{host}`, `{uri}` and `{path}`".to_owned(), |n| {
+                    format!("did you mean `{{{n}}}`?")
+                });
+                return refuse(format!("has the unknown placeholder `{{{}}}`", name.escape_debug()), Some(hint));
+            }
+        });
+        rest = after;
+    }
+    match leads_astray(&pieces) {
+        Some((message, hint)) => refuse(message.to_owned(), Some(hint.to_owned())),
+        None => Some(pieces),
+    }
+}
+
+/// A target that a client could turn into a redirect to any host it likes, or that is no URL.
+fn leads_astray(pieces: &[Piece]) -> Option<(&'static str, &'static str)> {
+    let from_client = "would let a request for `//other.host` lead away from this site";
+    match pieces {
+        [] => Some(("is empty", "such as `/elsewhere`")),
+        [Piece::Text(text), ..] if text.starts_with("https://") || text.starts_with("http://") => {
+            let authority = text.split_once("//").map_or("", |(_, after)| after);
+            match (authority, pieces.get(1)) {
+                ("", Some(Piece::Host)) => None,
+                ("", _) => Some(("has no host", "such as `https://{host}{uri}`")),
+                // `https://a.test{uri}` is fine: what is put in begins with a slash.
+                _ => None,
+            }
+        }
+        [Piece::Text(text), next, ..] if text == "/" && *next != Piece::Host => {
+            Some((from_client, "leave the `/` in front out, and write the host"))
+        }
+        [Piece::Text(text), ..] if text.starts_with("//") => Some(("has no scheme", "begin it with `https://`")),
+        [Piece::Text(text), ..] if text.starts_with('/') && (text.len() > 1 || pieces.len() == 1) => None,
+        [Piece::Uri | Piece::Path, ..] => Some((from_client, "write the host: `https://{host}{uri}`")),
+        _ => Some(("is neither a URL nor a path", "begin it with `https://`, `http://` or `/`")),
+    }
+}
+
+fn respond(table: Cursor<'_>) -> Option<Action> {
+    let status = table.get::<u64>("status") as u16;
+    let body: String = table.get("body");
+    let content_type: String = table.get("content_type");
+    let type_place = table.value_place("content_type");
+    let type_fits = check_value(&table, "content_type", &content_type, type_place);
+    if matches!(status, 204 | 205 | 304) && !body.is_empty() {
+        let bodied = Diagnostic::error(format!("a {status} answer has no body")).at(table.key_place("body"));
+        table.notes().push(bodied.expected("leave it out, or choose another status"));
+        return None;
+    }
+    type_fits.then_some(Action::Respond(Respond { status, body, content_type }))
+}

@@ -1,0 +1,82 @@
+//! Changes to fields, and what may stand in one.
+
+use crate::diagnostic::Diagnostic;
+use crate::plan::HeaderEdits;
+use crate::read::Cursor;
+use crate::source::Place;
+
+/// Whose fields are changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Request,
+    Response,
+}
+
+pub(crate) fn edits(table: Option<Cursor<'_>>, side: Side) -> HeaderEdits {
+    let Some(table) = table else { return HeaderEdits::default() };
+    let mut remove = Vec::new();
+    for (name, place) in table.texts("remove") {
+        if check_name(&table, &name, place, side) {
+            remove.push(name);
+        }
+    }
+    HeaderEdits { remove, set: fields(&table, "set", side), add: fields(&table, "add", side) }
+}
+
+fn fields(table: &Cursor<'_>, key: &'static str, side: Side) -> Vec<(String, String)> {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for entry in table.text_table(key) {
+        let name_fits = check_name(table, &entry.name, entry.name_place.clone(), side);
+        let value_fits = check_value(table, &format!("{key}.{}", entry.name), &entry.value, entry.value_place);
+        if fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(&entry.name)) {
+            let twice =
+                Diagnostic::error(format!("the field `{}` is given twice in `{}.{key}`", entry.name, table.path()));
+            table.notes().push(twice.at(entry.name_place).expected("field names have no case"));
+        } else if name_fits && value_fits {
+            fields.push((entry.name, entry.value));
+        }
+    }
+    fields
+}
+
+fn check_name(table: &Cursor<'_>, name: &str, place: Place, side: Side) -> bool {
+    if !is_token(name) {
+        let wrong = Diagnostic::error(format!("`{}` is not the name of a field", name.escape_debug()));
+        table.notes().push(wrong.at(place).expected("expected letters, digits and hyphens, such as `x-env`"));
+        return false;
+    }
+    let lower = name.to_ascii_lowercase();
+    let reason = match lower.as_str() {
+        "connection" | "content-length" | "keep-alive" | "proxy-connection" | "te" | "trailer"
+        | "transfer-encoding" | "upgrade" => {
+            "it frames the message or belongs to one connection, so the server sets it"
+        }
+        "host" if side == Side::Request => "use `host` of `proxy` for that",
+        "date" if side == Side::Response => "the server sets it on every answer",
+        _ => return true,
+    };
+    let reserved = Diagnostic::error(format!("the field `{name}` cannot be changed here"));
+    table.notes().push(reserved.at(place).expected("not this field").hint(reason));
+    false
+}
+
+/// Notes a value that could not be sent; `name` is the key it belongs to.
+pub(crate) fn check_value(table: &Cursor<'_>, name: &str, value: &str, place: Place) -> bool {
+    let problem = if value.contains(['\r', '\n']) {
+        "holds a line end, which would begin another field"
+    } else if value.chars().any(|c| c.is_ascii_control() && c != '\t') {
+        "holds a control character"
+    } else if value.trim_matches([' ', '\t']) != value {
+        "begins or ends with white space, which is not part of a value"
+    } else {
+        return true;
+    };
+    let wrong = Diagnostic::error(format!("`{}` {problem}", table.full_name(name)));
+    table.notes().push(wrong.at(place).expected("expected the value of a field, one line"));
+    false
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}

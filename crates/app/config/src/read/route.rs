@@ -1,0 +1,109 @@
+//! `[[route]]`.
+
+use std::time::Duration;
+
+use router::{HostPattern, MethodToken, PathPattern, PatternError, Rule};
+
+use crate::diagnostic::Diagnostic;
+use crate::plan::{Action, HeaderEdits};
+use crate::read::action::{self, ActionDraft};
+use crate::read::headers::{Side, edits};
+use crate::read::leaf::Size;
+use crate::read::{Cursor, items_of};
+use crate::source::Place;
+
+/// A route before its upstream is looked up. Parts that had errors are missing.
+pub(crate) struct RouteDraft {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+    pub(crate) rule: Option<Rule>,
+    pub(crate) action: Option<Action>,
+    /// The upstream it asks for, by name, also where the action has other errors.
+    pub(crate) upstream: Option<(String, Place)>,
+    pub(crate) request_headers: HeaderEdits,
+    pub(crate) response_headers: HeaderEdits,
+    /// None: the limit for all.
+    pub(crate) body_bytes: Option<u64>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+pub(crate) fn route(table: Cursor<'_>) -> RouteDraft {
+    // Nothing in `match` is built; opening it reports what it holds.
+    drop(table.section("match"));
+    let rule = rule(&table);
+    let name = name(&table, rule.as_ref());
+    let ActionDraft { action, upstream } = action::action(&table, rule.as_ref());
+    RouteDraft {
+        place: table.place(),
+        name,
+        rule,
+        action,
+        upstream,
+        request_headers: edits(table.section("request_headers"), Side::Request),
+        response_headers: edits(table.section("response_headers"), Side::Response),
+        body_bytes: table.optional::<Size>("body_bytes").map(|size| size.0),
+        timeout: table.optional("timeout"),
+    }
+}
+
+fn rule(table: &Cursor<'_>) -> Option<Rule> {
+    let hosts = patterns(table, "hosts", HostPattern::parse);
+    let methods = patterns(table, "methods", MethodToken::parse);
+    let text: String = table.get("path");
+    let path = PathPattern::parse(&text).map_err(|error| {
+        let place = table.value_place("path");
+        let shape = "expected `\"/exact\"`, `\"/prefix/*\"` or `\"~regex\"`";
+        table.notes().push(wrong_pattern("route.path", &text, error).at(place).expected(shape));
+    });
+    Some(Rule { hosts: hosts?, path: path.ok()?, methods: methods? })
+}
+
+/// The patterns of a list; none when one of them, or the list, is wrong.
+fn patterns<T>(table: &Cursor<'_>, key: &'static str, parse: fn(&str) -> Result<T, PatternError>) -> Option<Vec<T>> {
+    let texts = table.texts(key);
+    if let Some(node) = table.node(key).filter(|_| texts.is_empty()) {
+        if items_of(node).is_some_and(<[_]>::is_empty) {
+            let empty = Diagnostic::error(format!("`route.{key}` is empty, so nothing could ever match"));
+            let place = table.place_of(node.span.clone());
+            table.notes().push(empty.at(place).expected("expected at least one").hint("leave it out to match any"));
+        }
+        return None;
+    }
+    let count = texts.len();
+    let mut patterns = Vec::with_capacity(count);
+    for (text, place) in texts {
+        match parse(&text) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                let expected = match key {
+                    "hosts" => "expected a name such as `\"example.com\"` or `\"*.example.com\"`, or an IP address",
+                    _ => "expected a method such as `\"GET\"`",
+                };
+                table.notes().push(wrong_pattern(&format!("route.{key}"), &text, error).at(place).expected(expected));
+            }
+        }
+    }
+    (patterns.len() == count).then_some(patterns)
+}
+
+fn wrong_pattern(name: &str, text: &str, error: PatternError) -> Diagnostic {
+    Diagnostic::error(format!("`{name}`: `{}` {}", text.escape_debug(), error.message)).maybe_hint(error.hint)
+}
+
+/// The name, or one made from host and path.
+fn name(table: &Cursor<'_>, rule: Option<&Rule>) -> String {
+    match table.optional::<String>("name") {
+        Some(name) if !name.is_empty() && !name.chars().any(char::is_control) => return name,
+        Some(_) => {
+            let wrong = Diagnostic::error("`route.name` is empty or holds a control character");
+            let place = table.value_place("name");
+            table.notes().push(wrong.at(place).expected("expected a name for logs and metrics"));
+        }
+        None => {}
+    }
+    let Some(rule) = rule else { return String::new() };
+    match rule.hosts.first() {
+        Some(host) => format!("{host}{}", rule.path),
+        None => rule.path.to_string(),
+    }
+}

@@ -1,0 +1,72 @@
+//! `[runtime]`, `[limits]`, `[timeouts]` and `[[listener]]`.
+
+use crate::address::{ListenAddress, check_unix_length};
+use crate::diagnostic::Diagnostic;
+use crate::options;
+use crate::plan::{Limits, Listener, Runtime, Timeouts};
+use crate::read::leaf::{ByteRate, Size, Wrong};
+use crate::read::{Cursor, items_of, with_defaults};
+
+pub(crate) fn runtime(table: Cursor<'_>) -> Runtime {
+    Runtime {
+        workers: table.get("workers"),
+        pin: table.get("pin"),
+        max_connections: table.get("max_connections"),
+        shutdown_timeout: table.get("shutdown_timeout"),
+    }
+}
+
+pub(crate) fn limits(table: Cursor<'_>) -> Limits {
+    let header_bytes = table.get::<Size>("header_bytes").0 as usize;
+    let uri_bytes = table.get::<Size>("uri_bytes").0 as usize;
+    if uri_bytes > header_bytes
+        && let Some(node) = table.node("uri_bytes")
+    {
+        let wrong = Wrong::new("is more than `limits.header_bytes`", "a request line is part of the head");
+        table.wrong("uri_bytes", node, wrong.hint("raise `header_bytes` too, up to `\"64KiB\"`"));
+    }
+    Limits {
+        header_bytes,
+        headers: table.get::<u64>("headers") as usize,
+        uri_bytes: uri_bytes.min(header_bytes),
+        body_bytes: table.get::<Size>("body_bytes").0,
+    }
+}
+
+pub(crate) fn timeouts(table: Cursor<'_>) -> Timeouts {
+    Timeouts {
+        header: table.get("header"),
+        body: table.get("body"),
+        idle: table.get("idle"),
+        write: table.get("write"),
+        min_rate: table.get::<ByteRate>("min_rate").0,
+    }
+}
+
+pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {
+    let backlog = table.get::<u64>("backlog") as u32;
+    // HTTP/1.1 is the only word that works, so there is nothing to keep; an empty list would speak nothing.
+    if table.words("protocols").is_empty()
+        && let Some(node) = table.node("protocols").filter(|node| items_of(node).is_some_and(<[_]>::is_empty))
+    {
+        table.wrong("protocols", node, Wrong::new("is empty", "expected `[\"http/1.1\"]`"));
+    }
+    let address = table.required::<ListenAddress>("address")?.within(&table.source().folder);
+    if let ListenAddress::Unix(path) = &address
+        && let Err(error) = check_unix_length(path)
+    {
+        let long = Diagnostic::error(format!("`listener.address` {}", error.message));
+        table.notes().push(long.at(table.key_place("address")).hint(error.hint));
+        return None;
+    }
+    Some(Listener { address, backlog })
+}
+
+/// A listener with every default.
+pub(crate) fn default_listener(address: ListenAddress) -> Listener {
+    with_defaults(&options::LISTENER, |table| {
+        table.node("address");
+        table.node("protocols");
+        Listener { address, backlog: table.get::<u64>("backlog") as u32 }
+    })
+}

@@ -1,0 +1,174 @@
+//! `[upstream.NAME]`.
+
+use balance::{RetryOn, RetryPolicy};
+
+use crate::address::{Address, check_unix_length};
+use crate::diagnostic::Diagnostic;
+use crate::options::{self, Kind, nearest};
+use crate::plan::{KeepAlive, Server, Upstream, UpstreamTimeouts};
+use crate::read::leaf::{Word, Wrong};
+use crate::read::{Cursor, items_of, with_defaults};
+use crate::tree::{Node, Value};
+
+pub(crate) fn upstream(name: &str, table: Cursor<'_>) -> Option<Upstream> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        let wrong = Diagnostic::error("the name of an upstream is empty or holds a control character");
+        table.notes().push(wrong.at(table.place()).expected("expected a name, such as `[upstream.api]`"));
+    }
+    check_balance(&table);
+    // HTTP/1.1 is the only protocol that works, so there is nothing to keep.
+    table.get::<Word>("protocol");
+    let upstream = rest(name, &table);
+    let servers = servers(&table)?;
+    Some(Upstream { servers, ..upstream })
+}
+
+/// An upstream of these servers, with a default for all else.
+pub(crate) fn defaults(name: &str, servers: Vec<Server>) -> Upstream {
+    with_defaults(&options::UPSTREAM, |table| {
+        table.node("servers");
+        table.node("balance");
+        table.node("protocol");
+        Upstream { servers, ..rest(name, &table) }
+    })
+}
+
+/// All but the servers.
+fn rest(name: &str, table: &Cursor<'_>) -> Upstream {
+    Upstream {
+        name: name.to_owned(),
+        servers: Vec::new(),
+        keep_alive: keep_alive(table.section_or_empty("keep_alive")),
+        timeouts: timeouts(table.section_or_empty("timeouts")),
+        retry: retry(table.section_or_empty("retry")),
+        resolve: table.get("resolve"),
+    }
+}
+
+/// Round robin is the only way that works; `{ hash = "..." }` is known as well.
+fn check_balance(table: &Cursor<'_>) {
+    match table.node("balance") {
+        Some(node) if matches!(&node.value, Value::Table(t) if t.entry("hash").is_some() && t.entries.len() == 1) => {
+            let wrong = Wrong::new("cannot be a hash: that is not built yet", "expected `\"round_robin\"`");
+            table.wrong("balance", node, wrong);
+        }
+        _ => {
+            table.get::<Word>("balance");
+        }
+    }
+}
+
+fn servers(table: &Cursor<'_>) -> Option<Vec<Server>> {
+    let node = match table.node("servers") {
+        Some(node) => node,
+        None => {
+            table.required::<Vec<String>>("servers");
+            return None;
+        }
+    };
+    let Some(items) = items_of(node) else {
+        let key = options::UPSTREAM.key("servers")?;
+        table.wrong("servers", node, Wrong::kind(key, node));
+        return None;
+    };
+    if items.is_empty() {
+        table.wrong("servers", node, Wrong::new("is empty", "expected at least one server"));
+    }
+    let mut servers: Vec<Server> = Vec::new();
+    for item in items {
+        let Some(server) = server(table, item) else { continue };
+        if servers.iter().any(|s| s.address == server.address) {
+            let twice = Diagnostic::warning(format!("the server `{}` is listed twice", server.address));
+            let hint = "`weight` gives a server a larger share";
+            table.notes().push(twice.at(table.place_of(item.span.clone())).expected("a second time here").hint(hint));
+        }
+        servers.push(server);
+    }
+    (servers.len() == items.len() && !servers.is_empty()).then_some(servers)
+}
+
+fn server(upstream: &Cursor<'_>, item: &Node) -> Option<Server> {
+    // As though each address stood in a table of its own: `"A"` is `{ address = "A" }`.
+    let Kind::Servers(section) = options::UPSTREAM.key("servers")?.kind else { return None };
+    let path = upstream.full_name("servers");
+    let (source, notes) = (upstream.source(), upstream.notes());
+    let address = match &item.value {
+        Value::Table(table) => {
+            let table = Cursor::new(section, path, source, table, item.span.clone(), notes);
+            let weight = table.get::<u64>("weight") as u32;
+            (table.required::<Address>("address")?, weight)
+        }
+        Value::Text(text) => match text.text.parse::<Address>() {
+            Ok(address) => (address, default_weight()),
+            Err(error) => {
+                let key = section.key("address")?;
+                let wrong = Wrong::new(error.message, format!("expected {}", key.kind.describe()));
+                upstream.wrong("servers", item, wrong.hint(error.hint));
+                return None;
+            }
+        },
+        _ => {
+            let wrong =
+                Wrong::new("holds something that is no server", format!("expected an address, found {}", item.what()));
+            upstream.wrong("servers", item, wrong.hint("such as `\"127.0.0.1:3000\"`"));
+            return None;
+        }
+    };
+    let (address, weight) = (address.0.within(&source.folder), address.1);
+    if let Address::Unix(path) = &address
+        && let Err(error) = check_unix_length(path)
+    {
+        upstream.wrong("servers", item, Wrong::new(error.message, "").hint(error.hint));
+        return None;
+    }
+    Some(Server { address, weight })
+}
+
+fn default_weight() -> u32 {
+    with_defaults(&options::SERVER, |table| {
+        table.node("address");
+        table.get::<u64>("weight") as u32
+    })
+}
+
+/// A server with the default weight.
+pub(crate) fn plain_server(address: Address) -> Server {
+    Server { address, weight: default_weight() }
+}
+
+fn keep_alive(table: Cursor<'_>) -> KeepAlive {
+    KeepAlive {
+        idle: table.get::<u64>("idle") as usize,
+        idle_timeout: table.get("idle_timeout"),
+        max_requests: table.get("max_requests"),
+        max_age: table.get("max_age"),
+    }
+}
+
+fn timeouts(table: Cursor<'_>) -> UpstreamTimeouts {
+    UpstreamTimeouts {
+        connect: table.get("connect"),
+        header: table.get("header"),
+        body: table.get("body"),
+        queue: table.get("queue"),
+    }
+}
+
+fn retry(table: Cursor<'_>) -> RetryPolicy {
+    let mut on = RetryOn::nothing();
+    for (word, place) in table.texts("on") {
+        if let Err(error) = on.add(&word) {
+            let near = nearest(&word, ["connect", "reset", "timeout", "4xx", "5xx"].into_iter());
+            let wrong =
+                Diagnostic::error(format!("`{}` cannot hold `\"{}\"`", table.full_name("on"), word.escape_debug()));
+            let hint = near.map(|near| format!("did you mean `\"{near}\"`?"));
+            table.notes().push(wrong.at(place).expected(error.to_string()).maybe_hint(hint));
+        }
+    }
+    RetryPolicy {
+        attempts: table.get::<u64>("attempts") as u32,
+        on,
+        budget: table.get("budget"),
+        idempotent_only: table.get::<Word>("methods").0 == "idempotent",
+    }
+}
