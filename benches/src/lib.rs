@@ -1,1 +1,17 @@
-//! The benches.
+//! The benches: what Tollgate costs beside a yardstick that does the least possible work, and beside its peers.
+//!
+//! Everything runs over loopback on one machine, the server under test alone on one CPU and the load on another. The
+//! figure that counts is *server CPU time per request*, since requests per second on a small shared machine mostly
+//! measure the load program. [`suite`] runs the benches and saves their evidence; the other modules are its tools.
+//!
+//! Programs: `bench` (the runner), `bench-client` (the load), and the yardsticks `bare-epoll` and `bare-relay`.
+
+pub mod answer;
+pub mod client;
+pub mod machine;
+pub mod peers;
+pub mod process;
+pub mod report;
+pub mod suite;
+pub mod usage;
+pub mod wire;

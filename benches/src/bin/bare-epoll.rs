@@ -1,0 +1,96 @@
+//! The yardstick for a server: a bare epoll loop, one thread, one read and one write per request, which answers the
+//! same bytes to whatever it reads. It parses nothing and knows no HTTP, so no server can cost less. Also the origin
+//! behind the proxies. One answer per read: not for pipelining.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::ExitCode,
+};
+
+use benches::wire::{self, Epoll};
+use clap::Parser;
+
+/// Answers the same bytes to every read.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Length of the body in bytes
+    #[arg(long, default_value_t = 1024)]
+    body: usize,
+}
+
+fn main() -> ExitCode {
+    match serve(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bare-epoll: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const LISTENER: u64 = u64::MAX;
+
+fn serve(args: &Args) -> io::Result<()> {
+    wire::end_with_parent()?;
+    let listener = TcpListener::bind(args.listen)?;
+    listener.set_nonblocking(true)?;
+    println!("listening on {}", listener.local_addr()?);
+    let answer = wire::canned_answer(args.body);
+    let mut epoll = Epoll::new(1024)?;
+    epoll.add(&listener, LISTENER)?;
+    let mut connections: Vec<Option<TcpStream>> = Vec::new();
+    let mut free: Vec<usize> = Vec::new();
+    let mut buffer = vec![0; 16 * 1024];
+    let mut ready = Vec::new();
+    loop {
+        ready.extend(epoll.wait(None)?);
+        for word in ready.drain(..) {
+            if word == LISTENER {
+                accept(&listener, &epoll, &mut connections, &mut free)?;
+                continue;
+            }
+            let n = usize::try_from(word).unwrap_or(usize::MAX);
+            let open = connections[n].as_mut().is_none_or(|stream| answer_once(stream, &mut buffer, &answer));
+            if !open {
+                connections[n] = None;
+                free.push(n);
+            }
+        }
+    }
+}
+
+/// One read, one write; false when the connection is over. A read shorter than the buffer has drained the socket.
+fn answer_once(stream: &mut TcpStream, buffer: &mut [u8], answer: &[u8]) -> bool {
+    match stream.read(buffer) {
+        Ok(0) => false,
+        Ok(_) => stream.write(answer).is_ok_and(|written| written == answer.len()),
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
+fn accept(
+    listener: &TcpListener,
+    epoll: &Epoll,
+    connections: &mut Vec<Option<TcpStream>>,
+    free: &mut Vec<usize>,
+) -> io::Result<()> {
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let n = free.pop().unwrap_or_else(|| {
+            connections.push(None);
+            connections.len() - 1
+        });
+        epoll.add(&stream, n as u64)?;
+        connections[n] = Some(stream);
+    }
+}

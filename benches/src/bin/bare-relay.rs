@@ -1,0 +1,189 @@
+//! The yardstick for a proxy: a bare epoll loop, one thread, that copies what a client sends to an origin's keep-alive
+//! connection and copies the answer back: two reads and two writes per request. It parses nothing: it takes each read
+//! for a whole message, which holds for the small messages of the benches, and stops when it does not hold.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::ExitCode,
+};
+
+use benches::wire::{self, Epoll};
+use clap::Parser;
+
+/// Copies between clients and a pool of connections to an origin.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long)]
+    listen: SocketAddr,
+    /// The origin
+    #[arg(long)]
+    to: SocketAddr,
+}
+
+fn main() -> ExitCode {
+    match Relay::new(&Args::parse()).and_then(Relay::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bare-relay: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const LISTENER: u64 = u64::MAX;
+
+/// Set in the word of a connection to the origin.
+const ORIGIN: u64 = 1 << 63;
+
+struct Relay {
+    epoll: Epoll,
+    listener: TcpListener,
+    origin: SocketAddr,
+    clients: Slots<TcpStream>,
+    origins: Slots<Origin>,
+    /// Connections to the origin that no client waits for.
+    idle: Vec<usize>,
+    buffer: Vec<u8>,
+}
+
+struct Origin {
+    stream: TcpStream,
+    /// The client that waits for the answer.
+    client: Option<usize>,
+}
+
+struct Slots<T> {
+    slots: Vec<Option<T>>,
+    free: Vec<usize>,
+}
+
+impl<T> Slots<T> {
+    fn new() -> Slots<T> {
+        Slots { slots: Vec::new(), free: Vec::new() }
+    }
+
+    fn insert(&mut self, value: T) -> usize {
+        match self.free.pop() {
+            Some(n) => {
+                self.slots[n] = Some(value);
+                n
+            }
+            None => {
+                self.slots.push(Some(value));
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    fn get(&mut self, n: usize) -> Option<&mut T> {
+        self.slots.get_mut(n)?.as_mut()
+    }
+
+    fn remove(&mut self, n: usize) {
+        if self.slots[n].take().is_some() {
+            self.free.push(n);
+        }
+    }
+}
+
+impl Relay {
+    fn new(args: &Args) -> io::Result<Relay> {
+        wire::end_with_parent()?;
+        let listener = TcpListener::bind(args.listen)?;
+        listener.set_nonblocking(true)?;
+        println!("listening on {}", listener.local_addr()?);
+        let epoll = Epoll::new(1024)?;
+        epoll.add(&listener, LISTENER)?;
+        Ok(Relay {
+            epoll,
+            listener,
+            origin: args.to,
+            clients: Slots::new(),
+            origins: Slots::new(),
+            idle: Vec::new(),
+            buffer: vec![0; 16 * 1024],
+        })
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        let mut ready = Vec::new();
+        loop {
+            ready.extend(self.epoll.wait(None)?);
+            for word in ready.drain(..) {
+                match word {
+                    LISTENER => self.accept()?,
+                    word if word & ORIGIN != 0 => self.relay_answer(usize::try_from(word & !ORIGIN).unwrap_or(0))?,
+                    word => self.relay_request(usize::try_from(word).unwrap_or(0))?,
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            let n = self.clients.insert(stream);
+            if let Some(stream) = self.clients.get(n) {
+                self.epoll.add(&*stream, n as u64)?;
+            }
+        }
+    }
+
+    fn relay_request(&mut self, n: usize) -> io::Result<()> {
+        let Some(stream) = self.clients.get(n) else { return Ok(()) };
+        let read = match stream.read(&mut self.buffer) {
+            Ok(read) if read > 0 => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            _ => {
+                self.clients.remove(n);
+                return Ok(());
+            }
+        };
+        let origin = match self.idle.pop() {
+            Some(origin) => origin,
+            None => self.connect()?,
+        };
+        let Some(to) = self.origins.get(origin) else { return Err(io::Error::other("an idle origin is gone")) };
+        to.client = Some(n);
+        whole(to.stream.write(&self.buffer[..read])?, read)
+    }
+
+    fn relay_answer(&mut self, n: usize) -> io::Result<()> {
+        let Some(origin) = self.origins.get(n) else { return Ok(()) };
+        let read = match origin.stream.read(&mut self.buffer) {
+            Ok(0) => return Err(io::Error::other("the origin closed a keep-alive connection")),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let client = origin.client.take();
+        self.idle.push(n);
+        let Some(client) = client else { return Err(io::Error::other("an answer came in pieces, or unasked")) };
+        // A client that went away meanwhile is of no interest.
+        let Some(stream) = self.clients.get(client) else { return Ok(()) };
+        stream.write(&self.buffer[..read]).map_or(Ok(()), |written| whole(written, read))
+    }
+
+    fn connect(&mut self) -> io::Result<usize> {
+        let stream = TcpStream::connect(self.origin)?;
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let n = self.origins.insert(Origin { stream, client: None });
+        if let Some(origin) = self.origins.get(n) {
+            self.epoll.add(&origin.stream, n as u64 | ORIGIN)?;
+        }
+        Ok(n)
+    }
+}
+
+fn whole(written: usize, wanted: usize) -> io::Result<()> {
+    if written == wanted { Ok(()) } else { Err(io::Error::other("a peer does not read")) }
+}

@@ -1,0 +1,240 @@
+//! The load: a closed loop of keep-alive connections on one thread, with as little work per request as can be, so
+//! that the server and not the load sets the pace. Every answer is checked.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    answer::Answer,
+    usage,
+    wire::{Epoll, connect_from},
+};
+
+/// What to ask for, of whom, and over how many connections.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// The server.
+    pub to: SocketAddr,
+    /// The target, `/1k.txt`.
+    pub path: String,
+    /// Connections.
+    pub connections: usize,
+    /// Requests written at once on a connection before its answers are awaited; 1 = no pipelining.
+    pub depth: usize,
+}
+
+/// What a stretch of load came to.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Sample {
+    /// Requests answered.
+    pub requests: u64,
+    /// Wall time.
+    pub wall: Duration,
+    /// CPU time of the watched processes.
+    pub server: Duration,
+    /// CPU time of this program.
+    pub client: Duration,
+    /// Busy time of all CPUs, with everything else that ran.
+    pub machine: Duration,
+}
+
+/// Connections to one server. Feed: `run_for` or `run_count`, in any order and as often as wanted. The requests in
+/// flight at the end of a run by time stay in flight, so that the load does not pause before the next one.
+#[derive(Debug)]
+pub struct Client {
+    epoll: Epoll,
+    connections: Vec<Connection>,
+    /// Those that wait for no answer, the longest idle first.
+    idle: VecDeque<usize>,
+    /// `depth` requests.
+    request: Vec<u8>,
+    answer: Answer,
+    depth: usize,
+    /// Bytes of answers awaited per batch of requests.
+    awaited: usize,
+    buffer: Box<[u8]>,
+    ready: Vec<u64>,
+    answered: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    /// Bytes of the current batch's answers that have come.
+    got: usize,
+    busy: bool,
+}
+
+/// Larger than 16 pipelined answers of 1 KiB, so that one read empties a socket.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long a server may stay silent before the run is called broken.
+const SILENCE: Duration = Duration::from_secs(20);
+
+impl Client {
+    /// Learns the answer over a connection of its own, then opens all connections.
+    pub fn connect(load: &Load) -> io::Result<Client> {
+        let request =
+            format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", load.path, load.to);
+        let answer = learn(load.to, request.as_bytes())?;
+        let epoll = Epoll::new(1024)?;
+        let mut connections = Vec::with_capacity(load.connections);
+        for n in 0..load.connections {
+            let stream = connect_from(n, load.to)?;
+            epoll.add(&stream, n as u64)?;
+            connections.push(Connection { stream, got: 0, busy: false });
+        }
+        Ok(Client {
+            epoll,
+            idle: (0..load.connections).collect(),
+            connections,
+            request: request.repeat(load.depth).into_bytes(),
+            awaited: answer.size() * load.depth,
+            answer,
+            depth: load.depth,
+            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            ready: Vec::new(),
+            answered: 0,
+        })
+    }
+
+    /// Keeps every connection busy for `time`, watching the processes `watch`.
+    pub fn run_for(&mut self, time: Duration, watch: &[u32]) -> io::Result<Sample> {
+        let meter = Meter::start(self.answered, watch)?;
+        while let Some(n) = self.idle.pop_front() {
+            self.send(n)?;
+        }
+        while meter.start.elapsed() < time {
+            self.turn(true)?;
+        }
+        meter.stop(self.answered, watch)
+    }
+
+    /// Sends `requests` requests (a multiple of the depth), on at most `at_once` connections at a time, going round
+    /// all of them, and waits for the last answer.
+    pub fn run_count(&mut self, requests: u64, at_once: usize, watch: &[u32]) -> io::Result<Sample> {
+        while self.idle.len() < self.connections.len() {
+            self.turn(false)?;
+        }
+        let meter = Meter::start(self.answered, watch)?;
+        let mut unsent = requests / self.depth as u64;
+        let goal = self.answered + unsent * self.depth as u64;
+        while self.answered < goal {
+            while unsent > 0 && self.connections.len() - self.idle.len() < at_once {
+                let Some(n) = self.idle.pop_front() else { break };
+                self.send(n)?;
+                unsent -= 1;
+            }
+            self.turn(false)?;
+        }
+        meter.stop(self.answered, watch)
+    }
+
+    /// Waits once and reads what has come. A connection whose answers are complete sends again if `again`, else it
+    /// is idle.
+    fn turn(&mut self, again: bool) -> io::Result<()> {
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.extend(self.epoll.wait(Some(SILENCE))?);
+        if ready.is_empty() {
+            return Err(io::Error::other(format!("no answer for {} s", SILENCE.as_secs())));
+        }
+        for word in ready.drain(..) {
+            let n = usize::try_from(word).unwrap_or(usize::MAX);
+            if self.receive(n)? {
+                if again {
+                    self.send(n)?;
+                } else {
+                    self.idle.push_back(n);
+                }
+            }
+        }
+        self.ready = ready;
+        Ok(())
+    }
+
+    fn send(&mut self, n: usize) -> io::Result<()> {
+        let connection = &mut self.connections[n];
+        (connection.got, connection.busy) = (0, true);
+        let written = connection.stream.write(&self.request)?;
+        if written == self.request.len() { Ok(()) } else { Err(io::Error::other("the server does not read requests")) }
+    }
+
+    /// Reads connection `n` until it is drained; true when its batch of answers is complete.
+    fn receive(&mut self, n: usize) -> io::Result<bool> {
+        let connection = &mut self.connections[n];
+        loop {
+            let read = match connection.stream.read(&mut self.buffer) {
+                Ok(0) => return Err(io::Error::other("the server closed a keep-alive connection")),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            if !connection.busy || connection.got + read > self.awaited {
+                return Err(io::Error::other("the server sent more than was asked for"));
+            }
+            self.answer.check(connection.got, &self.buffer[..read])?;
+            connection.got += read;
+            if connection.got == self.awaited {
+                connection.busy = false;
+                self.answered += self.depth as u64;
+                return Ok(true);
+            }
+            // A short read means drained: more raises a new edge.
+            if read < self.buffer.len() {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+/// Asks once over a blocking connection.
+fn learn(to: SocketAddr, request: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.write_all(request)?;
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let read = stream.read(&mut piece)?;
+        if read == 0 {
+            return Err(io::Error::other("the server closed before its answer was complete"));
+        }
+        bytes.extend_from_slice(&piece[..read]);
+        if let Some(answer) = Answer::learn(&bytes)? {
+            return Ok(answer);
+        }
+    }
+}
+
+/// Figures at the start of a stretch.
+struct Meter {
+    answered: u64,
+    server: Duration,
+    client: Duration,
+    machine: Duration,
+    start: Instant,
+}
+
+impl Meter {
+    fn start(answered: u64, watch: &[u32]) -> io::Result<Meter> {
+        let client = usage::cpu_time(&[std::process::id()])?;
+        let (server, machine) = (usage::cpu_time(watch)?, usage::machine_busy()?);
+        Ok(Meter { answered, server, client, machine, start: Instant::now() })
+    }
+
+    fn stop(self, answered: u64, watch: &[u32]) -> io::Result<Sample> {
+        Ok(Sample {
+            requests: answered - self.answered,
+            wall: self.start.elapsed(),
+            server: usage::cpu_time(watch)? - self.server,
+            client: usage::cpu_time(&[std::process::id()])? - self.client,
+            machine: usage::machine_busy()?.saturating_sub(self.machine),
+        })
+    }
+}

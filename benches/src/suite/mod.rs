@@ -1,0 +1,161 @@
+//! The benches themselves. Each gives [`Evidence`]; `bench` prints and saves it.
+
+use std::{
+    io::{self, BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    client::Sample,
+    peers::{FILE, Peer, Running},
+    process::{LOAD_CPU, on_cpu, sibling},
+    report::Evidence,
+};
+
+mod counted;
+mod idle;
+mod load;
+
+/// A bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Bench {
+    /// CPU per request for a 1 KiB file: ours, the bare loop, nginx
+    #[value(name = "static-1k")]
+    Static1k,
+    /// CPU per request for a 1 KiB file, 16 requests deep: ours, nginx
+    StaticPipelined,
+    /// CPU per proxied request, 1 KiB: ours, the bare relay, nginx, HAProxy
+    #[value(name = "proxied-1k")]
+    Proxied1k,
+    /// Memory per idle connection: ours and nginx, static and proxied
+    IdleMemory,
+    /// System calls per request, by strace
+    Syscalls,
+    /// User-space instructions per request, by callgrind
+    Instructions,
+}
+
+impl Bench {
+    /// Its name on the command line and of its evidence.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// How to run the benches.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Rounds, in each of which every peer is measured once
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// Seconds measured per peer and round
+    #[arg(long, default_value_t = 3.0)]
+    pub seconds: f64,
+    /// Seconds of load before measuring, per peer and round
+    #[arg(long, default_value_t = 1.0)]
+    pub warmup: f64,
+    /// Connections; by default 64, and for idle-memory 10,000
+    #[arg(long)]
+    pub connections: Option<usize>,
+    /// Requests that are counted (syscalls, instructions)
+    #[arg(long)]
+    pub requests: Option<u64>,
+    /// Only these peers
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<Peer>,
+}
+
+impl Options {
+    /// Connections that are kept busy.
+    fn busy_connections(&self) -> usize {
+        self.connections.unwrap_or(64)
+    }
+
+    /// Those of `peers` that are wanted.
+    fn choose(&self, peers: &[Peer]) -> io::Result<Vec<Peer>> {
+        let chosen: Vec<Peer> =
+            peers.iter().copied().filter(|peer| self.only.is_empty() || self.only.contains(peer)).collect();
+        if chosen.is_empty() { Err(io::Error::other("none of its peers is wanted")) } else { Ok(chosen) }
+    }
+}
+
+/// Runs one bench.
+pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
+    match bench {
+        Bench::Static1k => load::static_1k(options),
+        Bench::StaticPipelined => load::static_pipelined(options),
+        Bench::Proxied1k => load::proxied_1k(options),
+        Bench::IdleMemory => idle::run(options),
+        Bench::Syscalls => counted::syscalls(options),
+        Bench::Instructions => counted::instructions(options),
+    }
+}
+
+/// The load program, pinned to the load's CPU.
+fn client(to: SocketAddr, connections: usize, depth: usize, watch: &[u32]) -> io::Result<Command> {
+    let mut command = Command::new(sibling("bench-client")?);
+    command.args(["--to", &to.to_string(), "--path", FILE, "--depth", &depth.to_string()]);
+    command.args(["--connections", &connections.to_string()]);
+    if !watch.is_empty() {
+        let watch: Vec<String> = watch.iter().map(u32::to_string).collect();
+        command.args(["--watch", &watch.join(",")]);
+    }
+    Ok(command)
+}
+
+/// Runs the load program to its end and gives what it measured.
+fn measure(running: &Running, command: &mut Command) -> io::Result<Sample> {
+    let mut held = Held::start(running, command)?;
+    let sample = held.sample;
+    held.release()?;
+    Ok(sample)
+}
+
+/// The load program after its one line of figures; it holds its connections until it is released or dropped.
+struct Held {
+    child: Child,
+    sample: Sample,
+    who: Peer,
+}
+
+impl Held {
+    fn start(running: &Running, command: &mut Command) -> io::Result<Held> {
+        let who = running.peer;
+        let mut child = on_cpu(LOAD_CPU, || command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn())??;
+        let mut line = String::new();
+        if let Some(out) = child.stdout.take() {
+            BufReader::new(out).read_line(&mut line)?;
+        }
+        match serde_json::from_str(&line) {
+            Ok(sample) => Ok(Held { child, sample, who }),
+            Err(_) => {
+                // What went wrong it has said itself, on standard error.
+                let _ = child.kill();
+                let status = child.wait()?;
+                Err(io::Error::other(format!("{who}: the load failed ({status}); {}", running.program.last_words())))
+            }
+        }
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("{}: the load failed ({status})", self.who)))
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

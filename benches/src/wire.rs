@@ -1,0 +1,95 @@
+//! What the little programs share: an epoll with a word per descriptor, sockets with a chosen source, and the bytes
+//! that the yardsticks answer with.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use rustix::{
+    event::{Timespec, epoll},
+    net::{AddressFamily, SocketFlags, SocketType},
+    process::Signal,
+};
+
+/// An edge-triggered epoll over descriptors that each carry a word.
+pub struct Epoll {
+    fd: OwnedFd,
+    events: Vec<epoll::Event>,
+}
+
+impl std::fmt::Debug for Epoll {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Epoll").field("fd", &self.fd).finish_non_exhaustive()
+    }
+}
+
+impl Epoll {
+    /// A new one that reports at most `batch` descriptors at a time.
+    pub fn new(batch: usize) -> io::Result<Epoll> {
+        Ok(Epoll { fd: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(batch) })
+    }
+
+    /// Reports `word` whenever `source` becomes readable or is closed by its peer. Closing the descriptor ends it.
+    pub fn add(&self, source: impl AsFd, word: u64) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        Ok(epoll::add(&self.fd, source, epoll::EventData::new_u64(word), flags)?)
+    }
+
+    /// Waits at most `limit` (forever without one) and gives the words of what is ready: none when time is up or a
+    /// signal came.
+    pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<impl Iterator<Item = u64>> {
+        let limit = limit.map(|limit| Timespec {
+            tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        });
+        self.events.clear();
+        match epoll::wait(&self.fd, rustix::buffer::spare_capacity(&mut self.events), limit.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.events.iter().map(|event| event.data.u64()))
+    }
+}
+
+/// How many loopback source addresses clients use, so that many thousands of connections to one server do not run
+/// out of ports.
+pub const SOURCES: usize = 16;
+
+/// Connects to `to` from the `n`-th loopback source address, and gives a non-blocking stream.
+pub fn connect_from(n: usize, to: SocketAddr) -> io::Result<TcpStream> {
+    let SocketAddr::V4(to) = to else { return Err(io::Error::other("the benches speak IPv4 only")) };
+    let last = u8::try_from(2 + n % SOURCES).unwrap_or(2);
+    let source = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), 0);
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &source)?;
+    rustix::net::connect(&socket, &to)?;
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+/// Ends this program when the one that started it ends, so that a killed bench leaves nothing running.
+pub fn end_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?)
+}
+
+/// A complete answer with a body of `length` bytes and a head like a static file server's: what the yardsticks send.
+pub fn canned_answer(length: usize) -> Vec<u8> {
+    let mut answer = format!(
+        "HTTP/1.1 200 OK\r\nServer: bare\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\n\
+         Content-Length: {length}\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nETag: \"0123456789abcdef-400\"\r\n\
+         Accept-Ranges: bytes\r\n\r\n"
+    )
+    .into_bytes();
+    answer.extend(body(length));
+    answer
+}
+
+/// The body that every server in the benches sends: lines of text, so that a compressing peer would show itself.
+pub fn body(length: usize) -> Vec<u8> {
+    (0..length).map(|at| if at % 64 == 63 { b'\n' } else { b'a' + u8::try_from(at % 26).unwrap_or(0) }).collect()
+}
