@@ -1,1 +1,31 @@
-//! The integration tests and their harness.
+//! The integration tests' harness: the built programs as child processes, origins that follow a script, real servers
+//! beside them, and a client that sends exactly the bytes it is told.
+//!
+//! The rules: ports are chosen by the system; a test waits for an event, at most [`PATIENCE`], and never for time to
+//! pass; every child is ended and reaped by its own id when its value is dropped; what a child said on standard error
+//! is shown when its test fails.
+//!
+//! The programs are those beside the test executable (`target/<profile>/server` and `proxy`), as `cargo xtask test`
+//! builds them. When they are missing or older than their sources, they are built first.
+
+mod binaries;
+mod certain;
+mod client;
+mod origin;
+pub mod peers;
+mod process;
+mod reply;
+mod tollgate;
+
+use std::time::Duration;
+
+pub use certain::{descriptors, eventually, resident_kib};
+pub use client::{Client, End};
+pub use origin::{Connection, Origin, Request, answer, closed_port};
+pub use process::{Ended, Process, run};
+pub use reply::Reply;
+pub use rustix::process::Signal;
+pub use tollgate::{Tollgate, folder};
+
+/// How long anything may take before its test fails. Generous: the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -32,7 +32,7 @@ pub(crate) fn run() -> Outcome {
 
 fn all(steps: &mut Steps) -> Outcome {
     steps.step("system tools", |_| setup::for_tests())?;
-    steps.step("format", |_| shell::run(&mut shell::cargo(["fmt", "--all", "--check"])))?;
+    steps.step("format", |_| format())?;
     steps.step("tidy", |_| tidy::run())?;
     steps.step("clippy", |_| {
         let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
@@ -43,6 +43,14 @@ fn all(steps: &mut Steps) -> Outcome {
     steps.step("doc tests", |closing| keep(closing, ["test", "--workspace", "--doc", "--locked"]))?;
     steps.step("reference", |_| docs::run(true))?;
     steps.step("fuzz smoke", |_| fuzz::run(None, FUZZ_SECONDS))
+}
+
+/// The workspace, and the fuzz packages that stand outside it.
+fn format() -> Outcome {
+    shell::run(&mut shell::cargo(["fmt", "--all", "--check"]))?;
+    fuzz::packages()?.iter().try_for_each(|package| {
+        shell::run(shell::cargo(["fmt", "--check", "--manifest-path"]).arg(package.join("Cargo.toml")))
+    })
 }
 
 fn tests(closing: &mut Vec<String>) -> Outcome {

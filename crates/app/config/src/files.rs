@@ -32,6 +32,8 @@ pub(crate) struct Files {
 /// A configuration is text that people write; more is a mistake (a log, a disk).
 const FILE_BYTES_MAX: u64 = 16 << 20;
 const FILES_MAX: usize = 4096;
+/// Includes inside includes; reading them is recursive.
+const DEPTH_MAX: usize = 16;
 
 /// Reads `path` and everything it includes.
 pub(crate) fn load(path: &Path, lookup: &Lookup<'_>) -> Files {
@@ -60,14 +62,21 @@ struct Loader<'a> {
     files: Files,
     /// Every file so far, and where it was included.
     seen: HashMap<PathBuf, Option<Place>>,
+    /// Files being read, each included by the one before.
+    depth: usize,
 }
 
 impl<'a> Loader<'a> {
     fn new(lookup: &'a Lookup<'a>) -> Loader<'a> {
-        Loader { lookup, files: Files { documents: Vec::new(), diagnostics: Vec::new() }, seen: HashMap::new() }
+        Loader {
+            lookup,
+            files: Files { documents: Vec::new(), diagnostics: Vec::new() },
+            seen: HashMap::new(),
+            depth: 0,
+        }
     }
 
-    /// Parses a file and goes on with its includes. Recursion ends: no file is read twice.
+    /// Parses a file and goes on with its includes.
     fn add(&mut self, source: Source) {
         let source = Arc::new(source);
         let Parsed { table, errors, partial, incomplete } = parse(&source, self.lookup);
@@ -78,18 +87,24 @@ impl<'a> Loader<'a> {
             _ => Vec::new(),
         };
         self.files.documents.push(Document { source: Arc::clone(&source), table, partial, incomplete });
+        self.depth += 1;
         for pattern in &patterns {
             if let Some(text) = pattern.text() {
                 self.include(text, &source, pattern.span.clone());
             }
         }
+        self.depth -= 1;
     }
 
     fn include(&mut self, pattern: &str, source: &Arc<Source>, span: Range<usize>) {
         let place = Place::new(source, span);
         let paths = match expand(pattern, &source.folder) {
             Ok(paths) => paths,
-            Err(diagnostic) => return self.files.diagnostics.push(diagnostic.at(place)),
+            Err(problem) => {
+                let wrong = Diagnostic::error(format!("the included path `{pattern}` {problem}")).at(place);
+                let expected = "expected a path, in which `*` stands for any part of a name";
+                return self.files.diagnostics.push(wrong.expected(expected));
+            }
         };
         if paths.is_empty() {
             let warning = Diagnostic::warning(format!("`{pattern}` matches no file"));
@@ -111,6 +126,7 @@ impl<'a> Loader<'a> {
                     None => repeated.hint("it is the file that everything begins with"),
                 }
             }
+            None if self.depth > DEPTH_MAX => error(format!("files include each other more than {DEPTH_MAX} deep")),
             None if self.seen.len() >= FILES_MAX => error(format!("more than {FILES_MAX} files are included")),
             None => {
                 self.seen.insert(identity(path), Some(place.clone()));
@@ -126,30 +142,27 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// The files of one pattern, sorted. A pattern without wildcards is a file that must be there.
-fn expand(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+/// The files of one pattern, sorted. A pattern without wildcards is a file that must be there. The error goes on from
+/// the pattern: "is empty".
+fn expand(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
     if pattern.is_empty() {
-        return Err(Diagnostic::error("the name of an included file is empty").expected("expected a path or a pattern"));
+        return Err("is empty".to_owned());
     }
     if !pattern.contains(['*', '?', '[']) {
         return Ok(vec![folder.join(pattern)]);
     }
-    let bad = |reason: String| {
-        Diagnostic::error(format!("`{pattern}` is not a pattern for files: {reason}"))
-            .expected("expected a path, in which `*` stands for any part of a name")
-    };
     let full = if Path::new(pattern).is_absolute() {
         pattern.to_owned()
     } else {
-        let folder = folder.to_str().ok_or_else(|| bad("the folder's name is not UTF-8".to_owned()))?;
+        let folder = folder.to_str().ok_or("is relative to a folder whose name is not UTF-8")?;
         Path::new(&Pattern::escape(folder)).join(pattern).to_string_lossy().into_owned()
     };
     let options =
         MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-    let found = glob::glob_with(&full, options).map_err(|error| bad(error.msg.to_owned()))?;
+    let found = glob::glob_with(&full, options).map_err(|error| format!("is not a pattern: {}", error.msg))?;
     let mut paths = Vec::new();
     for path in found {
-        let path = path.map_err(|error| bad(format!("cannot read `{}`: {}", error.path().display(), error.error())))?;
+        let path = path.map_err(|error| format!("leads to `{}`: {}", error.path().display(), error.error()))?;
         if path.is_file() {
             paths.push(path);
         }

@@ -2,7 +2,7 @@
 //! each thing with file, line, column, caret, what was expected and a hint.
 //!
 //! One table of options says of every key what it is, what its default is and whether it works yet; unknown keys, the
-//! "not built yet" errors, the defaults and [`reference`] come from it. Reads files and the environment, and looks
+//! "not built yet" errors, the defaults and [`reference()`] come from it. Reads files and the environment, and looks
 //! whether folders are there; knows no sockets.
 
 mod address;

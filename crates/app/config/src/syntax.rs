@@ -55,10 +55,9 @@ fn grow(document: toml::Spanned<DeTable<'_>>, source: &Arc<Source>, lookup: &Loo
 
 /// One fault often trips the parser several times in a line; the first says it best.
 fn same_line(a: &Diagnostic, b: &Diagnostic) -> bool {
-    match (&a.place, &b.place) {
-        (Some(a), Some(b)) => a.line() == b.line(),
-        _ => false,
-    }
+    let (Some(a), Some(b)) = (&a.place, &b.place) else { return false };
+    let (first, last) = (a.span.start.min(b.span.start), a.span.start.max(b.span.start));
+    !a.source.text[first..last].contains('\n')
 }
 
 fn syntax_error(source: &Arc<Source>, error: &toml::de::Error) -> Diagnostic {
@@ -125,14 +124,19 @@ fn environment_error(source: &Arc<Source>, span: Range<usize>, bad: BadSubstitut
 /// is among them: its keys would fall to another table.
 fn without_lines(source: &Arc<Source>, broken: &[toml::de::Error]) -> Option<String> {
     let mut bytes = source.text.clone().into_bytes();
+    let mut blanked = 0..0;
     for error in broken {
         let place = Place::new(source, error.span()?);
+        if blanked.contains(&place.span.start) {
+            continue;
+        }
         let start = place.line_start();
         let line = place.text();
         if line.trim_start().starts_with('[') {
             return None;
         }
-        bytes[start..start + line.len()].fill(b' ');
+        blanked = start..start + line.len();
+        bytes[blanked.clone()].fill(b' ');
     }
     String::from_utf8(bytes).ok()
 }

@@ -104,7 +104,7 @@ fn whole(number: &str) -> Result<u64, BadUnit> {
 /// A size as [`parse_size`] reads it, in the largest unit that fits.
 pub(crate) fn format_size(bytes: u64) -> String {
     for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
-        if bytes >= 1 << shift && bytes % (1 << shift) == 0 {
+        if bytes >= 1 << shift && bytes.is_multiple_of(1 << shift) {
             return format!("{}{unit}", bytes >> shift);
         }
     }
@@ -118,7 +118,7 @@ pub(crate) fn format_duration(duration: Duration) -> String {
         return "0s".to_owned();
     }
     for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if millis >= length && millis % length == 0 {
+        if millis >= length && millis.is_multiple_of(length) {
             return format!("{}{unit}", millis / length);
         }
     }

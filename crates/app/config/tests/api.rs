@@ -84,6 +84,28 @@ fn a_file_is_loaded_with_paths_relative_to_it() {
 }
 
 #[test]
+fn includes_are_bounded_in_depth() {
+    let folder = tempfile::tempdir().unwrap();
+    for n in 0..40 {
+        let text = format!("include = [\"{}.toml\"]\n", n + 1);
+        std::fs::write(folder.path().join(format!("{n}.toml")), text).unwrap();
+    }
+    let report = load(&folder.path().join("0.toml")).unwrap_err();
+    assert!(report.to_string().contains("more than 16 deep"), "{report}");
+    assert_eq!(report.errors(), 1);
+}
+
+/// A log or a disk image named by mistake must be refused in good time.
+#[test]
+fn large_garbage_is_refused_quickly() {
+    for garbage in ["{}}= ", "a = = [\n", "\"\n"] {
+        let report = parse(&garbage.repeat(30_000), "x.toml", Path::new("")).unwrap_err();
+        assert!(report.errors() > 0);
+        assert!(report.to_string().len() < 1 << 20);
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_an_error_without_a_place() {
     let report = load(Path::new("/no/such/file.toml")).unwrap_err();
     assert_eq!(report.to_string(), "error: cannot read `/no/such/file.toml`: No such file or directory\n\n1 error");
@@ -142,7 +164,7 @@ fn broken_files_never_panic() {
         let text = std::fs::read_to_string(case).unwrap();
         // Includes read files; what is broken here is the text.
         let text = text.replace("include", "included");
-        let places: Vec<usize> = text.char_indices().map(|(at, _)| at).step_by(7).collect();
+        let places: Vec<usize> = text.char_indices().map(|(at, _)| at).step_by(17).collect();
         for at in places {
             let cut = &text[..at];
             let doubled = format!("{cut}\"{}", &text[at..]);

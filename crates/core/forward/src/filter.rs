@@ -21,18 +21,6 @@ pub(crate) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Upgrade,
 ]);
 
-/// Fields that Connection cannot remove: they are ours to write, or tell of the way a message took. A client that
-/// names them would have us forget where it came from.
-const PROTECTED: KnownSet = KnownSet::of(&[
-    Known::Other,
-    Known::Forwarded,
-    Known::Host,
-    Known::Via,
-    Known::XForwardedFor,
-    Known::XForwardedHost,
-    Known::XForwardedProto,
-]);
-
 const CONNECTION: KnownSet = KnownSet::of(&[Known::Connection]);
 
 /// How many fields Connection may name besides the well-known ones. Each of them is looked for in every line, so
@@ -59,8 +47,20 @@ pub(crate) struct Filter<'a> {
     pub(crate) known: KnownSet,
     /// So do those the operator takes out.
     pub(crate) rules: &'a FieldRules,
-    /// So does every X-Forwarded-*, known or not.
-    pub(crate) x_forwarded: bool,
+    /// What becomes of X-Forwarded-*, known or not.
+    pub(crate) x_forwarded: XForwarded,
+}
+
+/// What becomes of X-Forwarded-*.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum XForwarded {
+    /// In a request of an untrusted client: none passes.
+    Stays,
+    /// In a request of a trusted one: not even Connection removes them. Whoever stands behind a trusted proxy could have
+    /// us forget where the request came from, if that proxy passes on what Connection names.
+    Passes,
+    /// In a response: like any other field.
+    Ordinary,
 }
 
 impl Filter<'_> {
@@ -82,6 +82,7 @@ impl Filter<'_> {
     /// Keeps back the known fields that Connection names, and counts the others.
     fn nominate_known(&mut self, fields: &Fields) -> usize {
         let mut others = 0;
+        let is_response = self.x_forwarded == XForwarded::Ordinary;
         for value in fields.all(Known::Connection) {
             // Nearly all there is; none names a field that could pass.
             if matches!(value, b"keep-alive" | b"close" | b"Keep-Alive") {
@@ -89,8 +90,9 @@ impl Filter<'_> {
             }
             for option in options(value) {
                 match Known::of(option) {
-                    Known::Other => others += usize::from(is_name(option)),
-                    known if PROTECTED.contains(known) => {}
+                    Known::Other => others += usize::from(self.is_nominated(option)),
+                    // A request has to have one, whatever its sender thinks.
+                    Known::Host if !is_response => {}
                     known => self.known.insert(known),
                 }
             }
@@ -102,7 +104,7 @@ impl Filter<'_> {
     fn copy_without_nominated(&self, fields: &Fields, out: &mut FieldsBuilder) {
         let mut names = [&[][..]; NOMINATED_MAX];
         let all = fields.all(Known::Connection).flat_map(options);
-        let nominated = all.filter(|o| Known::of(o) == Known::Other && is_name(o));
+        let nominated = all.filter(|o| Known::of(o) == Known::Other && self.is_nominated(o));
         let count = names.iter_mut().zip(nominated).map(|(name, option)| *name = option).count();
         self.copy_passing(fields, &names[..count], out);
     }
@@ -115,7 +117,7 @@ impl Filter<'_> {
                 !stays.contains(line.known)
                     && (line.known != Known::Other || self.passes_other(line.name.of(bytes), nominated))
             });
-        } else if self.x_forwarded {
+        } else if self.x_forwarded == XForwarded::Stays {
             out.copy_where(fields, |line| {
                 !stays.contains(line.known) && (line.known != Known::Other || !is_x_forwarded(line.name.of(bytes)))
             });
@@ -125,20 +127,22 @@ impl Filter<'_> {
     }
 
     fn passes_other(&self, name: &[u8], nominated: &[&[u8]]) -> bool {
-        !(self.x_forwarded && is_x_forwarded(name))
-            && !self.rules.takes_out_other(name)
-            && !nominated.iter().any(|n| n.eq_ignore_ascii_case(name))
+        let unwanted = self.x_forwarded == XForwarded::Stays && is_x_forwarded(name);
+        let stays =
+            unwanted || self.rules.takes_out_other(name) || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
+        !stays
+    }
+
+    /// Whether an option that is no well-known name names a field that stays behind. `close` is no field.
+    fn is_nominated(&self, option: &[u8]) -> bool {
+        let kept = self.x_forwarded == XForwarded::Passes && is_x_forwarded(option);
+        !option.is_empty() && !option.eq_ignore_ascii_case(b"close") && !kept
     }
 }
 
 /// What one Connection line lists.
 fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
-}
-
-/// Whether an option that is no well-known name may name a field. `close` is no field.
-fn is_name(option: &[u8]) -> bool {
-    !option.is_empty() && !option.eq_ignore_ascii_case(b"close") && !is_x_forwarded(option)
 }
 
 /// Whether a name is of the X-Forwarded-* family. Underscores count as hyphens: a server that turns fields into

@@ -7,7 +7,7 @@ use message::{
 
 use crate::PSEUDONYM;
 use crate::client::{ClientInfo, Scheme};
-use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions};
+use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions, XForwarded};
 use crate::rules::{FieldRules, is_token_byte};
 
 /// Which Host a server is sent.
@@ -76,7 +76,8 @@ pub fn request(
     if hops_left.is_some() {
         stays = stays.with(MAX_FORWARDS);
     }
-    Filter { known: stays, rules, x_forwarded: !client.trusted }.copy(fields, out)?;
+    let x_forwarded = if client.trusted { XForwarded::Passes } else { XForwarded::Stays };
+    Filter { known: stays, rules, x_forwarded }.copy(fields, out)?;
     if let Some(hops) = hops_left
         && !rules.taken_out().contains(Known::MaxForwards)
     {

@@ -2,7 +2,7 @@
 
 use message::{BodyLength, Fields, FieldsBuilder, Known, KnownSet, ResponseHead};
 
-use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions, is_x_forwarded};
+use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded};
 use crate::request::{append, via, write_upgrade};
 use crate::rules::FieldRules;
 
@@ -42,7 +42,7 @@ pub fn response(
         stays = stays.without(KnownSet::of(&[Known::Trailer]));
     }
     let rules = options.rules;
-    Filter { known: stays, rules, x_forwarded: false }.copy(&head.fields, out)?;
+    Filter { known: stays, rules, x_forwarded: XForwarded::Ordinary }.copy(&head.fields, out)?;
     if !rules.taken_out().contains(Known::Via) {
         append(&head.fields, Known::Via, b"Via", true, &via(head.version), out);
     }

@@ -1,1 +1,148 @@
+//! Heads in, heads out. What is common to the tests of all directions is here.
 
+mod client;
+mod properties;
+mod request;
+mod response;
+mod rules;
+mod target;
+
+use std::net::IpAddr;
+
+use buf::Shared;
+use message::{
+    BodyLength, Field, Fields, FieldsBuilder, Known, Method, RequestHead, ResponseHead, Span, TargetForm, Version,
+};
+
+use crate::*;
+
+/// The fields of `lines`, over the bytes as they are.
+fn fields_at(text: &str, from: usize) -> Fields {
+    let mut fields = Fields::over(Shared::copy_of(text.as_bytes()));
+    let mut at = from;
+    for line in text[from..].split_inclusive("\r\n").take_while(|line| *line != "\r\n") {
+        let (name, rest) = line.split_once(':').expect("a field line");
+        let value = rest.trim_matches([' ', '\t', '\r', '\n']);
+        let value_at = at + name.len() + 1 + (rest.len() - rest.trim_start_matches([' ', '\t']).len());
+        fields.push_span(Field {
+            name: Span::new(at, at + name.len()),
+            value: Span::new(value_at, value_at + value.len()),
+            known: Known::of(name.as_bytes()),
+        });
+        at += line.len();
+    }
+    fields
+}
+
+fn fields(lines: &[&str]) -> Fields {
+    let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    fields_at(&text, 0)
+}
+
+/// A request as a decoder would give it: `line` is "METHOD target HTTP/1.x".
+fn request_head(line: &str, lines: &[&str]) -> RequestHead {
+    let text = format!("{line}\r\n{}\r\n", lines.iter().map(|l| format!("{l}\r\n")).collect::<String>());
+    let fields = fields_at(&text, line.len() + 2);
+    let (method, rest) = line.split_once(' ').expect("a method");
+    let (target, version) = rest.split_once(' ').expect("a version");
+    let at = method.len() + 1;
+    let end = at + target.len();
+    let (form, named) = match target {
+        "*" => (TargetForm::Asterisk, None),
+        _ if target.starts_with('/') => (TargetForm::Origin, None),
+        _ => {
+            let host = at + target.find("//").expect("absolute-form") + 2;
+            let path = text[host..end].find(['/', '?']).map_or(end, |n| host + n);
+            (TargetForm::Absolute, Some(Span::new(host, path)))
+        }
+    };
+    let host = fields.lines().iter().find(|l| l.known == Known::Host).map(|l| l.value);
+    let path_at = named.map_or(at, |n| n.range().end);
+    let question = text[path_at..end].find('?').map(|n| path_at + n);
+    let path_end = if form == TargetForm::Asterisk { path_at } else { question.unwrap_or(end) };
+    let has = |known| fields.first(known).is_some();
+    RequestHead {
+        method: Method::of(method.as_bytes()),
+        method_span: Span::new(0, method.len()),
+        version: if version == "HTTP/1.0" { Version::Http10 } else { Version::Http11 },
+        form,
+        target: Span::new(at, end),
+        authority: named.or(host).unwrap_or_default(),
+        path: Span::new(path_at, path_end),
+        query: question.map(|q| Span::new(q + 1, end)),
+        body: if has(Known::TransferEncoding) { BodyLength::Streamed } else { BodyLength::None },
+        keep_alive: true,
+        expect_continue: false,
+        upgrade: has(Known::Upgrade) && fields.has_token(Known::Connection, b"upgrade"),
+        fields,
+    }
+}
+
+fn response_head(status: u16, body: BodyLength, lines: &[&str]) -> ResponseHead {
+    ResponseHead { version: Version::Http11, status, fields: fields(lines), body, keep_alive: true }
+}
+
+/// What a test of requests can vary.
+struct Setup {
+    host: HostPolicy,
+    rules: FieldRules,
+    trailers: bool,
+    upgrade: bool,
+    address: &'static str,
+    scheme: Scheme,
+    trusted: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            host: HostPolicy::Client,
+            rules: FieldRules::none(),
+            trailers: false,
+            upgrade: false,
+            address: "192.0.2.7",
+            scheme: Scheme::Http,
+            trusted: false,
+        }
+    }
+}
+
+impl Setup {
+    fn send(&self, head: &RequestHead) -> (String, Sent) {
+        let mut out = FieldsBuilder::new();
+        let sent = self.try_send(head, &mut out).expect("it can be sent");
+        (text_of(out), sent)
+    }
+
+    fn try_send(&self, head: &RequestHead, out: &mut FieldsBuilder) -> Result<Sent, TooManyOptions> {
+        let address = ClientAddress::new(self.address.parse::<IpAddr>().expect("an address"));
+        let client = ClientInfo { address: &address, scheme: self.scheme, trusted: self.trusted };
+        let options = RequestOptions {
+            host: &self.host,
+            upstream: b"origin:3000",
+            rules: &self.rules,
+            trailers: self.trailers,
+            upgrade: self.upgrade,
+        };
+        crate::request(head, &options, &client, out)
+    }
+
+    /// The lines that a GET of `lines` becomes.
+    fn get(&self, lines: &[&str]) -> Vec<String> {
+        lines_of(&self.send(&request_head("GET /p HTTP/1.1", lines)).0)
+    }
+}
+
+/// The bytes that are sent, after a look at the table, which has to say the same.
+fn text_of(out: FieldsBuilder) -> String {
+    assert!(!out.overflowed());
+    let fields = out.finish();
+    let told: Vec<u8> = fields.iter().flat_map(|f| [f.name, b": ", f.value, b"\r\n"].concat()).collect();
+    assert_eq!(told, fields.bytes());
+    fields.iter().for_each(|f| assert_eq!(f.known, Known::of(f.name)));
+    String::from_utf8(told).expect("text")
+}
+
+fn lines_of(text: &str) -> Vec<String> {
+    text.split_terminator("\r\n").map(str::to_owned).collect()
+}

@@ -28,41 +28,66 @@ pub(crate) struct Framing {
 
 impl Framing {
     /// Takes one field into account; fields that do not concern the framing are passed over.
+    #[inline(always)]
     pub(crate) fn field(&mut self, known: Known, value: &[u8]) -> Result<(), Fault> {
         match known {
-            Known::ContentLength => {
-                // A repeated field is refused even when the values agree: another reader may look at one only.
-                if self.content_length.is_some() {
-                    return Err(Fault::ContentLength);
-                }
-                self.content_length = Some(decimal(value).ok_or(Fault::ContentLength)?);
+            Known::ContentLength => self.length_field(value),
+            Known::TransferEncoding => self.coding_field(value),
+            Known::Connection => {
+                self.connection(value);
+                Ok(())
             }
-            Known::TransferEncoding => {
-                if self.coding.is_some() {
-                    return Err(Fault::TransferEncoding);
-                }
-                self.coding = Some(coding(value)?);
-            }
-            Known::Connection => self.connection(value),
-            _ => return Ok(()),
+            _ => Ok(()),
         }
-        if self.content_length.is_some() && self.coding.is_some() {
-            return Err(Fault::BothLengths);
+    }
+
+    fn length_field(&mut self, value: &[u8]) -> Result<(), Fault> {
+        // A repeated field is refused even when the values agree: another reader may look at one only.
+        if self.content_length.is_some() {
+            return Err(Fault::ContentLength);
         }
-        Ok(())
+        self.content_length = Some(decimal(value).ok_or(Fault::ContentLength)?);
+        self.one_length()
+    }
+
+    fn coding_field(&mut self, value: &[u8]) -> Result<(), Fault> {
+        if self.coding.is_some() {
+            return Err(Fault::TransferEncoding);
+        }
+        self.coding = Some(coding(value)?);
+        self.one_length()
+    }
+
+    fn one_length(&self) -> Result<(), Fault> {
+        if self.content_length.is_some() && self.coding.is_some() { Err(Fault::BothLengths) } else { Ok(()) }
     }
 
     fn connection(&mut self, value: &[u8]) {
-        for option in value.split(|b| *b == b',') {
-            let option = option.trim_ascii();
-            match option.len() {
-                5 => self.close |= option.eq_ignore_ascii_case(b"close"),
-                7 => self.upgrade_named |= option.eq_ignore_ascii_case(b"upgrade"),
-                10 => self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive"),
-                _ => {}
+        // One option is the usual case and needs no list to be taken apart.
+        if !self.option(value) {
+            for option in value.split(|b| *b == b',') {
+                self.option(option.trim_ascii());
             }
         }
     }
+
+    /// Takes note of one connection option. True when it is one of those that matter here.
+    fn option(&mut self, option: &[u8]) -> bool {
+        let (named, flag) = match option.len() {
+            5 => (is(option, b"close"), &mut self.close),
+            7 => (is(option, b"upgrade"), &mut self.upgrade_named),
+            10 => (is(option, b"keep-alive"), &mut self.keep_alive),
+            _ => return false,
+        };
+        *flag |= named;
+        named
+    }
+}
+
+/// Whether `value`, which holds no control character, is `lower` in any case. A fixed length makes this a comparison of
+/// words.
+fn is<const N: usize>(value: &[u8], lower: &[u8; N]) -> bool {
+    value.len() == N && value.first_chunk().is_some_and(|value: &[u8; N]| value.map(|b| b | 0x20) == *lower)
 }
 
 /// Digits only: no sign, no white space, no list; leading zeros are fine, 64 bits are the end.

@@ -91,9 +91,6 @@ impl Facts {
                     authority::judge(line.value).ok_or(Reject::HostInvalid)?;
                     self.host = Some(value);
                 }
-                Known::ContentLength | Known::TransferEncoding | Known::Connection => {
-                    self.framing.field(known, line.value)?;
-                }
                 // RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored.
                 Known::Expect if version == Version::Http11 => {
                     if !line.value.eq_ignore_ascii_case(b"100-continue") {
@@ -102,7 +99,7 @@ impl Facts {
                     self.expect_continue = true;
                 }
                 Known::Upgrade => self.upgrade = true,
-                _ => {}
+                _ => self.framing.field(known, line.value)?,
             }
         }
         Ok(())

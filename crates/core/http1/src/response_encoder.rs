@@ -151,7 +151,12 @@ impl ResponseEncoder {
     /// # Errors
     ///
     /// As for [`ResponseEncoder::data`].
-    pub fn data_cached(&mut self, out: &mut OutQueue, bytes: &Rc<[u8]>, range: Range<usize>) -> Result<(), BodyMismatch> {
+    pub fn data_cached(
+        &mut self,
+        out: &mut OutQueue,
+        bytes: &Rc<[u8]>,
+        range: Range<usize>,
+    ) -> Result<(), BodyMismatch> {
         self.piece(out, range.len() as u64, |out| out.push_cached(bytes, range))
     }
 

@@ -53,7 +53,8 @@ fn parse_into<'b>(input: &'b ReadBuf, end: usize, lines: Lines<'_, 'b>, method: 
     let body = body_of(status, &framing, method);
     let persistent = !framing.close && (version == Version::Http11 || framing.keep_alive);
     let keep_alive = persistent && body != BodyLength::UntilClose;
-    let coded = body != BodyLength::None && matches!(framing.coding, Some(Coding::OtherThenChunked | Coding::NotChunked));
+    let coded =
+        body != BodyLength::None && matches!(framing.coding, Some(Coding::OtherThenChunked | Coding::NotChunked));
     Ok(Parsed { head: ResponseHead { version, status, fields, body, keep_alive }, coded })
 }
 

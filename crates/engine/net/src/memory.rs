@@ -183,7 +183,7 @@ impl MemoryStream {
         if n > 0 {
             let at = self.link.arrival();
             pipe.held.set(pipe.held.get() + n);
-            pipe.segments.borrow_mut().push_back((at, bytes[..n].iter().copied().collect()));
+            pipe.segments.borrow_mut().push_back((at, bytes[..n].to_vec().into()));
             self.link.mark_later(1 - self.end, Ready::READ, at);
         }
         n
@@ -288,6 +288,7 @@ struct Queue {
     waiting: RefCell<VecDeque<MemoryStream>>,
     registration: RefCell<Option<Rc<Registration>>>,
     refusing: Cell<bool>,
+    silent: Cell<bool>,
 }
 
 thread_local! {
@@ -344,6 +345,16 @@ pub fn set_weather(number: u32, weather: Weather) {
 /// Makes `number` refuse connections, or accept them again.
 pub fn set_refusing(number: u32, refusing: bool) {
     NETWORK.with_borrow_mut(|n| n.entry(number).or_default().0.refusing.set(refusing));
+}
+
+/// Makes `number` leave connection attempts unanswered, as though their packets were lost, or answer them again. Only
+/// [`crate::connect`] waits for that; [`connect`] never does.
+pub fn set_silent(number: u32, silent: bool) {
+    NETWORK.with_borrow_mut(|n| n.entry(number).or_default().0.silent.set(silent));
+}
+
+pub(crate) fn is_silent(number: u32) -> bool {
+    NETWORK.with_borrow(|n| n.get(&number).is_some_and(|(queue, _)| queue.silent.get()))
 }
 
 /// Connects to the listener `number` of this thread.

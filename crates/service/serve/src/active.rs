@@ -197,3 +197,34 @@ fn refuse_broken(wire: &Wire<'_>, failure: &Failure) {
     // The lengths agree by construction.
     let _ = encoder.data(out, page.body).and_then(|()| encoder.end(out, None));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Site for Nothing {
+        fn settings(&self) -> &crate::Settings {
+            unreachable!("no connection is served here")
+        }
+
+        async fn handle(&self, _: &mut Exchange<'_>) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn failed(&self, _: &Failure, _: &Peer) {}
+    }
+
+    fn size_of_active() -> usize {
+        fn of<'c, F: Future>(_: impl FnOnce(Connection<'c>, &'c Rc<Context<Nothing>>) -> F) -> usize {
+            size_of::<F>()
+        }
+        of(|connection, context| active(connection, context))
+    }
+
+    #[test]
+    fn print_sizes() {
+        println!("active {} head {} exchange {} wire {} decoder {} reqhead {}", size_of_active(), size_of::<Head>(), size_of::<Exchange<'_>>(), size_of::<Wire<'_>>(), size_of::<RequestDecoder>(), size_of::<RequestHead>());
+    }
+}

@@ -56,10 +56,7 @@ fn check_one(route: &Cursor<'_>) {
 
 fn proxy(table: Cursor<'_>, rule: Option<&Rule>) -> (Option<Action>, Option<(String, Place)>) {
     let upstream: Option<String> = table.required("upstream");
-    let named = upstream.map(|name| {
-        let place = table.value_place("upstream");
-        (name, place)
-    });
+    let named = upstream.map(|name| (name, table.value_place("upstream")));
     let strip_prefix = prefix(&table, "strip_prefix");
     let add_prefix = prefix(&table, "add_prefix");
     if let (Some(prefix), Some(rule)) = (&strip_prefix, rule) {
@@ -84,7 +81,8 @@ fn prefix(table: &Cursor<'_>, key: &'static str) -> Option<String> {
         return Some(String::new());
     }
     let (message, hint) = match PathPattern::parse(trimmed) {
-        Ok(PathPattern::Exact(path)) => return Some(path.into()),
+        Ok(PathPattern::Exact(path)) if !path.ends_with('/') => return Some(path.into()),
+        Ok(PathPattern::Exact(_)) => ("ends with several `/`".to_owned(), None),
         Ok(_) => ("is a pattern".to_owned(), None),
         Err(error) if trimmed.starts_with('/') => {
             (error.message.replace("can never match: ", "cannot be used: "), error.hint)
@@ -116,7 +114,7 @@ fn host_field(table: &Cursor<'_>) -> Option<HostField> {
     let host = std::str::from_utf8(host_of(text.as_bytes())).unwrap_or_default();
     let port = text[host.len()..].trim_start_matches('.');
     let port_fits = port.is_empty() || port[1..].parse::<u16>().is_ok_and(|n| n > 0 && !port.contains('+'));
-    if port_fits && matches!(HostPattern::parse(host), Ok(HostPattern::Exact(_))) {
+    if port_fits && !host.ends_with('.') && matches!(HostPattern::parse(host), Ok(HostPattern::Exact(_))) {
         return Some(HostField::Fixed(text));
     }
     let place = table.value_place("host");

@@ -13,7 +13,7 @@ use crate::requests::head_of;
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
 /// All that waits in the queue, files read.
-pub fn drain(out: &mut OutQueue) -> Vec<u8> {
+pub(crate) fn drain(out: &mut OutQueue) -> Vec<u8> {
     let mut all = Vec::new();
     loop {
         let mut slices = [std::io::IoSlice::new(&[]); 8];
@@ -34,7 +34,7 @@ pub fn drain(out: &mut OutQueue) -> Vec<u8> {
     }
 }
 
-pub fn fields(lines: &[(&str, &str)]) -> Fields {
+pub(crate) fn fields(lines: &[(&str, &str)]) -> Fields {
     let mut builder = FieldsBuilder::new();
     lines.iter().for_each(|(name, value)| builder.push(name.as_bytes(), value.as_bytes()));
     builder.finish()
@@ -76,7 +76,15 @@ fn heads_of_responses() {
         (head, "", 200, Known(5), false, format!("Content-Length: 5\r\n{DATED}"), true),
         (head, "", 200, None, false, DATED.into(), true),
         (head, "", 200, Streamed, false, DATED.into(), true),
-        (head, close, 200, Known(u64::MAX), true, format!("Content-Length: 18446744073709551615\r\n{DATED}{close}"), false),
+        (
+            head,
+            close,
+            200,
+            Known(u64::MAX),
+            true,
+            format!("Content-Length: 18446744073709551615\r\n{DATED}{close}"),
+            false,
+        ),
         (old, "", 200, Known(5), false, format!("Content-Length: 5\r\n{DATED}{close}"), false),
         (old, stay, 200, Known(5), false, format!("Content-Length: 5\r\n{DATED}{stay}"), true),
         (old, stay, 200, Streamed, false, format!("{DATED}{close}"), false),
@@ -101,7 +109,10 @@ fn a_date_that_is_there_is_not_added_and_no_field_is_fine() {
     let bare = ResponseHead::new(599, Fields::default(), BodyLength::Known(0));
     ResponseEncoder::for_refusal().head(&mut out, &bare, DATE, false);
     let text = String::from_utf8(drain(&mut out)).unwrap();
-    assert_eq!(text, "HTTP/1.1 599 \r\nContent-Length: 0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\n");
+    assert_eq!(
+        text,
+        "HTTP/1.1 599 \r\nContent-Length: 0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\n"
+    );
 }
 
 #[test]
@@ -120,7 +131,11 @@ fn every_way_to_hand_in_a_body() {
     };
     let cases: &[(&str, BodyLength, &str)] = &[
         ("GET / HTTP/1.1", BodyLength::Known(24), "shared static ached23456"),
-        ("GET / HTTP/1.1", BodyLength::Streamed, "7\r\nshared \r\n7\r\nstatic \r\n5\r\nached\r\n5\r\n23456\r\n0\r\n\r\n"),
+        (
+            "GET / HTTP/1.1",
+            BodyLength::Streamed,
+            "7\r\nshared \r\n7\r\nstatic \r\n5\r\nached\r\n5\r\n23456\r\n0\r\n\r\n",
+        ),
         ("GET / HTTP/1.0", BodyLength::Streamed, "shared static ached23456"),
         ("HEAD / HTTP/1.1", BodyLength::Known(24), ""),
         ("HEAD / HTTP/1.1", BodyLength::Streamed, ""),
@@ -171,11 +186,9 @@ fn a_body_of_the_wrong_length_is_an_error_and_never_sent() {
 #[test]
 fn trailers_go_with_chunks_only() {
     let trailers = fields(&[("x-sum", "1"), ("x-other", "")]);
-    for (line, want) in [
-        ("GET / HTTP/1.1", "0\r\nx-sum: 1\r\nx-other: \r\n\r\n"),
-        ("GET / HTTP/1.0", ""),
-        ("HEAD / HTTP/1.1", ""),
-    ] {
+    for (line, want) in
+        [("GET / HTTP/1.1", "0\r\nx-sum: 1\r\nx-other: \r\n\r\n"), ("GET / HTTP/1.0", ""), ("HEAD / HTTP/1.1", "")]
+    {
         let (mut encoder, _) = answered(&asked(line, ""), 200, BodyLength::Streamed, false);
         let mut out = OutQueue::new();
         encoder.end(&mut out, Some(&trailers)).unwrap();

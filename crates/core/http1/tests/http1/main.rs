@@ -3,7 +3,9 @@
 mod bodies;
 mod encoders;
 mod limits;
+#[allow(unreachable_pub, reason = "the fuzz targets make this module public")]
 mod observe;
+mod request_framing;
 mod requests;
 mod responses;
 mod round_trips;

@@ -7,7 +7,7 @@ use message::{BodyLength, Known, Method, RequestHead, Version};
 use crate::observe::{Seen, server};
 
 /// The head of a request that is good, and what was left of the input.
-pub fn head_of(bytes: &[u8]) -> (RequestHead, Vec<u8>) {
+pub(crate) fn head_of(bytes: &[u8]) -> (RequestHead, Vec<u8>) {
     let mut input = ReadBuf::new(Class::K16);
     assert_eq!(input.fill_from(bytes), bytes.len());
     let head = RequestDecoder::new().head(&mut input, &Limits::default());
@@ -16,7 +16,7 @@ pub fn head_of(bytes: &[u8]) -> (RequestHead, Vec<u8>) {
 }
 
 /// The status that `bytes` are refused with, the same whether they come at once, one by one or in two pieces.
-pub fn status_of(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn status_of(bytes: &[u8]) -> Option<u16> {
     let limits = Limits::default();
     let at_once = server([bytes], Class::K16, &limits);
     assert_eq!(server(bytes.chunks(1), Class::K16, &limits), at_once, "{}", bytes.escape_ascii());
@@ -30,7 +30,7 @@ pub fn status_of(bytes: &[u8]) -> Option<u16> {
     }
 }
 
-fn with_lines(lines: &str) -> Vec<u8> {
+pub(crate) fn with_lines(lines: &str) -> Vec<u8> {
     format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n").into_bytes()
 }
 
@@ -142,118 +142,35 @@ fn a_few_empty_lines_before_a_request_are_passed_over() {
 #[test]
 fn field_lines() {
     let bad = [
-        "X : b\r\n", "X\t: b\r\n", " X: b\r\n", "\tX: b\r\n", "X\r\n", ": b\r\n", "X: a\r\n b\r\n", "X: a\r\n\tb\r\n",
-        "X: a\0b\r\n", "X: a\u{b}b\r\n", "X: a\u{7f}\r\n", "X: \u{1}\r\n", "X(: b\r\n", "X\u{e9}: b\r\n", "X\0: b\r\n",
-        "Content-Length : 5\r\n", "Transfer-Encoding : chunked\r\n", "X: a\r\n Host: b\r\n", "Host\r\n",
+        "X : b\r\n",
+        "X\t: b\r\n",
+        " X: b\r\n",
+        "\tX: b\r\n",
+        "X\r\n",
+        ": b\r\n",
+        "X: a\r\n b\r\n",
+        "X: a\r\n\tb\r\n",
+        "X: a\0b\r\n",
+        "X: a\u{b}b\r\n",
+        "X: a\u{7f}\r\n",
+        "X: \u{1}\r\n",
+        "X(: b\r\n",
+        "X\u{e9}: b\r\n",
+        "X\0: b\r\n",
+        "Content-Length : 5\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "X: a\r\n Host: b\r\n",
+        "Host\r\n",
     ];
     for lines in bad {
         assert_eq!(status_of(&with_lines(lines)), Some(400), "{lines:?}");
     }
-    for lines in ["X:b\r\n", "X:\tb\t\r\n", "X:\r\n", "X: a\tb  c\r\n", "X: \u{e9}\r\n", "X: a:b\r\n", "!#$%&'*+-.^_`|~: v\r\n"] {
+    for lines in
+        ["X:b\r\n", "X:\tb\t\r\n", "X:\r\n", "X: a\tb  c\r\n", "X: \u{e9}\r\n", "X: a:b\r\n", "!#$%&'*+-.^_`|~: v\r\n"]
+    {
         assert_eq!(status_of(&with_lines(lines)), None, "{lines:?}");
     }
     assert_eq!(status_of(b"GET / HTTP/1.1\r\n Host: a\r\n\r\n"), Some(400), "white space before the first field");
-}
-
-#[test]
-fn content_length() {
-    let bad = [
-        "", "+5", "-5", "5 5", "5,5", "5, 5", "0x5", "5.0", "a", "5a", "\u{b2}", "18446744073709551616", "1e3",
-        "99999999999999999999999999999999999",
-    ];
-    for value in bad {
-        assert_eq!(status_of(&with_lines(&format!("Content-Length: {value}\r\n"))), Some(400), "{value}");
-    }
-    for (a, b) in [("5", "5"), ("5", "6"), ("0", "0")] {
-        let lines = format!("Content-Length: {a}\r\ncontent-length: {b}\r\n");
-        assert_eq!(status_of(&with_lines(&lines)), Some(400), "{a} {b}");
-    }
-    for (value, length) in [("0", 0), ("5", 5), ("0005", 5), ("18446744073709551615", u64::MAX)] {
-        let (head, _) = head_of(&with_lines(&format!("Content-Length: {value}\r\n")));
-        assert_eq!(head.body, BodyLength::Known(length));
-    }
-}
-
-#[test]
-fn transfer_encoding() {
-    let cases: &[(&str, u16)] = &[
-        ("gzip", 400),
-        ("identity", 400),
-        ("", 400),
-        (",", 400),
-        ("chunked,", 400),
-        ("chunked, gzip", 400),
-        ("chunked, identity", 400),
-        ("chunked, chunked", 400),
-        ("chunked;q=1", 400),
-        ("xchunked", 400),
-        ("chunkedx", 400),
-        ("chunked x", 400),
-        ("\"chunked\"", 400),
-        ("\u{b}chunked", 400),
-        ("chunked\u{c}", 400),
-        ("gzip, chunked", 501),
-        ("gzip,chunked", 501),
-        ("identity, Chunked", 501),
-        ("gzip, deflate,\tchunked", 501),
-    ];
-    for (value, status) in cases {
-        let lines = format!("Transfer-Encoding: {value}\r\n");
-        assert_eq!(status_of(&with_lines(&lines)), Some(*status), "{value:?}");
-    }
-    for value in ["chunked", "Chunked", "CHUNKED", " chunked\t"] {
-        let (head, _) = head_of(&with_lines(&format!("transfer-encoding:{value}\r\n")));
-        assert_eq!(head.body, BodyLength::Streamed, "{value}");
-    }
-}
-
-#[test]
-fn two_ways_to_say_the_length_are_refused() {
-    let both = [
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-        "Transfer-Encoding: gzip, chunked\r\nContent-Length: 5\r\n",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-    ];
-    for lines in both {
-        assert_eq!(status_of(&with_lines(lines)), Some(400), "{lines:?}");
-    }
-    for value in ["chunked", "gzip, chunked", "gzip"] {
-        let old = format!("POST / HTTP/1.0\r\nTransfer-Encoding: {value}\r\n\r\n");
-        assert_eq!(status_of(old.as_bytes()), Some(400), "{value}");
-    }
-}
-
-#[test]
-fn host() {
-    let valid = [
-        "a", "example.com", "EXAMPLE.com.", "a:80", "a:", "a:65535", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:443",
-        "[2001:db8::1]:", "a_b.c-d~", "a%20b", "xn--bcher-kva.example", "a!$&'()*+=b", "[::ffff:1.2.3.4]",
-    ];
-    let invalid = [
-        "", "a b", "a/b", "a?b", "a#b", "a@b", "user:pw@a", "http://a", "a:b", "a:65536", "a:123456", "a:-1", "a:80:80", ":80",
-        "[::1", "::1", "[::1]x", "[zz]", "[]", "[1.2.3.4]", "[fe80::1%25eth0]", "[v1.a]", "a,b", "a, b", "a;b", "a%2", "a%zz",
-        "a\"b", "a\\b", "a<b", "\u{e9}", "a\tb", "a|b", "a^b", "{a}", "%", ":",
-    ];
-    for version in ["1.0", "1.1"] {
-        for value in valid {
-            let bytes = format!("GET / HTTP/{version}\r\nHost: {value}\r\n\r\n");
-            assert_eq!(status_of(bytes.as_bytes()), None, "{value:?}");
-            assert_eq!(head_of(bytes.as_bytes()).0.authority_bytes(), value.as_bytes());
-        }
-        for value in invalid {
-            let bytes = format!("GET / HTTP/{version}\r\nHost: {value}\r\n\r\n");
-            assert_eq!(status_of(bytes.as_bytes()), Some(400), "{value:?}");
-        }
-        let twice = format!("GET / HTTP/{version}\r\nHost: a\r\nhOST: a\r\n\r\n");
-        assert_eq!(status_of(twice.as_bytes()), Some(400));
-    }
-    assert_eq!(status_of(b"GET / HTTP/1.1\r\n\r\n"), Some(400));
-    assert_eq!(status_of(b"GET http://a/ HTTP/1.1\r\n\r\n"), Some(400), "also with an absolute-form target");
-    assert_eq!(status_of(b"GET / HTTP/1.0\r\n\r\n"), None);
-    assert_eq!(head_of(b"GET / HTTP/1.0\r\n\r\n").0.authority_bytes(), b"");
 }
 
 #[test]
@@ -310,8 +227,13 @@ fn upgrade() {
 #[test]
 fn every_refusal_has_a_sentence() {
     let all = [
-        Reject::Target, Reject::Version, Reject::HostMissing, Reject::HostRepeated, Reject::HostInvalid,
-        Reject::UnknownCoding, Reject::Expectation,
+        Reject::Target,
+        Reject::Version,
+        Reject::HostMissing,
+        Reject::HostRepeated,
+        Reject::HostInvalid,
+        Reject::UnknownCoding,
+        Reject::Expectation,
     ];
     for reject in all {
         assert!(reject.sentence().ends_with('.') && reject.to_string() == reject.sentence());

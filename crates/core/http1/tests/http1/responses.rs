@@ -66,17 +66,43 @@ fn the_length_of_the_body() {
 #[test]
 fn status_lines() {
     let good = [
-        "HTTP/1.1 200 OK", "HTTP/1.1 200 ", "HTTP/1.1 200", "HTTP/1.0 200 All  right\t!", "HTTP/1.1 599 \u{e9}",
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 200 ",
+        "HTTP/1.1 200",
+        "HTTP/1.0 200 All  right\t!",
+        "HTTP/1.1 599 \u{e9}",
         "HTTP/1.1 299 x",
     ];
     for line in good {
         assert!(!is_garbage(&format!("{line}\r\nContent-Length: 0\r\n\r\n")), "{line}");
     }
     let bad = [
-        "HTTP/1.1 099 x", "HTTP/1.1 000 x", "HTTP/1.1 600 x", "HTTP/1.1 999 x", "HTTP/1.1 20 x", "HTTP/1.1 2000 x",
-        "HTTP/1.1 20a x", "HTTP/1.1  200 x", "HTTP/1.1 200\tx", "HTTP/1.1", "HTTP/1.1 ", "HTTP/2.0 200 OK", "HTTP/1.2 200 OK",
-        "HTTP/0.9 200 OK", "http/1.1 200 OK", "HTTP/1.1200 OK", "ICY 200 OK", "SSH-2.0-x", "200 OK", "", " HTTP/1.1 200 OK",
-        "HTTP/1.1 200 O\0K", "HTTP/1.1 200 O\u{7f}", "HTTP/1.1 -20 x", "HTTP/1.1 +20 x", "<html>",
+        "HTTP/1.1 099 x",
+        "HTTP/1.1 000 x",
+        "HTTP/1.1 600 x",
+        "HTTP/1.1 999 x",
+        "HTTP/1.1 20 x",
+        "HTTP/1.1 2000 x",
+        "HTTP/1.1 20a x",
+        "HTTP/1.1  200 x",
+        "HTTP/1.1 200\tx",
+        "HTTP/1.1",
+        "HTTP/1.1 ",
+        "HTTP/2.0 200 OK",
+        "HTTP/1.2 200 OK",
+        "HTTP/0.9 200 OK",
+        "http/1.1 200 OK",
+        "HTTP/1.1200 OK",
+        "ICY 200 OK",
+        "SSH-2.0-x",
+        "200 OK",
+        "",
+        " HTTP/1.1 200 OK",
+        "HTTP/1.1 200 O\0K",
+        "HTTP/1.1 200 O\u{7f}",
+        "HTTP/1.1 -20 x",
+        "HTTP/1.1 +20 x",
+        "<html>",
     ];
     for line in bad {
         assert!(is_garbage(&format!("{line}\r\nContent-Length: 0\r\n\r\n")), "{line:?}");
@@ -90,10 +116,24 @@ fn status_lines() {
 #[test]
 fn broken_framing() {
     let bad = [
-        "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5, 5", "Content-Length: +5", "Content-Length: ", "Content-Length: -1",
-        "Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: gzip\r\nContent-Length: 5",
-        "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: ",
-        "Transfer-Encoding: chunked,", "X: a\r\n b", "X : b", "X", "X: a\0b", "X: a\rb", "X: a\nY: b", " X: a",
+        "Content-Length: 5\r\nContent-Length: 5",
+        "Content-Length: 5, 5",
+        "Content-Length: +5",
+        "Content-Length: ",
+        "Content-Length: -1",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip\r\nContent-Length: 5",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: ",
+        "Transfer-Encoding: chunked,",
+        "X: a\r\n b",
+        "X : b",
+        "X",
+        "X: a\0b",
+        "X: a\rb",
+        "X: a\nY: b",
+        " X: a",
     ];
     for lines in bad {
         assert!(is_garbage(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n")), "{lines:?}");
@@ -138,7 +178,10 @@ fn the_end_of_the_connection() {
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", truncated.clone()),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na", truncated.clone()),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", truncated.clone()),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Seen::EndOfInput("complete, keep alive: true".into())),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            Seen::EndOfInput("complete, keep alive: true".into()),
+        ),
         ("HTTP/1.1 200 OK\r\n\r\n", Seen::EndOfInput("ends the body".into())),
         ("HTTP/1.1 200 OK\r\n\r\nabc", Seen::EndOfInput("ends the body".into())),
         ("HTTP/1.0 204 OK\r\n\r\n", Seen::EndOfInput("complete, keep alive: false".into())),

@@ -59,18 +59,20 @@ fn messages(line: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<u8
     let message = (line, proptest::collection::vec(field_line(), 0..7), body())
         .prop_map(|(line, fields, body)| [line.as_bytes(), fields.concat().as_bytes(), b"\r\n", &body].concat());
     let change = (any::<prop::sample::Index>(), prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(b' ')], 0..3u8);
-    (proptest::collection::vec(message, 1..4), proptest::collection::vec(change, 0..3)).prop_map(|(messages, changes)| {
-        let mut bytes = messages.concat();
-        for (at, byte, how) in changes {
-            let at = at.index(bytes.len());
-            match how {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => drop(bytes.remove(at)),
+    (proptest::collection::vec(message, 1..4), proptest::collection::vec(change, 0..3)).prop_map(
+        |(messages, changes)| {
+            let mut bytes = messages.concat();
+            for (at, byte, how) in changes {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => drop(bytes.remove(at)),
+                }
             }
-        }
-        bytes
-    })
+            bytes
+        },
+    )
 }
 
 /// `bytes` in pieces whose lengths are those of `cuts`, over and over.

@@ -1,0 +1,117 @@
+//! The little programs of the benches against each other: what the load program counts is what was served, and a
+//! server that answers wrongly is caught.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener},
+    process::{Child, Command, Output, Stdio},
+    thread,
+};
+
+use benches::{client::Sample, wire::canned_answer};
+
+/// A program that listens; it is ended with its value.
+struct Listening {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Listening {
+    fn start(program: &str, arguments: &[&str]) -> Listening {
+        let mut command = Command::new(program);
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("says where it listens");
+        let address = line.trim().rsplit(' ').next().and_then(|word| word.parse().ok()).expect("an address");
+        Listening { child, address }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn load(to: SocketAddr, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-client"));
+    command.args(["--to", &to.to_string()]).args(arguments).stdin(Stdio::null());
+    command.output().expect("the load program starts")
+}
+
+fn sample(output: &Output) -> Sample {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one line of figures")
+}
+
+#[test]
+fn requests_are_counted_and_the_servers_time_is_taken() {
+    let server = Listening::start(env!("CARGO_BIN_EXE_bare-epoll"), &[]);
+    let watch = server.child.id().to_string();
+    let output = load(server.address, &["--connections", "7", "--watch", &watch, "count", "5000"]);
+    let counted = sample(&output);
+    assert_eq!(counted.requests, 5000);
+    assert!(!counted.server.is_zero() && !counted.client.is_zero());
+
+    let output = load(server.address, &["--watch", &watch, "time", "--warmup", "0.05", "--seconds", "0.1"]);
+    let timed = sample(&output);
+    assert!(timed.requests > 0 && timed.wall.as_secs_f64() >= 0.1, "{timed:?}");
+}
+
+#[test]
+fn every_connection_of_a_hold_gets_one_request() {
+    let server = Listening::start(env!("CARGO_BIN_EXE_bare-epoll"), &[]);
+    let output = load(server.address, &["--connections", "300", "hold", "--at-once", "8"]);
+    assert_eq!(sample(&output).requests, 300);
+}
+
+#[test]
+fn the_relay_passes_on_what_the_origin_says() {
+    let origin = Listening::start(env!("CARGO_BIN_EXE_bare-epoll"), &[]);
+    let relay = Listening::start(env!("CARGO_BIN_EXE_bare-relay"), &["--to", &origin.address.to_string()]);
+    let output = load(relay.address, &["--connections", "20", "count", "2000"]);
+    assert_eq!(sample(&output).requests, 2000);
+}
+
+/// Answers one connection after the other, each read with the next of `answers`, until they are used up.
+fn scripted(answers: Vec<Vec<u8>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    thread::spawn(move || {
+        let mut answers = answers.into_iter();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                let Some(answer) = answers.next() else { return };
+                stream.write_all(&answer).expect("the load program reads");
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn an_answer_that_changes_is_caught() {
+    let good = canned_answer(100);
+    let mut changed = good.clone();
+    changed[good.len() - 1] ^= 1;
+    let refusal = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let cases = [
+        (changed, "differs from the first one in its body"),
+        (refusal.clone(), "differs from the first one in its status"),
+        (good.repeat(2), "more than was asked for"),
+    ];
+    for (second, complaint) in cases {
+        // The first answer is the one that is learned.
+        let output = load(scripted(vec![good.clone(), second]), &["--connections", "1", "count", "10"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(complaint), "wanted {complaint:?}, got {said:?}");
+    }
+    let output = load(scripted(vec![refusal]), &["--connections", "1", "count", "10"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a 200"));
+    // The script ends, and with it the connection.
+    let output = load(scripted(vec![good.clone(), good]), &["--connections", "1", "count", "10"]);
+    assert!(!output.status.success());
+}

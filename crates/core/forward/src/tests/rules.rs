@@ -1,0 +1,136 @@
+use super::*;
+
+#[derive(Clone, Copy)]
+enum Rule {
+    Set(&'static str, &'static str),
+    Add(&'static str, &'static str),
+    Remove(&'static str),
+}
+use Rule::{Add, Remove, Set};
+
+fn compile(side: Side, list: &[Rule]) -> Result<FieldRules, RuleError> {
+    let mut rules = FieldRules::none();
+    for rule in list {
+        match *rule {
+            Set(name, value) => rules.set(side, name, value)?,
+            Add(name, value) => rules.add(side, name, value)?,
+            Remove(name) => rules.remove(side, name)?,
+        }
+    }
+    Ok(rules)
+}
+
+fn requested(list: &[Rule], lines: &[&str]) -> Vec<String> {
+    let rules = compile(Side::Request, list).expect("rules");
+    Setup { rules, ..Setup::default() }.get(lines)
+}
+
+#[test]
+fn rules_have_the_last_word_on_requests() {
+    let lines = requested(
+        &[Set("x-env", "prod"), Add("X-Tag", "b"), Add("x-tag", "c"), Remove("Cookie"), Remove("x-gone")],
+        &["Host: h", "X-Env: dev", "cookie: a", "x-env: test", "X-Gone: 1", "X-Tag: a", "Accept: x"],
+    );
+    assert_eq!(lines[..3], ["Host: h", "X-Tag: a", "Accept: x"]);
+    assert_eq!(lines[8..], ["x-env: prod", "X-Tag: b", "x-tag: c"]);
+}
+
+#[test]
+fn rules_reach_what_is_added_here() {
+    let told = |list: &[Rule]| {
+        let lines = requested(list, &["Host: h", "Via: 1.1 x"]);
+        lines[1..]
+            .iter()
+            .map(|l| l.replace(':', "").split(' ').next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[Remove("via")]), ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"]);
+    assert_eq!(
+        told(&[Remove("forwarded"), Remove("x-forwarded-host")]),
+        ["X-Forwarded-For", "X-Forwarded-Proto", "Via"]
+    );
+    let lines = requested(&[Set("X-Forwarded-For", "hidden")], &["Host: h"]);
+    let for_: Vec<_> = lines.iter().filter(|l| l.starts_with("X-Forwarded-For")).collect();
+    assert_eq!(for_, ["X-Forwarded-For: hidden"]);
+    assert!(lines.iter().any(|l| l.starts_with("Forwarded: ")));
+    // Connection cannot take away what the operator sets.
+    let lines = requested(&[Set("x-env", "prod")], &["Host: h", "Connection: x-env", "X-Env: mine"]);
+    assert_eq!(lines.iter().filter(|l| l.starts_with("x-env: prod")).count(), 1);
+    assert!(!lines.iter().any(|l| l.contains("mine")));
+}
+
+#[test]
+fn a_host_that_is_set_is_the_only_one() {
+    for list in [&[Set("host", "a.test")][..], &[Set("Host", "a.test"), Remove("x")]] {
+        for host in [HostPolicy::Client, HostPolicy::Upstream] {
+            let setup = Setup { host, rules: compile(Side::Request, list).expect("rules"), ..Setup::default() };
+            let hosts: Vec<_> =
+                setup.get(&["Host: h"]).into_iter().filter(|l| l.to_ascii_lowercase().starts_with("host")).collect();
+            assert!(matches!(&hosts[..], [one] if one.ends_with(": a.test")), "{hosts:?}");
+        }
+    }
+}
+
+#[test]
+fn set_stands_above_remove_and_beside_add() {
+    for list in [[Set("x-a", "1"), Remove("X-A")], [Remove("X-A"), Set("x-a", "1")]] {
+        let lines = requested(&list, &["Host: h", "x-a: 0"]);
+        assert_eq!(lines.last().map(String::as_str), Some("x-a: 1"));
+        assert!(!lines.contains(&"x-a: 0".into()));
+    }
+    let lines = requested(&[Set("x-a", "1"), Add("x-a", "2")], &["Host: h", "x-a: 0"]);
+    assert_eq!(lines[lines.len() - 2..], ["x-a: 1", "x-a: 2"]);
+}
+
+#[test]
+fn rules_work_on_responses() {
+    let list = [Set("x-frame-options", "DENY"), Remove("server"), Remove("via"), Add("Set-Cookie", "b")];
+    let rules = compile(Side::Response, &list).expect("rules");
+    let head = response_head(200, BodyLength::Known(1), &["Server: x", "X-Frame-Options: ALLOW", "Set-Cookie: a"]);
+    let mut out = FieldsBuilder::new();
+    let options = ResponseOptions { rules: &rules, trailers: false, upgrade: false };
+    let _ = crate::response(&head, &options, &mut out).expect("it can be sent");
+    assert_eq!(lines_of(&text_of(out)), ["Set-Cookie: a", "x-frame-options: DENY", "Set-Cookie: b"]);
+    // For answers of our own.
+    let mut own = FieldsBuilder::new();
+    rules.write(&mut own);
+    assert_eq!(lines_of(&text_of(own)), ["x-frame-options: DENY", "Set-Cookie: b"]);
+    assert!(rules.takes_out(Known::Server, b"Server") && rules.takes_out(Known::Other, b"X-FRAME-Options"));
+    assert!(!rules.takes_out(Known::SetCookie, b"set-cookie") && !rules.takes_out(Known::Other, b"x-other"));
+}
+
+#[test]
+fn rules_that_cannot_be_kept_are_refused() {
+    use RuleProblem::*;
+    for (side, rule, problem) in [
+        (Side::Request, Set("", "x"), BadName),
+        (Side::Request, Set("a b", "x"), BadName),
+        (Side::Request, Add("a:", "x"), BadName),
+        (Side::Response, Remove("a\r\n"), BadName),
+        (Side::Response, Remove("\u{e9}"), BadName),
+        (Side::Request, Set("x", "a\r\nb: c"), BadValue),
+        (Side::Request, Set("x", "a\0"), BadValue),
+        (Side::Request, Set("x", "a\nb"), BadValue),
+        (Side::Request, Add("x", " a"), BadValue),
+        (Side::Request, Add("x", "a\t"), BadValue),
+        (Side::Request, Add("x", "\u{7f}"), BadValue),
+        (Side::Request, Set("Connection", "close"), NotYours),
+        (Side::Response, Set("content-length", "1"), NotYours),
+        (Side::Response, Remove("Transfer-Encoding"), NotYours),
+        (Side::Request, Add("upgrade", "x"), NotYours),
+        (Side::Request, Set("te", "trailers"), NotYours),
+        (Side::Request, Set("trailer", "x"), NotYours),
+        (Side::Request, Set("Expect", "100-continue"), NotYours),
+        (Side::Request, Add("host", "x"), OneHost),
+        (Side::Request, Remove("Host"), OneHost),
+    ] {
+        let error = compile(side, &[rule]).expect_err("no such rule");
+        assert_eq!(error.problem, problem, "{error}");
+        assert!(!error.to_string().contains(['\r', '\n']));
+    }
+    assert!(
+        compile(Side::Request, &[Set("x", "tab\tand \u{e9}"), Set("Proxy-Authorization", "Basic x"), Set("y", "")])
+            .is_ok()
+    );
+    assert!(compile(Side::Response, &[Remove("host"), Set("date", "x")]).is_ok());
+}

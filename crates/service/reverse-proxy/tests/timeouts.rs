@@ -1,0 +1,245 @@
+//! The waits on a server, to the second.
+
+mod common;
+
+use std::time::Duration;
+
+use event_loop::{now, sleep};
+use net::memory;
+use observe::Kind;
+use upstream::{Options, Target};
+
+use common::{A, B, GET, OK, Origin, client, get, proxying, retry, seconds_since, sentence, to_servers};
+
+#[test]
+fn a_server_that_accepts_no_connection_is_a_504() {
+    proxying(Options { retry: retry(1, &["connect"]), ..to_servers(&[A]) }, async |world| {
+        let _origin = Origin::listen(A);
+        memory::set_silent(A, true);
+        let begun = now();
+        let page = get().await.unwrap();
+        assert!(page.starts_with("HTTP/1.1 504 "), "{page}");
+        assert_eq!(sentence(&page), "upstream api memory:10 did not accept a connection within 2 s");
+        assert_eq!((seconds_since(begun), world.failures()), (2, vec![Kind::ConnectTimeout]));
+    });
+}
+
+#[test]
+fn another_server_is_asked_when_one_accepts_no_connection() {
+    proxying(to_servers(&[A, B]), async |world| {
+        let (_a, b) = (Origin::listen(A), Origin::listen(B));
+        memory::set_silent(A, true);
+        let begun = now();
+        let mut client = client();
+        client.send(GET).await;
+        let _end = b.answer(OK).await;
+        client.until("\r\n\r\nok").await;
+        assert_eq!((seconds_since(begun), world.retries(), world.failures()), (2, 1, vec![]));
+    });
+}
+
+#[test]
+fn a_client_that_vanishes_ends_an_attempt_to_connect() {
+    proxying(to_servers(&[A]), async |world| {
+        memory::set_silent(A, true);
+        let client = client();
+        client.send(GET).await;
+        sleep(Duration::from_secs(1)).await;
+        client.reset();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!((world.context.open(), world.failures()), (0, vec![Kind::ClientGone]));
+    });
+}
+
+#[test]
+fn a_server_without_an_answer_is_a_504() {
+    proxying(to_servers(&[A, B]), async |world| {
+        let (a, _b) = (Origin::listen(A), Origin::listen(B));
+        let mut client = client();
+        client.send(GET).await;
+        let mut end = a.accept().await;
+        end.until("\r\n\r\n").await;
+        let begun = now();
+        let page = client.until("\n\n").await + &client.until("\n").await;
+        assert!(page.starts_with("HTTP/1.1 504 ") && !page.contains("Connection: close"), "{page}");
+        let told = "upstream api memory:10 accepted the connection but sent no response head within 5s\n";
+        assert!(page.ends_with(told), "{page}");
+        assert_eq!((seconds_since(begun), world.failures()), (5, vec![Kind::UpstreamTimeout]));
+        assert!(end.is_over().await);
+        // It took the request; whether it acts on it is not known, so nobody else was asked.
+        assert_eq!(world.retries(), 0);
+    });
+}
+
+#[test]
+fn a_head_that_drips_is_no_answer_in_time() {
+    proxying(to_servers(&[A]), async |world| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send(GET).await;
+        let begun = now();
+        let end = origin.answer("HTTP/1.1 200 OK\r\nX: ").await;
+        while end.try_send("y").await.is_ok() && seconds_since(begun) < 20 {
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert!(client.until("\n\n").await.starts_with("HTTP/1.1 504 "));
+        assert!(seconds_since(begun) <= 6, "the head may take 5 s as a whole, not each byte of it");
+        assert_eq!(world.failures(), [Kind::UpstreamTimeout]);
+    });
+}
+
+#[test]
+fn interim_answers_are_signs_of_life() {
+    proxying(to_servers(&[A]), async |_| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send(GET).await;
+        let mut end = origin.accept().await;
+        end.until("\r\n\r\n").await;
+        for _ in 0..4 {
+            sleep(Duration::from_secs(3)).await;
+            end.send("HTTP/1.1 102 Processing\r\n\r\n").await;
+        }
+        sleep(Duration::from_secs(3)).await;
+        end.send(OK).await;
+        client.until("\r\n\r\nok").await;
+    });
+}
+
+#[test]
+fn a_listed_timeout_is_tried_elsewhere() {
+    proxying(Options { retry: retry(2, &["timeout"]), ..to_servers(&[A, B]) }, async |world| {
+        let (_a, b) = (Origin::listen(A), Origin::listen(B));
+        let mut client = client();
+        client.send(GET).await;
+        let begun = now();
+        let _end = b.answer(OK).await;
+        client.until("\r\n\r\nok").await;
+        assert_eq!((seconds_since(begun), world.retries()), (5, 1));
+    });
+}
+
+#[test]
+fn a_body_that_falls_silent_is_broken_off() {
+    proxying(to_servers(&[A]), async |world| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send(GET).await;
+        let mut end = origin.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+        client.until("abc\r\n").await;
+        let begun = now();
+        let rest = client.rest().await.unwrap_or_default();
+        assert_eq!((rest.as_str(), seconds_since(begun)), ("", 4));
+        assert!(end.is_over().await);
+        assert_eq!(world.failures(), [Kind::UpstreamSilent]);
+    });
+}
+
+#[test]
+fn a_body_that_drips_is_no_silence() {
+    proxying(to_servers(&[A]), async |world| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send(GET).await;
+        let end = origin.answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
+        for _ in 0..10 {
+            sleep(Duration::from_secs(3)).await;
+            end.send("x").await;
+        }
+        client.until("\r\n\r\nxxxxxxxxxx").await;
+        assert_eq!(world.failures(), []);
+    });
+}
+
+#[test]
+fn a_slow_client_is_not_the_servers_silence() {
+    proxying(to_servers(&[A]), async |world| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send(GET).await;
+        let end = origin.answer("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").await;
+        let (sent, read) = (end.send(vec![b'x'; 1_000_000]), async {
+            // Longer than the server's timeout, shorter than the client's.
+            sleep(Duration::from_secs(10)).await;
+            client.until("\r\n\r\n").await;
+            client.exactly(1_000_000).await
+        });
+        let both = event_loop::race(
+            async {
+                sent.await;
+                std::future::pending().await
+            },
+            read,
+        );
+        assert_eq!(both.await.len(), 1_000_000);
+        assert_eq!((world.failures(), world.idle()), (vec![], vec![1]));
+    });
+}
+
+#[test]
+fn a_server_that_reads_nothing_is_a_504() {
+    proxying(to_servers(&[A]), async |world| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n").await;
+        let begun = now();
+        let _end = origin.accept().await;
+        let _ = event_loop::within(now().after(Duration::from_secs(2)), client.send(vec![b'x'; 9_000_000])).await;
+        assert!(client.until("\n\n").await.starts_with("HTTP/1.1 504 "));
+        assert_eq!((seconds_since(begun), world.failures()), (4, vec![Kind::UpstreamSilent]));
+    });
+}
+
+#[test]
+fn a_slow_upload_is_not_the_servers_silence() {
+    proxying(to_servers(&[A]), async |world| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\na").await;
+        let mut end = origin.accept().await;
+        end.until("\r\n\r\na").await;
+        for byte in ["b", "c", "d"] {
+            sleep(Duration::from_secs(8)).await;
+            // Enough at once for the client's own minimum rate not to matter here.
+            client.send(byte).await;
+            if world.context.open() == 0 {
+                break;
+            }
+        }
+        let answer = client.until("\n\n").await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "the client is blamed, not the server: {answer}");
+        assert_eq!(world.failures(), [Kind::TooSlow]);
+    });
+}
+
+#[test]
+fn a_client_is_not_blamed_for_a_body_that_nobody_reads() {
+    proxying(to_servers(&[A]), async |world| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc").await;
+        let mut end = origin.accept().await;
+        end.until("abc").await;
+        sleep(Duration::from_secs(1)).await;
+        // The server reads no more, and the client sends a little more: that cannot be passed on.
+        end.stream_closed_for_reading().await;
+        client.send("def").await;
+        let page = client.until("\n\n").await;
+        assert!(page.starts_with("HTTP/1.1 502 "), "{page}");
+        assert_eq!(world.failures(), [Kind::UpstreamClosed]);
+    });
+}
+
+#[test]
+fn names_that_do_not_resolve_are_told() {
+    let mut options = to_servers(&[A]);
+    options.servers[0].target = Target::Name { host: "no such name".into(), port: 80 };
+    options.retry = retry(1, &[]);
+    proxying(options, async |world| {
+        let page = get().await.unwrap();
+        assert!(page.starts_with("HTTP/1.1 502 "), "{page}");
+        let told = sentence(&page);
+        assert!(told.starts_with("upstream api no such name:80: the name could not be looked up: "), "{told}");
+        assert_eq!(world.failures(), [Kind::ConnectFailed]);
+    });
+}

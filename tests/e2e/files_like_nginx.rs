@@ -1,0 +1,102 @@
+//! nginx over the same folder: what it answers, we answer, but where the difference is meant.
+
+use tests::{Client, Reply, Tollgate, peers};
+
+use crate::files::site;
+
+/// What is compared of an answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Essence {
+    status: u16,
+    content_type: Option<String>,
+    content_range: Option<String>,
+    length: Option<String>,
+    body: Vec<u8>,
+}
+
+fn essence(reply: &Reply) -> Essence {
+    let ok = matches!(reply.status, 200 | 206);
+    // The pages of errors and redirects are each server's own.
+    let only_ok = |value: Option<String>| if ok { value } else { None };
+    // nginx has no charset unless told, and we name it for text: compared without.
+    let content_type = only_ok(reply.field("content-type")).map(|t| t.split(';').next().unwrap_or_default().to_owned());
+    Essence {
+        status: reply.status,
+        content_type: content_type.map(|t| if t == "application/javascript" { "text/javascript".into() } else { t }),
+        content_range: reply.field("content-range"),
+        length: only_ok(reply.field("content-length")),
+        body: if ok { reply.body.clone() } else { Vec::new() },
+    }
+}
+
+#[test]
+fn the_same_answers_as_nginx() {
+    let root = site();
+    let ours = Tollgate::server(root.path());
+    let theirs = peers::nginx(root.path(), "index index.html;");
+    let (mut a, mut b) = (Client::connect(ours.address()), Client::connect(theirs.address));
+    let mut cases: Vec<(&str, &str, &str)> = [
+        "/", "/index.html", "/docs/", "/docs", "/docs?x", "/ten.txt", "/ten.txt?x", "/empty.txt", "/style.css", "/app.js",
+        "/data.json", "/logo.svg", "/pixel.png", "/noextension", "/a%20b.txt", "/caf%C3%A9.txt", "/100%25.txt",
+        "/a+b&c.txt", "/none", "/none/", "/docs/none", "/docs/../ten.txt", "/docs/./large.bin", "/docs/%2e%2e/ten.txt",
+        "//ten.txt", "/docs//large.bin", "/%74en.txt", "/..", "/../ten.txt", "/%00", "/%zz", "/docs/large.bin",
+    ]
+    .map(|path| ("GET", path, ""))
+    .to_vec();
+    let ranges = [
+        "bytes=0-0", "bytes=2-5", "bytes=7-", "bytes=-3", "bytes=-99", "bytes=5-99", "bytes=10-", "bytes=99-", "lines=0-1",
+    ];
+    let fields = ranges.map(|range| format!("Range: {range}\r\n"));
+    cases.extend(fields.iter().map(|line| ("GET", "/ten.txt", &**line)));
+    cases.extend([
+        ("HEAD", "/ten.txt", ""),
+        ("HEAD", "/docs/large.bin", ""),
+        ("HEAD", "/none", ""),
+        ("GET", "/ten.txt", "If-None-Match: *\r\n"),
+        ("GET", "/ten.txt", "If-None-Match: \"x\"\r\n"),
+        ("GET", "/ten.txt", "If-Match: \"x\"\r\n"),
+        ("GET", "/ten.txt", "If-Match: *\r\n"),
+        ("GET", "/ten.txt", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
+        ("GET", "/ten.txt", "If-Range: \"x\"\r\nRange: bytes=0-1\r\n"),
+        ("POST", "/ten.txt", "Content-Length: 0\r\n"),
+        ("DELETE", "/ten.txt", ""),
+    ]);
+    for (method, path, lines) in cases {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n");
+        let (ours, theirs) = (asked(&mut a, method, &request, ours.address()), asked(&mut b, method, &request, theirs.address));
+        assert_eq!(essence(&ours), essence(&theirs), "{method} {path} {lines}");
+    }
+}
+
+/// Where we differ from nginx, and mean to.
+#[test]
+fn the_meant_differences_to_nginx() {
+    let root = site();
+    let ours = Tollgate::server(root.path());
+    let theirs = peers::nginx(root.path(), "index index.html;");
+    let (mut a, mut b) = (Client::connect(ours.address()), Client::connect(theirs.address));
+    for (method, path, lines, our_status, their_status, reason) in [
+        ("GET", "/.hidden", "", 404, 200, "names that start with a dot are rarely meant for the public"),
+        ("GET", "/docs/empty/", "", 404, 403, "a folder that is not shown does not reveal that it exists"),
+        ("GET", "/ten.txt", "Range: bytes=0-1,4-5\r\n", 200, 206, "of ranges only single ones are served in parts"),
+        ("GET", "/ten.txt", "Range: bytes=5-2\r\n", 200, 416, "an invalid range is ignored (RFC 9110 section 14.2)"),
+        ("HEAD", "/ten.txt", "Range: bytes=0-1\r\n", 200, 206, "Range counts for GET only (RFC 9110 section 14.2)"),
+        ("OPTIONS", "/ten.txt", "", 204, 405, "OPTIONS says what is allowed"),
+    ] {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n");
+        let statuses =
+            (asked(&mut a, method, &request, ours.address()).status, asked(&mut b, method, &request, theirs.address).status);
+        assert_eq!(statuses, (our_status, their_status), "{method} {path} {lines}: {reason}");
+    }
+}
+
+/// Asks on `client`, which is connected anew when the server closes after the answer.
+fn asked(client: &mut Client, method: &str, request: &str, address: std::net::SocketAddr) -> Reply {
+    client.send(request);
+    let reply = if method == "HEAD" { client.reply_to_head() } else { client.reply() };
+    assert!(reply.complete, "{request}");
+    if !reply.keeps_alive() {
+        *client = Client::connect(address);
+    }
+    reply
+}
