@@ -51,9 +51,15 @@ impl Process {
 
     /// Waits until a line of standard output gives something.
     pub fn out_line<T>(&self, find: impl Fn(&str) -> Option<T>) -> T {
-        let lines = self.out.wait(|lines| lines.iter().any(|line| find(line).is_some()));
-        let found = lines.iter().find_map(|line| find(line));
-        found.unwrap_or_else(|| panic!("{} did not print what was waited for; it printed {lines:#?}", self.name))
+        self.out_lines(|lines| lines.iter().find_map(|line| find(line)))
+    }
+
+    /// Waits until the lines of standard output give something.
+    pub fn out_lines<T>(&self, find: impl Fn(&[String]) -> Option<T>) -> T {
+        let lines = self.out.wait(|lines| find(lines).is_some());
+        find(&lines).unwrap_or_else(|| {
+            panic!("{} did not print what was waited for; it printed {lines:#?} and logged\n{}", self.name, self.log())
+        })
     }
 
     /// Waits until at least `count` lines of standard error contain `text`.

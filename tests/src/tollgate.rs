@@ -66,17 +66,10 @@ impl Tollgate {
     /// Starts `command` and waits until it listens on so many addresses.
     pub fn listening(command: &mut Command, listeners: usize, folder: TempDir) -> Tollgate {
         let process = Process::start(command);
-        let mut listening = Vec::new();
-        for i in 0..listeners {
-            process.out_line(|_| {
-                let out = process.out();
-                let mut lines = out.lines().filter_map(|line| line.strip_prefix("  listening on "));
-                lines.nth(i).map(str::to_owned)
-            });
-            let out = process.out();
-            let line = out.lines().filter_map(|line| line.strip_prefix("  listening on ")).nth(i);
-            listening.push(line.expect("just seen").to_owned());
-        }
+        let listening = process.out_lines(|lines| {
+            let found = lines.iter().filter_map(|line| line.strip_prefix("  listening on ")).map(str::to_owned);
+            Some(found.collect::<Vec<_>>()).filter(|found| found.len() == listeners)
+        });
         Tollgate { process, listening, folder, reloads: 0 }
     }
 

@@ -59,8 +59,12 @@ pub(crate) fn packages() -> Outcome<Vec<PathBuf>> {
 }
 
 fn folders(of: &Path) -> Outcome<Vec<PathBuf>> {
+    Ok(entries(of)?.filter(|path| path.is_dir()).collect())
+}
+
+fn entries(of: &Path) -> Outcome<impl Iterator<Item = PathBuf>> {
     let entries = fs::read_dir(of).map_err(|error| format!("{}: {error}", of.display()))?;
-    Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+    Ok(entries.flatten().map(|entry| entry.path()))
 }
 
 /// The names of the package's programs.
@@ -84,8 +88,8 @@ fn build(package: &Path) -> Outcome<PathBuf> {
     Ok(folder.join(host).join("release"))
 }
 
-/// Runs one target: new inputs go to `corpus/TARGET`, `seeds/TARGET` is read where it exists, and what crashes is
-/// kept in `artifacts/TARGET`.
+/// Runs one target: new inputs go to `corpus/TARGET`, what crashes to `artifacts/TARGET`; `seeds/TARGET` and any
+/// `*.dict` of the package are used where they exist.
 fn fuzz(package: &Path, program: &Path, target: &str, seconds: u64) -> Outcome {
     let corpus = package.join("corpus").join(target);
     let artifacts = package.join("artifacts").join(target);
@@ -95,6 +99,16 @@ fn fuzz(package: &Path, program: &Path, target: &str, seconds: u64) -> Outcome {
     let mut command = shell::command(program, [&corpus]);
     command.args(Some(package.join("seeds").join(target)).filter(|folder| folder.is_dir()));
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", artifacts.display()));
+    let dictionary = entries(package)?.find(|path| path.extension().is_some_and(|end| end == "dict"));
+    command.args(dictionary.map(|path| format!("-dict={}", path.display())));
     command.args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=0"]);
-    shell::run(&mut command).map_err(|error| format!("{error}; the input that did it is in {}", artifacts.display()))
+    // What the engine says along the way matters only when it found something.
+    let (said, outcome) = shell::run_hushed(&mut command);
+    if let Err(error) = outcome {
+        eprintln!("{said}");
+        return Err(format!("{error}; the input that did it is in {}", artifacts.display()));
+    }
+    let figure = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
+    println!("{target}: {} inputs tried", figure("stat::number_of_executed_units:"));
+    Ok(())
 }

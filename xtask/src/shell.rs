@@ -45,6 +45,20 @@ pub(crate) fn read(command: &mut Command) -> Outcome<String> {
     String::from_utf8(output.stdout).map_err(|_| format!("`{}` printed something that is not text", line(command)))
 }
 
+/// Runs `command` with its output kept back, and gives that, also when it failed.
+pub(crate) fn run_hushed(command: &mut Command) -> (String, Outcome) {
+    announce(command);
+    match command.output() {
+        Err(error) => (String::new(), Err(cannot_start(command, &error))),
+        Ok(output) => {
+            let said = [output.stdout, output.stderr].concat();
+            let failed = || Err(format!("`{}` failed ({})", line(command), output.status));
+            let outcome = if output.status.success() { Ok(()) } else { failed() };
+            (String::from_utf8_lossy(&said).into_owned(), outcome)
+        }
+    }
+}
+
 /// Whether `command` can be started and succeeds; its output is dropped.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
@@ -128,10 +142,12 @@ fn cannot_start(command: &Command, error: &std::io::Error) -> String {
     format!("cannot start `{}`: {error}", line(command))
 }
 
+/// The command as one line, with paths of the project from its root on.
 fn line(command: &Command) -> String {
+    let root = format!("{}/", root().display());
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    words.map(|word| word.to_string_lossy().replace(&root, "")).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

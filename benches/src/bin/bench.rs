@@ -62,7 +62,8 @@ fn run(mut args: Args) -> io::Result<bool> {
     for bench in benches {
         eprintln!("{}", bench.name());
         let evidence = suite::run(*bench, &args.options)?;
-        println!("\n{}: {}, commit {}\n\n{}", bench.name(), machine.words, machine.commit, evidence.results());
+        println!("\n{}: {}, commit {}\n", bench.name(), machine.words, machine.commit);
+        println!("{}\n{}", evidence.results(), evidence.notes);
         if !args.quick && !args.no_save {
             evidence.save(&machine, &folder)?;
             println!("saved benches/runs/{}/{}.md\n", machine.folder(), evidence.bench);

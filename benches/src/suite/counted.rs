@@ -63,11 +63,7 @@ fn syscalls_of(peer: Peer, requests: u64, options: &Options) -> io::Result<BTree
         Ok(strace_counts(&fs::read_to_string(file)?))
     };
     let (one, two) = (once(requests)?, once(requests * 2)?);
-    let each = two.into_iter().map(|(name, calls)| {
-        let less = one.get(&name).copied().unwrap_or(0.0);
-        (name, (calls - less) / requests as f64)
-    });
-    Ok(each.collect())
+    Ok(difference(&one, two, requests))
 }
 
 /// The calls per name in the table that `strace -c` prints. Columns: time share, seconds, microseconds per call,
@@ -88,20 +84,22 @@ pub(super) fn instructions(options: &Options) -> io::Result<Evidence> {
     let mut table = Table::new("User-space instructions per request:", &["peer", "instructions"]);
     let (mut goals, mut raw, mut notes) = (Vec::new(), BTreeMap::new(), peer_notes(&chosen));
     for &peer in &chosen {
-        let (one, _) = instructions_of(peer, requests, options)?;
-        let (two, functions) = instructions_of(peer, requests * 2, options)?;
+        let (one, in_one) = instructions_of(peer, requests, options)?;
+        let (two, in_two) = instructions_of(peer, requests * 2, options)?;
         let each = (two - one) / requests as f64;
         eprintln!("  {peer}: {} instructions per request", number(each));
         table.rows.push(vec![peer.to_string(), number(each)]);
+        let functions = difference(&in_one, in_two, requests);
         if peer.is_ours() {
             let limit = if peer.is_proxy() { 7_000.0 } else { 3_500.0 };
             let what = format!("{peer}, instructions per request");
             goals.push(Goal { what, figure: each, limit, binding: true });
-            notes += &format!(
-                "\nWhere they go in `{peer}`, start and end of the program included:\n\n```\n{functions}```\n"
-            );
+            notes += &format!("\nWhere they go in `{peer}`, per request:\n\n```\n{}```\n", top(&functions));
         }
-        raw.insert(peer.to_string(), json!({ "requests": requests, "once": one, "twice": two }));
+        raw.insert(
+            peer.to_string(),
+            json!({ "requests": requests, "once": one, "twice": two, "by_function": functions }),
+        );
     }
     Ok(Evidence {
         bench: "instructions".to_owned(),
@@ -118,8 +116,8 @@ pub(super) fn instructions(options: &Options) -> io::Result<Evidence> {
     })
 }
 
-/// All instructions of one run, and the functions that took most of them.
-fn instructions_of(peer: Peer, requests: u64, options: &Options) -> io::Result<(f64, String)> {
+/// All instructions of one run, and those of each function without what it calls.
+fn instructions_of(peer: Peer, requests: u64, options: &Options) -> io::Result<(f64, BTreeMap<String, f64>)> {
     let mut stage = Stage::set()?;
     let file = stage.folder().join("callgrind.out");
     let out = format!("--callgrind-out-file={}", file.to_string_lossy());
@@ -128,20 +126,42 @@ fn instructions_of(peer: Peer, requests: u64, options: &Options) -> io::Result<(
     let text = fs::read_to_string(&file)?;
     let total = text.lines().filter_map(|line| line.strip_prefix("totals: ")?.trim().parse::<f64>().ok()).next_back();
     let total = total.ok_or_else(|| io::Error::other(format!("{peer}: callgrind wrote no totals")))?;
-    Ok((total, top_functions(&file)?))
+    let output = Command::new("callgrind_annotate").args(["--auto=no", "--threshold=100"]).arg(file).output()?;
+    Ok((total, functions(&String::from_utf8_lossy(&output.stdout))))
 }
 
-/// The functions with the most instructions of their own, without the paths of their files.
-fn top_functions(file: &Path) -> io::Result<String> {
-    let output = Command::new("callgrind_annotate").arg("--auto=no").arg(file).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines = text.lines().filter_map(|line| {
+/// The functions in the table that `callgrind_annotate` prints. It has a row per function and file (code from
+/// elsewhere is inlined into a function); the rows of a function are added up.
+fn functions(text: &str) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for line in text.lines() {
         // "1,234 (12.3%)  FILE:FUNCTION [OBJECT]"
-        let (cost, function) = line.split_once("%)")?;
-        let name = function.split(" [").next()?.split_once(':')?.1;
-        Some(format!("{:>24}%)  {name}\n", cost.trim()))
+        let row = || {
+            let (cost, rest) = line.split_once('(')?;
+            let name = rest.split_once("%)")?.1.split(" [").next()?.split_once(':')?.1;
+            Some((name.trim(), cost.trim().replace(',', "").parse::<f64>().ok()?))
+        };
+        if let Some((name, cost)) = row() {
+            *sums.entry(name.to_owned()).or_insert(0.0) += cost;
+        }
+    }
+    sums
+}
+
+/// What `two` has more than `one`, per request.
+fn difference(one: &BTreeMap<String, f64>, two: BTreeMap<String, f64>, requests: u64) -> BTreeMap<String, f64> {
+    let each = two.into_iter().map(|(name, amount)| {
+        let less = one.get(&name).copied().unwrap_or(0.0);
+        (name, (amount - less) / requests as f64)
     });
-    Ok(lines.take(40).collect())
+    each.collect()
+}
+
+/// The functions that take most, as text.
+fn top(functions: &BTreeMap<String, f64>) -> String {
+    let mut sorted: Vec<(&String, &f64)> = functions.iter().filter(|(_, each)| **each >= 1.0).collect();
+    sorted.sort_by(|a, b| b.1.total_cmp(a.1));
+    sorted.iter().take(60).map(|(name, each)| format!("{each:>8.0}  {name}\n")).collect()
 }
 
 /// Runs `peer` under `command` from start to end with `requests` requests.
@@ -194,5 +214,21 @@ mod tests {
 ";
         let expected = [("recvfrom", 20000.0), ("sendto", 20001.0)].map(|(name, calls)| (name.to_owned(), calls));
         assert_eq!(strace_counts(text), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn callgrinds_rows_are_added_up_per_function() {
+        let text = "\
+--------------------------------------------------------------------------------
+Ir
+--------------------------------------------------------------------------------
+28,664,530 (100.0%)  PROGRAM TOTALS
+
+1,666,862 ( 5.81%)  a/src/task.rs:<F as event_loop::task::Task>::poll [/x/server]
+  334,138 ( 1.17%)  b/src/lib.rs:<F as event_loop::task::Task>::poll [/x/server]
+1,279,877 ( 4.46%)  ???:__memcpy [/lib/libc.so]
+";
+        let expected = [("<F as event_loop::task::Task>::poll", 2_001_000.0), ("__memcpy", 1_279_877.0)];
+        assert_eq!(functions(text), BTreeMap::from(expected.map(|(name, cost)| (name.to_owned(), cost))));
     }
 }

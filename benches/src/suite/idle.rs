@@ -16,8 +16,8 @@ use crate::{
 const PEERS: [(Peer, usize, Option<f64>); 4] = [
     (Peer::Server, 10_000, Some(200.0)),
     (Peer::Nginx, 10_000, None),
-    (Peer::Proxy, 9_800, Some(250.0)),
-    (Peer::NginxProxy, 9_800, None),
+    (Peer::Proxy, 9_000, Some(250.0)),
+    (Peer::NginxProxy, 9_000, None),
 ];
 
 /// Our servers give unused buffers back when they are idle; nobody is measured before.

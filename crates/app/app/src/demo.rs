@@ -13,7 +13,7 @@ use event_loop::{Worker, WorkerConfig, spawn};
 use message::{BodyLength, FieldsBuilder, Known, ResponseHead};
 use net::{Address, Bound, Listener, Peer};
 use observe::{Counters, Failure};
-use serve::{Chunk, Context, Exchange, Settings, Switch, accept_loop};
+use serve::{Chunk, Context, Exchange, Handled, Settings, Switch, accept_loop};
 
 use crate::control::{Source, Start, run as run_plan};
 
@@ -143,7 +143,15 @@ impl serve::Site for Origin {
         &self.settings
     }
 
-    async fn handle(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
+        Handled::waits(self.answer(exchange))
+    }
+
+    fn failed(&self, _: &Failure, _: &Peer) {}
+}
+
+impl Origin {
+    async fn answer(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         let mut received = 0;
         while let serve::BodyChunk::Data(bytes) = exchange.body.chunk().await? {
             received += bytes.len();
@@ -163,6 +171,4 @@ impl serve::Site for Origin {
         exchange.response.push(Chunk::Shared(body))?;
         exchange.response.finish(None)
     }
-
-    fn failed(&self, _: &Failure, _: &Peer) {}
 }

@@ -7,8 +7,8 @@ use forward::FieldRules;
 use message::{BodyLength, FieldsBuilder, Known, RequestHead, ResponseHead};
 use observe::{Failure, Kind};
 use reverse_proxy::Proxy;
-use serve::{Chunk, Exchange};
-use static_files::{Answer, Files};
+use serve::{Chunk, Exchange, Handled};
+use static_files::{Answer, Files, Moment, Step};
 
 use crate::fields;
 
@@ -33,27 +33,42 @@ pub(crate) struct Respond {
 }
 
 impl Handler {
-    pub(crate) async fn handle(
-        &self,
-        exchange: &mut Exchange<'_>,
-        path: &[u8],
-        rules: &FieldRules,
-    ) -> Result<(), Failure> {
+    /// Answers the exchange. `rewritten` is the normalised path, where that is not the one that was sent.
+    pub(crate) fn handle<'e>(
+        &'e self,
+        exchange: &'e mut Exchange<'_>,
+        rewritten: Option<Box<[u8]>>,
+        rules: &'e FieldRules,
+    ) -> Handled<'e> {
         match self {
-            // Its state is the largest by far; the others need not pay for it.
-            Handler::Proxy(proxy) => Box::pin(proxy.handle(exchange, path)).await,
-            Handler::Files(files) => send_file(files, exchange, path, rules).await,
-            Handler::Redirect(redirect) => redirect.handle(exchange, path, rules),
-            Handler::Respond(respond) => respond.handle(exchange, rules),
+            Handler::Proxy(proxy) => Handled::waits(proxy.handle(exchange, rewritten)),
+            Handler::Files(files) => send_file(files, exchange, rewritten, rules),
+            Handler::Redirect(redirect) => Handled::Done(redirect.handle(exchange, rewritten, rules)),
+            Handler::Respond(respond) => Handled::Done(respond.handle(exchange, rules)),
         }
     }
 }
 
-async fn send_file(files: &Files, exchange: &mut Exchange<'_>, path: &[u8], rules: &FieldRules) -> Result<(), Failure> {
-    if rules.is_none() {
-        return files.serve(&exchange.request, path, &mut exchange.response).await;
+fn send_file<'e>(
+    files: &'e Files,
+    exchange: &'e mut Exchange<'_>,
+    rewritten: Option<Box<[u8]>>,
+    rules: &'e FieldRules,
+) -> Handled<'e> {
+    let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
+    match files.begin(&exchange.request, path, Moment::now()) {
+        Step::Ready(answer) => Handled::Done(send(answer, exchange, rules)),
+        Step::Blocking(work) => Handled::waits(async move {
+            let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
+            let answer = files.wait(&exchange.request, path, work).await;
+            send(answer, exchange, rules)
+        }),
     }
-    match files.respond(&exchange.request, path).await {
+}
+
+fn send(answer: Answer, exchange: &mut Exchange<'_>, rules: &FieldRules) -> Result<(), Failure> {
+    match answer {
+        Answer::Send { head, body } if rules.is_none() => body.send(&head, &mut exchange.response),
         Answer::Send { head, body } => body.send(&fields::apply(rules, &head), &mut exchange.response),
         Answer::Refuse(failure) => Err(failure),
     }
@@ -68,8 +83,14 @@ fn start(exchange: &mut Exchange<'_>, head: &ResponseHead, rules: &FieldRules) {
 }
 
 impl Redirect {
-    fn handle(&self, exchange: &mut Exchange<'_>, path: &[u8], rules: &FieldRules) -> Result<(), Failure> {
+    fn handle(
+        &self,
+        exchange: &mut Exchange<'_>,
+        rewritten: Option<Box<[u8]>>,
+        rules: &FieldRules,
+    ) -> Result<(), Failure> {
         let request = &exchange.request;
+        let path = rewritten.as_deref().unwrap_or(request.path_bytes());
         let host = router::host_of(request.authority_bytes());
         if host.is_empty() && self.to.contains(&Piece::Host) {
             let sentence = "The request names no host, and this redirect needs one.";

@@ -13,8 +13,8 @@ use message::{Method, TargetForm};
 use net::Peer;
 use observe::{Failure, Kind, Level};
 use reverse_proxy::{Proxy, Rewrite};
-use router::{Found, Scratch, normalise};
-use serve::{Exchange, Settings, Timeouts};
+use router::{Found, Normalised, Router, Scratch, normalise};
+use serve::{Exchange, Handled, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
 use upstream::{Target, Upstream};
 
@@ -72,8 +72,9 @@ impl Resources {
 
 /// One worker's form of a prepared plan.
 pub struct Site {
-    prepared: Arc<Prepared>,
     settings: Settings,
+    /// A copy of its own: regular expressions share scratch memory behind a lock otherwise.
+    router: Router,
     routes: Vec<Route>,
     log: Log,
 }
@@ -123,39 +124,47 @@ impl Site {
             };
             routes.push(Route { handler, rules, body_bytes: route.body_bytes, timeout: route.timeout });
         }
-        Ok(Site { settings, routes, log: resources.log.clone(), prepared })
+        Ok(Site { settings, router: prepared.router.clone(), routes, log: resources.log.clone() })
     }
 
-    async fn dispatch(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    /// Everything before the handler: methods and forms that no route takes, the path, the route, its limits.
+    fn route(&self, exchange: &mut Exchange<'_>) -> Result<Step<'_>, Failure> {
         let request = &exchange.request;
         if request.form == TargetForm::Asterisk {
-            return handlers::options(exchange);
+            return Ok(Step::Options);
         }
         if matches!(request.method, Method::Connect | Method::Trace) {
             return Err(Failure::method_not_allowed(handlers::ALLOW));
         }
-        // Held on its own, so that the path outlives the borrow of the exchange.
-        let bytes = request.fields.shared_bytes();
-        let raw: &[u8] = if request.path.is_empty() { b"/" } else { request.path.of(&bytes) };
         let mut scratch = Scratch::new();
-        let path = match normalise(raw, &mut scratch) {
-            Ok(path) => path.as_bytes(),
-            Err(bad) => return Err(Failure::because(Kind::BadPath, bad.to_string())),
-        };
-        let route = match self.prepared.router.find(request.method_bytes(), request.authority_bytes(), path) {
+        let path = normalise(request.path_bytes(), &mut scratch)
+            .map_err(|bad| Failure::because(Kind::BadPath, bad.to_string()))?;
+        let route = match self.router.find(request.method_bytes(), request.authority_bytes(), &path) {
             Found::Route(id) => &self.routes[id.index()],
             Found::NoRoute => return Err(Failure::new(Kind::NoRoute)),
-            Found::MethodNotAllowed(allow) => return Err(not_allowed(allow)),
+            Found::MethodNotAllowed(allow) => return Err(Failure::method_not_allowed(allow.to_string())),
         };
         if matches!(route.handler, Handler::Proxy(_)) && forward::max_forwards(request) == Some(0) {
-            return handlers::options(exchange);
+            return Ok(Step::Options);
         }
+        let rewritten = match path {
+            Normalised::AsSent(_) => None,
+            Normalised::Rewritten(path) => Some(path.into()),
+        };
         exchange.body.limit(if route.body_bytes == UNLIMITED { 0 } else { route.body_bytes })?;
         if let Some(timeout) = route.timeout {
             exchange.client.limit_exchange(timeout);
         }
-        route.handler.handle(exchange, path, &route.rules).await
+        Ok(Step::Handle(route, rewritten))
     }
+}
+
+/// What follows from a request's head.
+enum Step<'s> {
+    /// It is for this server itself: `OPTIONS *`, or Max-Forwards has run out.
+    Options,
+    /// The route, and the normalised path where that is not the one that was sent.
+    Handle(&'s Route, Option<Box<[u8]>>),
 }
 
 impl serve::Site for Site {
@@ -163,8 +172,12 @@ impl serve::Site for Site {
         &self.settings
     }
 
-    async fn handle(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
-        self.dispatch(exchange).await
+    fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
+        match self.route(exchange) {
+            Ok(Step::Handle(route, rewritten)) => route.handler.handle(exchange, rewritten, &route.rules),
+            Ok(Step::Options) => Handled::Done(handlers::options(exchange)),
+            Err(failure) => Handled::Done(Err(failure)),
+        }
     }
 
     fn failed(&self, failure: &Failure, client: &Peer) {
@@ -172,11 +185,6 @@ impl serve::Site for Site {
             self.log.say(failure.kind.level(), format_args!("{failure} (client {client})"));
         }
     }
-}
-
-fn not_allowed(allow: router::Allow<'_>) -> Failure {
-    let names: Vec<_> = allow.iter().map(String::from_utf8_lossy).collect();
-    Failure::method_not_allowed(names.join(", "))
 }
 
 fn settings(plan: &config::Plan) -> Settings {
@@ -231,6 +239,7 @@ fn upstream_options(plan: &config::Upstream, workers: usize) -> upstream::Option
             max_age: keep.max_age,
         },
         retry: plan.retry.clone(),
+        retries_per_second_min: (balance::RETRIES_PER_SECOND_MIN / workers as u32).max(1),
         resolve: plan.resolve,
     }
 }

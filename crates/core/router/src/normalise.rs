@@ -89,8 +89,14 @@ pub fn normalise<'a>(path: &'a [u8], scratch: &'a mut Scratch) -> Result<Normali
     Ok(Normalised::Rewritten(&scratch.0))
 }
 
+const SHORT: usize = 24;
+
 /// Whether there is an escape or a segment that begins with a dot. Dots elsewhere (`/a.html`) are common and harmless.
 fn needs_work(path: &[u8]) -> Result<bool, BadPath> {
+    // A short path is looked through sooner than a vectored search begins.
+    if path.len() <= SHORT {
+        return needs_work_short(path);
+    }
     // The first byte is a `/`, so whatever is found has a byte before it.
     let mut at = 1;
     while let Some(found) = memchr3(b'%', b'.', 0, &path[at..]) {
@@ -100,6 +106,19 @@ fn needs_work(path: &[u8]) -> Result<bool, BadPath> {
             b'.' if path[found - 1] != b'/' => at = found + 1,
             // `rewrite` looks at the rest and finds any NUL.
             _ => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+fn needs_work_short(path: &[u8]) -> Result<bool, BadPath> {
+    let mut before = b'/';
+    for byte in &path[1..] {
+        match byte {
+            0 => return Err(BadPath::Nul),
+            b'%' => return Ok(true),
+            b'.' if before == b'/' => return Ok(true),
+            _ => before = *byte,
         }
     }
     Ok(false)

@@ -135,11 +135,14 @@ impl OutQueue {
 
     /// Copies `parts` to the end of the queue, one behind the other; cheaper than one by one.
     pub fn put_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len == 0 {
+            return;
+        }
         if self.chunks.is_empty() {
             self.push(Chunk::Tail { buf: Buf::lease(Class::K4), start: 0, end: 0 });
         }
         if let Some(Chunk::Tail { buf, end, .. }) = self.chunks.back_mut() {
-            let len: usize = parts.iter().map(|part| part.len()).sum();
             let at = *end as usize;
             if let Some(mut room) = buf.as_mut().get_mut(at..at + len) {
                 for part in parts {
@@ -300,6 +303,23 @@ mod tests {
             assert_eq!(q.len(), want.len() as u64);
             assert!(drain(&mut q, step) == want);
             assert!(q.is_empty());
+        }
+        assert_eq!(crate::stats().leased, 0);
+    }
+
+    #[test]
+    fn parts_are_put_in_order_wherever_the_buffer_ends() {
+        for before in [0, 1, 4000, 4090, 4096, 5000] {
+            let mut q = OutQueue::new();
+            q.put_parts([b"", b""]);
+            assert_eq!(crate::stats().leased, 0);
+            q.put(&vec![b'.'; before]);
+            q.put_parts([b"HTTP/1.1 ", b"", b"200", b" OK\r\n"]);
+            q.put_parts([&[b'x'; 20_000], b"y"]);
+            let want =
+                [vec![b'.'; before], b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'x'; 20_000], b"y".to_vec()].concat();
+            assert_eq!(q.len(), want.len() as u64);
+            assert!(drain(&mut q, 1000) == want, "{before}");
         }
         assert_eq!(crate::stats().leased, 0);
     }

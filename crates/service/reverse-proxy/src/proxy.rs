@@ -56,11 +56,11 @@ impl Proxy {
         &self.upstream
     }
 
-    /// Answers one exchange. `path` is the normalised path of its request.
+    /// Answers one exchange. `rewritten` is the normalised path of its request, where that is not the one that was sent.
     ///
     /// # Errors
     /// Why no answer, or no complete one, came from the upstream; or what became of the client.
-    pub async fn handle(&self, exchange: &mut Exchange<'_>, path: &[u8]) -> Result<(), Failure> {
+    pub async fn handle(&self, exchange: &mut Exchange<'_>, rewritten: Option<Box<[u8]>>) -> Result<(), Failure> {
         let Some(mut server) = self.upstream.pick_first() else { return Err(self.no_server()) };
         let mut tries = Tries { attempt: 1, tried: Tried::default(), fresh_tried: false };
         let mut fresh = false;
@@ -76,8 +76,17 @@ impl Proxy {
                 answer_bytes_read: false,
                 answer_begun: false,
             };
-            let failed = match self.checkout(exchange, server, fresh).await {
-                Ok(checkout) => match self.attempt(exchange, path, checkout, &mut known).await {
+            let idle = if fresh { None } else { self.upstream.reuse(server) };
+            let checkout = match idle {
+                Some(checkout) => {
+                    exchange.client.counters().reused.add(1);
+                    Ok(checkout)
+                }
+                // Its state is large, and most requests find an idle connection.
+                None => Box::pin(self.connect(exchange, server)).await,
+            };
+            let failed = match checkout {
+                Ok(checkout) => match self.attempt(exchange, rewritten.as_deref(), checkout, &mut known).await {
                     Ok(()) => return Ok(()),
                     Err(failed) => failed,
                 },
@@ -107,14 +116,9 @@ impl Proxy {
         }
     }
 
-    /// An idle connection, or a new one.
-    async fn checkout(&self, exchange: &Exchange<'_>, server: ServerId, fresh: bool) -> Result<Checkout, TryFailed> {
-        let counters = exchange.client.counters();
-        if !fresh && let Some(checkout) = self.upstream.reuse(server) {
-            counters.reused.add(1);
-            return Ok(checkout);
-        }
-        counters.connects.add(1);
+    /// A new connection, unless the client goes away meanwhile.
+    async fn connect(&self, exchange: &Exchange<'_>, server: ServerId) -> Result<Checkout, TryFailed> {
+        exchange.client.counters().connects.add(1);
         let client = exchange.client;
         let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(|f| Err(TryFailed::ours(f))));
         let connect = async {
@@ -128,7 +132,7 @@ impl Proxy {
     async fn attempt(
         &self,
         exchange: &mut Exchange<'_>,
-        path: &[u8],
+        path: Option<&[u8]>,
         checkout: Checkout,
         known: &mut FailedTry,
     ) -> Result<(), TryFailed> {
@@ -170,7 +174,7 @@ impl Proxy {
     }
 
     /// Queues the rewritten head of the request.
-    fn queue_head(&self, exchange: &Exchange<'_>, path: &[u8], relay: &mut Relay<'_>) -> Result<(), TryFailed> {
+    fn queue_head(&self, exchange: &Exchange<'_>, path: Option<&[u8]>, relay: &mut Relay<'_>) -> Result<(), TryFailed> {
         let Exchange { request, client, .. } = exchange;
         let address = client.peer().ip().map_or_else(ClientAddress::unknown, ClientAddress::new);
         let from = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false };
@@ -191,6 +195,7 @@ impl Proxy {
         }
         let fields = fields.finish();
         let mut scratch = self.target.borrow_mut();
+        let path = path.unwrap_or(request.path_bytes());
         let target = forward::target(request, path, &self.rewrite.path, &mut scratch);
         let connection = sent.connection.map(str::as_bytes);
         let (encoder, out) = relay.head_out();

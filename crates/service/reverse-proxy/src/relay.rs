@@ -126,13 +126,18 @@ impl<'a> Relay<'a> {
             match self.decoder.head(&mut self.input, &self.limits) {
                 Ok(Some(head)) if head.status == 101 => return Poll::Ready(Err(self.unasked_switch())),
                 Ok(Some(head)) if head.is_interim() => {
+                    // A sign of life: the next head has its time anew.
+                    self.stop_waiting();
                     // A 100 was sent by us when the body was asked for; the others are news for the client.
                     if head.status != 100 {
                         ends.response.inform(head.status, &self.interim(&head)?);
                     }
                     continue;
                 }
-                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(Some(head)) => {
+                    self.stop_waiting();
+                    return Poll::Ready(Ok(head));
+                }
                 Ok(None) => {}
                 Err(e) => return Poll::Ready(Err(garbage(self.who, &e))),
             }
@@ -186,7 +191,10 @@ impl<'a> Relay<'a> {
     ) -> Poll<Result<usize, TryFailed>> {
         match self.checkout.stream().poll_read(cx, &mut self.input) {
             Poll::Ready(Ok(n)) => {
-                self.stop_waiting();
+                // The head has its time as a whole, however it drips.
+                if wait == Wait::Silence {
+                    self.stop_waiting();
+                }
                 Poll::Ready(Ok(n))
             }
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.broken(&e))),

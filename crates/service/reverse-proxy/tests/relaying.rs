@@ -17,30 +17,26 @@ use common::{A, B, GET, OK, Origin, client, get, proxying, proxying_in, seconds_
 fn requests_take_turns_over_kept_connections() {
     for seed in 0..10 {
         let latency = Duration::from_millis(seed % 3 * 5);
-        proxying_in(
-            Weather { split_seed: seed, latency, ..Weather::default() },
-            to_servers(&[A, B]),
-            async |world| {
-                for server in [A, B] {
-                    let origin = Origin::listen(server);
-                    spawn(async move {
-                        let mut end = origin.accept().await;
-                        for _ in 0..5 {
-                            end.until("\r\n\r\n").await;
-                            end.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{server:04}")).await;
-                        }
-                        assert_eq!(end.rest().await.unwrap(), "");
-                    });
-                }
-                let mut client = client();
-                for i in 0..10 {
-                    client.send(GET).await;
-                    client.until(if i % 2 == 0 { "\r\n\r\n0010" } else { "\r\n\r\n0011" }).await;
-                }
-                assert_eq!((world.connects(), world.reused(), world.retries()), (2, 8, 0));
-                assert_eq!(world.idle(), [1, 1]);
-            },
-        );
+        proxying_in(Weather { split_seed: seed, latency, ..Weather::default() }, to_servers(&[A, B]), async |world| {
+            for server in [A, B] {
+                let origin = Origin::listen(server);
+                spawn(async move {
+                    let mut end = origin.accept().await;
+                    for _ in 0..5 {
+                        end.until("\r\n\r\n").await;
+                        end.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{server:04}")).await;
+                    }
+                    assert_eq!(end.rest().await.unwrap(), "");
+                });
+            }
+            let mut client = client();
+            for i in 0..10 {
+                client.send(GET).await;
+                client.until(if i % 2 == 0 { "\r\n\r\n0010" } else { "\r\n\r\n0011" }).await;
+            }
+            assert_eq!((world.connects(), world.reused(), world.retries()), (2, 8, 0));
+            assert_eq!(world.idle(), [1, 1]);
+        });
     }
 }
 
@@ -233,7 +229,7 @@ fn an_answer_that_breaks_off_never_looks_complete() {
                 }
                 let ended = client.rest().await;
                 let got = String::from_utf8_lossy(&client.got).into_owned();
-                let unfinished = ended.is_err() || got.contains("Content-Length: 10\r\n") || got.contains("chunked");
+                let unfinished = ended.is_err() || got.is_empty() || got.contains("Content-Length: 10\r\n") || got.contains("chunked");
                 assert!(unfinished && !got.ends_with("0\r\n\r\n"), "{version} {answer:?} {reset}: {got:?}");
                 assert_eq!((world.context.open(), world.idle()), (0, vec![0]));
                 assert_eq!(world.failures().len(), 1);
@@ -278,7 +274,7 @@ fn broken_answers_are_502_and_their_connection_is_dropped() {
             let mut client = client();
             client.send(GET).await;
             let mut end = origin.answer(answer).await;
-            let page = client.until("\n\n").await + &client.until(".\n").await;
+            let page = client.until("\n\n").await + &client.until("\n").await;
             assert!(page.starts_with("HTTP/1.1 502 "), "{answer:?}: {page}");
             assert!(page.contains("upstream api memory:10 "), "{page}");
             assert!(!page.contains("Connection: close"), "the client did nothing wrong: {page}");

@@ -1,13 +1,31 @@
 //! The task of a connection: waiting, mostly. Its size is what an idle connection costs.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
+use clock::Tick;
 use event_loop::now;
-use net::{Accepted, Address, Transport};
+use net::{Accepted, Address, Peer, Stream, Transport};
 
-use crate::active::{Connection, Next, active};
+use crate::active::{Next, active};
 use crate::context::{Admission, Context, Site};
 use crate::deadlines::Kind;
+
+/// What a connection keeps while it is idle.
+pub(crate) struct Connection<S: Site> {
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    pub(crate) local: Rc<Address>,
+    /// For the first request: when its head must be complete. Later ones count from their first byte.
+    pub(crate) head_by: Cell<Option<Tick>>,
+    admission: Admission<S>,
+}
+
+impl<S: Site> Connection<S> {
+    pub(crate) fn context(&self) -> &Rc<Context<S>> {
+        &self.admission.context
+    }
+}
 
 /// Serves one accepted connection until it closes; none when `max_connections` are open already (`Err(true)` the first time,
 /// for the log).
@@ -20,32 +38,64 @@ pub fn connection<S: Site>(
     context: &Rc<Context<S>>,
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
     let admission = context.admit()?;
-    Ok(serve(accepted, local, admission))
+    let Accepted { stream, peer } = accepted;
+    let head_by = now().after(context.site().settings().timeouts.header);
+    stream.set_deadline(head_by, Kind::Idle as u8);
+    Ok(serve(Connection { stream, peer, local, head_by: Cell::new(Some(head_by)), admission }))
 }
 
-async fn serve<S: Site>(accepted: Accepted, local: Rc<Address>, admission: Admission<S>) {
-    let context = &admission.context;
-    let Accepted { stream, peer } = accepted;
-    let mut head_by = Some(now().after(context.site().settings().timeouts.header));
-    if let Some(at) = head_by {
-        stream.set_deadline(at, Kind::Idle as u8);
+/// No `async fn`: that would hold its argument twice.
+fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'static {
+    async move {
+        let connection = &connection;
+        loop {
+            if std::future::poll_fn(|cx| connection.stream.poll_readable(cx)).await.is_err() {
+                return;
+            }
+            // The active phase lives in a box of its own, freed between requests: an idle connection is only this loop.
+            if Box::pin(active(connection)).await == Next::Close {
+                return;
+            }
+            let context = connection.context();
+            let idle = if context.is_draining() {
+                // It was told to close; a client that keeps the connection nevertheless is not waited for long.
+                context.drain_grace()
+            } else {
+                context.site().settings().timeouts.idle
+            };
+            connection.stream.set_deadline(now().after(idle), Kind::Idle as u8);
+        }
     }
-    loop {
-        if std::future::poll_fn(|cx| stream.poll_readable(cx)).await.is_err() {
-            return;
+}
+
+#[cfg(test)]
+mod tests {
+    use observe::Failure;
+
+    use super::*;
+    use crate::{Exchange, Handled, Settings};
+
+    struct Nothing;
+
+    impl Site for Nothing {
+        fn settings(&self) -> &Settings {
+            unreachable!("no connection is served here")
         }
-        // The active phase lives in a box of its own, freed between requests: an idle connection is only this loop.
-        let connection = Connection { stream: &stream, peer: &peer, local: &local, head_by };
-        if Box::pin(active(connection, context)).await == Next::Close {
-            return;
+
+        fn handle<'e>(&'e self, _: &'e mut Exchange<'_>) -> Handled<'e> {
+            Handled::Done(Ok(()))
         }
-        head_by = None;
-        let idle = if context.is_draining() {
-            // It was told to close; a client that keeps the connection nevertheless is not waited for long.
-            context.drain_grace()
-        } else {
-            context.site().settings().timeouts.idle
-        };
-        stream.set_deadline(now().after(idle), Kind::Idle as u8);
+
+        fn failed(&self, _: &Failure, _: &Peer) {}
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        fn size_of_future<F: Future>(_: impl FnOnce(Connection<Nothing>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_future(serve::<Nothing>);
+        // With its places in the reactor's tables (40 + 48 + 16 bytes) an idle connection stays near 200 bytes.
+        assert!(size <= 112, "{size}");
     }
 }

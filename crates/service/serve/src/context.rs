@@ -1,6 +1,7 @@
 //! What the connections of one worker share.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -61,16 +62,29 @@ impl Default for Settings {
     }
 }
 
+/// What became of handing an exchange to its handler.
+pub enum Handled<'e> {
+    /// It is answered (what was queued is still to be written), or failed.
+    Done(Result<(), Failure>),
+    /// It goes on in this future. The box is what keeps the state of the largest handler out of everybody's connection.
+    Waits(Pin<Box<dyn Future<Output = Result<(), Failure>> + 'e>>),
+}
+
+impl<'e> Handled<'e> {
+    /// An exchange that has to wait for something.
+    pub fn waits(future: impl Future<Output = Result<(), Failure>> + 'e) -> Handled<'e> {
+        Handled::Waits(Box::pin(future))
+    }
+}
+
 /// What answers requests: the snapshot of one configuration, on one worker.
 pub trait Site: 'static {
     /// What holds for every exchange.
     fn settings(&self) -> &Settings;
 
-    /// Answers one exchange.
-    ///
-    /// # Errors
-    /// A failure is turned into its answer here while none has begun, and into an abort of the connection afterwards.
-    fn handle(&self, exchange: &mut Exchange<'_>) -> impl Future<Output = Result<(), Failure>>;
+    /// Answers one exchange: at once, or by a future for what has to wait. A failure becomes an answer while none has
+    /// begun, and an abort of the connection afterwards.
+    fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e>;
 
     /// Told of every failure, for the log.
     fn failed(&self, failure: &Failure, client: &net::Peer);

@@ -34,7 +34,9 @@ pub(crate) struct Deadlines<'c> {
 }
 
 impl<'c> Deadlines<'c> {
+    /// An empty set. What the outer task waited for is here: its idle deadline must not fire inside an exchange.
     pub(crate) fn new(stream: &'c Stream) -> Deadlines<'c> {
+        stream.clear_deadline();
         Deadlines { stream, at: [const { Cell::new(Tick(0)) }; KINDS], set: Cell::new(0) }
     }
 

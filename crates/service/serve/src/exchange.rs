@@ -75,8 +75,8 @@ pub(crate) enum Ending {
 const SKIP_BYTES: u64 = 64 << 10;
 
 impl Exchange<'_> {
-    /// Brings the exchange to its end after its handler: answers failures, skips what is left of the body.
-    pub(crate) async fn conclude(&mut self, handled: Result<(), Failure>) -> (Ending, Option<Failure>) {
+    /// What follows from what the handler came to. A failure is answered here while no answer has begun.
+    pub(crate) fn conclude(&mut self, handled: Result<(), Failure>) -> (Conclusion, Option<Failure>) {
         let deadlines = &self.client.wire.deadlines;
         deadlines.clear(Kind::Exchange);
         let failure = match handled {
@@ -84,23 +84,33 @@ impl Exchange<'_> {
             Ok(()) if !self.response.is_finished() => Some(Failure::new(observe::Kind::Internal)),
             Ok(()) => None,
         };
-        if let Some(failure) = failure {
+        if let Some(failure) = &failure {
             if self.response.is_started() || failure.kind == observe::Kind::ClientGone {
-                return (Ending::Abort, Some(failure));
+                return (Conclusion::Ends(Ending::Abort), Some(failure.clone()));
             }
             // A deadline that fired would make every write fail.
             deadlines.clear_all();
-            self.response.refuse(&failure, Some(&self.request));
-            let ending = self.ending().await;
-            return (ending, Some(failure));
+            self.response.refuse(failure, Some(&self.request));
         }
-        if self.body.is_done() && self.response.keep_alive() {
-            return (Ending::KeepAlive, None);
-        }
-        (self.ending().await, None)
+        let conclusion = match (self.response.keep_alive(), self.body.is_done()) {
+            (false, _) => Conclusion::Ends(Ending::Close),
+            (true, true) => Conclusion::Ends(Ending::KeepAlive),
+            (true, false) => Conclusion::BodyLeft,
+        };
+        (conclusion, failure)
     }
 
-    async fn ending(&mut self) -> Ending {
-        if self.response.keep_alive() && self.body.skip(SKIP_BYTES).await { Ending::KeepAlive } else { Ending::Close }
+    /// Skips what is left of the body after an early answer, if it is little.
+    pub(crate) async fn skip_rest(&mut self) -> Ending {
+        if self.body.skip(SKIP_BYTES).await { Ending::KeepAlive } else { Ending::Close }
     }
+}
+
+/// What is left to do for an exchange.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Conclusion {
+    /// Nothing.
+    Ends(Ending),
+    /// The answer is complete, the request's body was not read to its end.
+    BodyLeft,
 }

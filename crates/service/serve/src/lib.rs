@@ -23,7 +23,7 @@ mod wire;
 pub use accept::accept_loop;
 pub use body::{BodyChunk, RequestBody};
 pub use connection::connection;
-pub use context::{Context, Settings, Site, Timeouts};
+pub use context::{Context, Handled, Settings, Site, Timeouts};
 pub use exchange::{Client, Exchange};
 pub use response::{Chunk, Response};
 pub use switch::Switch;

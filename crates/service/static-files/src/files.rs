@@ -9,7 +9,6 @@ use event_loop::{BlockingError, blocking};
 use fs::{Error, Reach, Root};
 use message::{BodyLength, FieldsBuilder, Known, Method, RequestHead, ResponseHead};
 use observe::{Failure, Kind};
-use serve::Response;
 
 use crate::answer::{self, ALLOW, Answer, Body, Head};
 use crate::cache::{OpenFiles, Owner};
@@ -130,18 +129,6 @@ impl Files {
         })
     }
 
-    /// Answers a request for `path` (normalised, starting with a slash) on its connection.
-    ///
-    /// # Errors
-    /// What could not be served, with its status: 403, 404, 405, 500, 503. Nothing was sent then.
-    pub async fn serve(&self, request: &RequestHead, path: &[u8], response: &mut Response<'_>) -> Result<(), Failure> {
-        let (head, body) = match self.respond(request, path).await {
-            Answer::Send { head, body } => (head, body),
-            Answer::Refuse(failure) => return Err(failure),
-        };
-        body.send(&head, response)
-    }
-
     /// What a request for `path` is answered with. A file in the cache costs no system call and no allocation, about 350
     /// instructions; once a second three calls for the file and three for the root. What would wait for a disk is done
     /// on the blocking pool.
@@ -153,7 +140,8 @@ impl Files {
         }
     }
 
-    async fn wait(&self, request: &RequestHead, path: &[u8], mut work: Work) -> Answer {
+    /// The rest of an answer for which [`Files::begin`] gave work.
+    pub async fn wait(&self, request: &RequestHead, path: &[u8], mut work: Work) -> Answer {
         loop {
             let Work { lookup, claim } = work;
             let step = match blocking(move || lookup.wait()).await {

@@ -1,8 +1,10 @@
 //! The idle connections to one server, on one worker.
 
 use std::cell::RefCell;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use buf::{Class, ReadBuf};
 use clock::Tick;
 use net::{Stream, Transport};
 
@@ -68,7 +70,18 @@ impl Pool {
 fn is_good(idle: &Idle, now: Tick, keep: &KeepAlive) -> bool {
     !is_old(idle.since, now, keep.idle_timeout)
         && !is_old(idle.connection.born, now, keep.max_age)
-        && !idle.connection.stream.maybe_readable()
+        && is_quiet(&idle.connection.stream)
+}
+
+/// Whether nothing has arrived. A last read that filled its window exactly leaves that open: one more read tells.
+fn is_quiet(stream: &Stream) -> bool {
+    if !stream.maybe_readable() {
+        return true;
+    }
+    let mut window = ReadBuf::new(Class::K4);
+    let read = stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut window);
+    // Pending with the bit still set: the task's operations are used up, and nothing is known.
+    read.is_pending() && !stream.maybe_readable()
 }
 
 fn is_old(since: Tick, now: Tick, max: Duration) -> bool {

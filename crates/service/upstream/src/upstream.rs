@@ -15,9 +15,6 @@ use crate::server::{Server, Target};
 /// How often idle connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 
-/// Retries that the budget always allows, whatever the share: 3 a second, as CONFIG says.
-const RETRIES_PER_SECOND_MIN: u32 = 3;
-
 /// One server, as configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerOptions {
@@ -64,6 +61,8 @@ pub struct Options {
     pub keep_alive: KeepAlive,
     /// When a failed try is made again.
     pub retry: RetryPolicy,
+    /// Retries a second that the budget always allows on this worker.
+    pub retries_per_second_min: u32,
     /// How often names are looked up again.
     pub resolve: Duration,
 }
@@ -86,7 +85,7 @@ impl Upstream {
         let upstream = Rc::new(Upstream {
             servers: options.servers.iter().map(|s| Server::new(s.target.clone())).collect(),
             balancer: RefCell::new(Balancer::new(&weights, worker)),
-            budget: RefCell::new(RetryBudget::new(options.retry.budget, RETRIES_PER_SECOND_MIN, now())),
+            budget: RefCell::new(RetryBudget::new(options.retry.budget, options.retries_per_second_min, now())),
             retired: Cell::new(false),
             connect_text: text_of(options.timeouts.connect),
             options,

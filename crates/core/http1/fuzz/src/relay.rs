@@ -73,7 +73,8 @@ fn can_be_sent_on(head: &RequestHead) -> bool {
 fn end_to_end(head: &RequestHead) -> Fields {
     let mut builder = FieldsBuilder::new();
     for field in head.fields.iter() {
-        let hop_by_hop = [Known::Connection, Known::ContentLength, Known::TransferEncoding, Known::Expect, Known::Upgrade];
+        let hop_by_hop =
+            [Known::Connection, Known::ContentLength, Known::TransferEncoding, Known::Expect, Known::Upgrade];
         if !hop_by_hop.contains(&field.known) {
             builder.push_known(field.known, field.name, field.value);
         }

@@ -9,6 +9,6 @@ use message::Method;
 fuzz_target!(|bytes: &[u8]| {
     cut_every_way(bytes, |pieces, class| client(pieces, Method::Get, class, &Limits::default()));
     cut_every_way(bytes, |pieces, class| client(pieces, Method::Get, class, &TIGHT));
-    let other = if seed_of(bytes) % 2 == 0 { Method::Head } else { Method::Connect };
+    let other = if seed_of(bytes).is_multiple_of(2) { Method::Head } else { Method::Connect };
     cut_every_way(bytes, |pieces, class| client(pieces, other, class, &Limits::default()));
 });

@@ -18,7 +18,7 @@ use net::memory::{self, MemoryListener, Weather};
 use net::{Address, Bound, Listener, Peer, Stream, Transport};
 use observe::{Counters, Failure, Kind};
 use reverse_proxy::{Proxy, Rewrite};
-use serve::{Context, Exchange, Settings, Site, Switch, accept_loop};
+use serve::{Context, Exchange, Handled, Settings, Site, Switch, accept_loop};
 use upstream::{KeepAlive, Options, ServerOptions, Target, Timeouts, Upstream};
 
 pub(crate) const GET: &str = "GET /a HTTP/1.1\r\nHost: site\r\n\r\n";
@@ -42,9 +42,8 @@ impl Site for TestSite {
         &self.settings
     }
 
-    async fn handle(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
-        let path = exchange.request.path_bytes().to_vec();
-        self.proxy.handle(exchange, &path).await
+    fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
+        Handled::waits(self.proxy.handle(exchange, None))
     }
 
     fn failed(&self, failure: &Failure, _: &Peer) {
@@ -98,6 +97,7 @@ pub(crate) fn to_servers(servers: &[u32]) -> Options {
             max_age: Duration::from_secs(3600),
         },
         retry: RetryPolicy::default(),
+        retries_per_second_min: 3,
         resolve: Duration::from_secs(10),
     }
 }
@@ -126,7 +126,9 @@ pub(crate) fn proxying_in(weather: Weather, options: Options, test: impl AsyncFn
                 memory::set_silent(number, false);
             }
             let upstream = Upstream::start(options, 0);
-            let settings = Settings { body_bytes: 0, ..Settings::default() };
+            // The client's own slowness is `serve`'s business.
+            let timeouts = serve::Timeouts { min_rate: 0, ..serve::Timeouts::default() };
+            let settings = Settings { body_bytes: 0, timeouts, ..Settings::default() };
             let proxy = Proxy::new(Rc::clone(&upstream), Rewrite::default(), Limits::default());
             let site = Rc::new(TestSite { settings, proxy, failures: RefCell::default() });
             let context = Context::new(site, Arc::new(Counters::default()), 1000);
@@ -249,9 +251,8 @@ impl End {
 
     /// Whether the connection is broken or ended within a second.
     pub(crate) async fn is_over(&mut self) -> bool {
-        let over = within(now().after(Duration::from_secs(1)), async {
-            while matches!(self.read().await, Ok(n) if n > 0) {}
-        });
+        let over =
+            within(now().after(Duration::from_secs(1)), async { while matches!(self.read().await, Ok(n) if n > 0) {} });
         over.await.is_some()
     }
 

@@ -12,7 +12,7 @@ use message::{BodyLength, FieldsBuilder, ResponseHead};
 use net::memory::{self, Weather};
 use net::{Bound, Listener, Peer, Stream, Transport};
 use observe::{Counters, Failure, Kind};
-use serve::{BodyChunk, Chunk, Context, Exchange, Settings, Site, Switch, accept_loop};
+use serve::{BodyChunk, Chunk, Context, Exchange, Handled, Settings, Site, Switch, accept_loop};
 
 #[derive(Default)]
 pub(crate) struct TestSite {
@@ -25,31 +25,35 @@ impl Site for TestSite {
         &self.settings
     }
 
-    async fn handle(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
-        match exchange.request.path_bytes() {
-            b"/hello" => answer(exchange, b"hello", 5),
-            b"/echo" => echo(exchange).await,
-            b"/early" => answer(exchange, b"no need for a body", 18),
-            b"/big" => big(exchange).await,
-            b"/file" => file(exchange),
-            b"/short" => answer(exchange, b"hello", 6),
-            b"/slow" => {
-                sleep(Duration::from_secs(3)).await;
-                answer(exchange, b"slow", 4)
-            }
-            b"/forever" => {
-                exchange.client.limit_exchange(Duration::from_secs(20));
-                let client = exchange.client;
-                Err(poll_fn(|cx| client.poll_gone(cx)).await)
-            }
-            b"/panic" => panic!("on purpose, in a test"),
-            b"/nothing" => Ok(()),
-            _ => Err(Failure::new(Kind::NoRoute)),
-        }
+    fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
+        Handled::waits(respond(exchange))
     }
 
     fn failed(&self, failure: &Failure, _: &Peer) {
         self.failures.borrow_mut().push(failure.kind);
+    }
+}
+
+async fn respond(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    match exchange.request.path_bytes() {
+        b"/hello" => answer(exchange, b"hello", 5),
+        b"/echo" => echo(exchange).await,
+        b"/early" => answer(exchange, b"no need for a body", 18),
+        b"/big" => big(exchange).await,
+        b"/file" => file(exchange),
+        b"/short" => answer(exchange, b"hello", 6),
+        b"/slow" => {
+            sleep(Duration::from_secs(3)).await;
+            answer(exchange, b"slow", 4)
+        }
+        b"/forever" => {
+            exchange.client.limit_exchange(Duration::from_secs(20));
+            let client = exchange.client;
+            Err(poll_fn(|cx| client.poll_gone(cx)).await)
+        }
+        b"/panic" => panic!("on purpose, in a test"),
+        b"/nothing" => Ok(()),
+        _ => Err(Failure::new(Kind::NoRoute)),
     }
 }
 
