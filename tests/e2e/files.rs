@@ -47,7 +47,7 @@ pub(crate) fn large() -> Vec<u8> {
 pub(crate) fn curl_i(url: &str, args: &[&str]) -> (u16, String, String) {
     let ended = curl(["-i", "--path-as-is", url].iter().chain(args));
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    let (head, body) = ended.out.split_once("\n\n").unwrap_or((&ended.out, ""));
+    let (head, body) = ended.out.split_once("\r\n\r\n").unwrap_or((&ended.out, ""));
     let status = head.split(' ').nth(1).and_then(|s| s.trim().parse().ok());
     (status.unwrap_or_else(|| panic!("no status: {}", ended.out)), head.to_owned(), body.to_owned())
 }

@@ -1,5 +1,7 @@
 //! nginx over the same folder: what it answers, we answer, but where the difference is meant.
 
+use std::net::SocketAddr;
+
 use tests::{Client, Reply, Tollgate, peers};
 
 use crate::files::site;
@@ -34,17 +36,52 @@ fn the_same_answers_as_nginx() {
     let root = site();
     let ours = Tollgate::server(root.path());
     let theirs = peers::nginx(root.path(), "index index.html;");
-    let (mut a, mut b) = (Client::connect(ours.address()), Client::connect(theirs.address));
     let mut cases: Vec<(&str, &str, &str)> = [
-        "/", "/index.html", "/docs/", "/docs", "/docs?x", "/ten.txt", "/ten.txt?x", "/empty.txt", "/style.css", "/app.js",
-        "/data.json", "/logo.svg", "/pixel.png", "/noextension", "/a%20b.txt", "/caf%C3%A9.txt", "/100%25.txt",
-        "/a+b&c.txt", "/none", "/none/", "/docs/none", "/docs/../ten.txt", "/docs/./large.bin", "/docs/%2e%2e/ten.txt",
-        "//ten.txt", "/docs//large.bin", "/%74en.txt", "/..", "/../ten.txt", "/%00", "/%zz", "/docs/large.bin",
+        "/",
+        "/index.html",
+        "/docs/",
+        "/docs",
+        "/docs?x",
+        "/ten.txt",
+        "/ten.txt?x",
+        "/empty.txt",
+        "/style.css",
+        "/app.js",
+        "/data.json",
+        "/logo.svg",
+        "/pixel.png",
+        "/noextension",
+        "/a%20b.txt",
+        "/caf%C3%A9.txt",
+        "/100%25.txt",
+        "/a+b&c.txt",
+        "/none",
+        "/none/",
+        "/docs/none",
+        "/docs/../ten.txt",
+        "/docs/./large.bin",
+        "/docs/%2e%2e/ten.txt",
+        "//ten.txt",
+        "/docs//large.bin",
+        "/%74en.txt",
+        "/..",
+        "/../ten.txt",
+        "/%00",
+        "/%zz",
+        "/docs/large.bin",
     ]
     .map(|path| ("GET", path, ""))
     .to_vec();
     let ranges = [
-        "bytes=0-0", "bytes=2-5", "bytes=7-", "bytes=-3", "bytes=-99", "bytes=5-99", "bytes=10-", "bytes=99-", "lines=0-1",
+        "bytes=0-0",
+        "bytes=2-5",
+        "bytes=7-",
+        "bytes=-3",
+        "bytes=-99",
+        "bytes=5-99",
+        "bytes=10-",
+        "bytes=99-",
+        "lines=0-1",
     ];
     let fields = ranges.map(|range| format!("Range: {range}\r\n"));
     cases.extend(fields.iter().map(|line| ("GET", "/ten.txt", &**line)));
@@ -63,7 +100,7 @@ fn the_same_answers_as_nginx() {
     ]);
     for (method, path, lines) in cases {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n");
-        let (ours, theirs) = (asked(&mut a, method, &request, ours.address()), asked(&mut b, method, &request, theirs.address));
+        let (ours, theirs) = (asked(ours.address(), method, &request), asked(theirs.address, method, &request));
         assert_eq!(essence(&ours), essence(&theirs), "{method} {path} {lines}");
     }
 }
@@ -74,7 +111,6 @@ fn the_meant_differences_to_nginx() {
     let root = site();
     let ours = Tollgate::server(root.path());
     let theirs = peers::nginx(root.path(), "index index.html;");
-    let (mut a, mut b) = (Client::connect(ours.address()), Client::connect(theirs.address));
     for (method, path, lines, our_status, their_status, reason) in [
         ("GET", "/.hidden", "", 404, 200, "names that start with a dot are rarely meant for the public"),
         ("GET", "/docs/empty/", "", 404, 403, "a folder that is not shown does not reveal that it exists"),
@@ -84,19 +120,15 @@ fn the_meant_differences_to_nginx() {
         ("OPTIONS", "/ten.txt", "", 204, 405, "OPTIONS says what is allowed"),
     ] {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n");
-        let statuses =
-            (asked(&mut a, method, &request, ours.address()).status, asked(&mut b, method, &request, theirs.address).status);
+        let statuses = (asked(ours.address(), method, &request).status, asked(theirs.address, method, &request).status);
         assert_eq!(statuses, (our_status, their_status), "{method} {path} {lines}: {reason}");
     }
 }
 
-/// Asks on `client`, which is connected anew when the server closes after the answer.
-fn asked(client: &mut Client, method: &str, request: &str, address: std::net::SocketAddr) -> Reply {
+fn asked(address: SocketAddr, method: &str, request: &str) -> Reply {
+    let mut client = Client::connect(address);
     client.send(request);
     let reply = if method == "HEAD" { client.reply_to_head() } else { client.reply() };
     assert!(reply.complete, "{request}");
-    if !reply.keeps_alive() {
-        *client = Client::connect(address);
-    }
     reply
 }

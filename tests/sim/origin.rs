@@ -104,7 +104,11 @@ async fn one(world: &World, source: &mut Source, stream: &Stream) -> Read<bool> 
         source.exactly(fields.length()?.unwrap_or(0)).await?
     };
     if body != request.body_bytes() {
-        world.violated(format!("a body of {} bytes came as {} others: {request:?}", request.body_bytes().len(), body.len()));
+        world.violated(format!(
+            "a body of {} bytes came as {} others: {request:?}",
+            request.body_bytes().len(),
+            body.len()
+        ));
     }
     world.trace(&[3, request.id as u64, hash(&body)]);
     // A broken connection ends the exchange, whatever is still to be written.
@@ -154,7 +158,8 @@ async fn answer(
         _ => {}
     }
     for i in 0..plan.interim {
-        write_all(stream, format!("HTTP/1.1 {} Interim\r\nX-Id: {}\r\n\r\n", 102 + i % 2, request.id).as_bytes()).await?;
+        write_all(stream, format!("HTTP/1.1 {} Interim\r\nX-Id: {}\r\n\r\n", 102 + i % 2, request.id).as_bytes())
+            .await?;
     }
     let (head, body) = render(request, fault, got);
     write_all(stream, head.as_bytes()).await?;

@@ -124,7 +124,7 @@ const GARBAGE: [&str; 5] = [
     "\u{16}\u{3}\u{1}\u{2}\0",
     "GET / HTTP/1.1\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-    "POST /calm/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "POST /dead/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "GET /../.. HTTP/1.1\r\nHost: a b\r\n\r\n",
 ];
 

@@ -32,7 +32,7 @@ impl Fields {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    pub(crate) fn one(&self, name: &str) -> Read<Option<&str>> {
+    pub(crate) fn one<'a>(&'a self, name: &'a str) -> Read<Option<&'a str>> {
         let mut all = self.all(name);
         let first = all.next();
         if all.next().is_some() { malformed(format!("{name} is there twice")) } else { Ok(first) }

@@ -129,6 +129,7 @@ struct Lines {
 
 #[derive(Debug, Default)]
 struct State {
+    bytes: Vec<u8>,
     lines: Vec<String>,
     ended: bool,
 }
@@ -141,7 +142,10 @@ impl Lines {
             let mut pipe = BufReader::new(pipe);
             let mut line = Vec::new();
             while pipe.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                theirs.state.lock().expect("no panic").lines.push(String::from_utf8_lossy(&line).trim_end().into());
+                let mut state = theirs.state.lock().expect("no panic");
+                state.bytes.extend_from_slice(&line);
+                state.lines.push(String::from_utf8_lossy(&line).trim_end().into());
+                drop(state);
                 theirs.changed.notify_all();
                 line.clear();
             }
@@ -170,6 +174,6 @@ impl Lines {
     }
 
     fn text(&self) -> String {
-        self.state.lock().expect("no panic").lines.iter().map(|line| format!("{line}\n")).collect()
+        String::from_utf8_lossy(&self.state.lock().expect("no panic").bytes).into_owned()
     }
 }

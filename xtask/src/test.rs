@@ -23,7 +23,9 @@ pub(crate) fn run() -> Outcome {
     for (name, took) in &steps.times {
         println!("  {:>7.1} s  {name}", took.as_secs_f64());
     }
-    println!("\n== closing lines of the test runners");
+    if !steps.closing.is_empty() {
+        println!("\n== closing lines of the test runners");
+    }
     for line in &steps.closing {
         println!("{line}");
     }

@@ -100,7 +100,7 @@ fn evidence(plan: &Plan, options: &Options, chosen: &[Peer], samples: &BTreeMap<
         method: method(plan, options, chosen),
         tables: vec![table],
         goals: goals.collect(),
-        notes: peer_notes(chosen),
+        notes: peer_notes(chosen) + &noise(chosen, samples),
         raw: json!(samples.iter().map(|(peer, of)| (peer.to_string(), figures(of))).collect::<BTreeMap<_, _>>()),
     }
 }
@@ -120,6 +120,17 @@ fn method(plan: &Plan, options: &Options, chosen: &[Peer]) -> String {
         options.seconds,
         options.warmup
     )
+}
+
+/// A warning when something else ran beside the bench. Behind a proxy that cannot be told from the origin.
+fn noise(chosen: &[Peer], samples: &BTreeMap<Peer, Vec<Sample>>) -> String {
+    const QUIET: f64 = 0.1;
+    let direct = chosen.iter().filter(|peer| !peer.is_proxy());
+    let most = direct.map(|peer| Spread::of(samples[peer].iter().map(others)).median).fold(0.0, f64::max);
+    if most <= QUIET {
+        return String::new();
+    }
+    format!("\nThe machine was not quiet: other programs took up to {} of a CPU. Run this again.\n", percent(most))
 }
 
 /// How each peer is set up, as a list.

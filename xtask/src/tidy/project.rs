@@ -88,16 +88,15 @@ fn names_folder(line: &str, folder: &str) -> bool {
     })
 }
 
-/// Every example configuration is started by a test: named in one, or found by one that lists the folder.
+/// Every example configuration is started by a test: named in one, or found by one that lists the folder. Those in
+/// folders below are parts that an example includes.
 fn configs_are_tested(project: &Project, found: &mut Findings) {
     let tests: Vec<&SourceFile> = project.rust().filter(|file| is_test(file)).collect();
     let listed = tests.iter().any(|file| file.text.contains("configs") && file.code.contains("read_dir"));
-    let examples =
-        project.files.iter().filter(|file| file.path.starts_with("configs/") && file.path.ends_with(".toml"));
-    for example in examples.filter(|_| !listed) {
-        let name = example.path.trim_start_matches("configs/");
+    let examples = project.files.iter().filter_map(|file| file.path.strip_prefix("configs/"));
+    for name in examples.filter(|name| name.ends_with(".toml") && !name.contains('/') && !listed) {
         if !tests.iter().any(|file| file.text.contains(name)) {
-            found.error(format!("{}: no test starts it", example.path));
+            found.error(format!("configs/{name}: no test starts it"));
         }
     }
 }

@@ -144,14 +144,27 @@ impl Proxy {
         self.queue_head(exchange, path, &mut relay)?;
         let Exchange { body, response, client, .. } = exchange;
         let mut ends = Ends { body, response, client: *client };
-        let head = match std::future::poll_fn(|cx| relay.poll_head(cx, &mut ends)).await {
-            Ok(head) => head,
-            Err(failed) => {
-                known.request_bytes_written = relay.written > 0;
-                known.answer_bytes_read = relay.answer_begun();
-                return Err(failed);
-            }
-        };
+        let arrived = std::future::poll_fn(|cx| relay.poll_head(cx, &mut ends)).await;
+        self.head_arrived(arrived, &relay, &mut ends, known)?;
+        std::future::poll_fn(|cx| relay.poll_body(cx, &mut ends)).await?;
+        relay.finish();
+        Ok(())
+    }
+
+    /// Begins the answer to the client, unless there is none, or another try may bring a better one. Not in the future
+    /// itself, which would keep room for both heads.
+    fn head_arrived(
+        &self,
+        arrived: Result<ResponseHead, TryFailed>,
+        relay: &Relay<'_>,
+        ends: &mut Ends<'_, '_>,
+        known: &mut FailedTry,
+    ) -> Result<(), TryFailed> {
+        let head = arrived.inspect_err(|_| {
+            known.request_bytes_written = relay.written > 0;
+            known.answer_bytes_read = relay.answer_begun();
+        })?;
+        let who = relay.who;
         if self.upstream.options().retry.retries_status(head.status) && ends.body.is_untouched() {
             known.request_bytes_written = true;
             known.answer_bytes_read = true;
@@ -164,12 +177,7 @@ impl Proxy {
                 return Err(TryFailed { decided: Some(decision), ..failed });
             }
         }
-        let answer = self.answer(&head, who)?;
-        drop(head);
-        ends.response.start(&answer);
-        drop(answer);
-        std::future::poll_fn(|cx| relay.poll_body(cx, &mut ends)).await?;
-        relay.finish();
+        ends.response.start(&self.answer(&head, who)?);
         Ok(())
     }
 

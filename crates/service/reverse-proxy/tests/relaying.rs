@@ -229,7 +229,10 @@ fn an_answer_that_breaks_off_never_looks_complete() {
                 }
                 let ended = client.rest().await;
                 let got = String::from_utf8_lossy(&client.got).into_owned();
-                let unfinished = ended.is_err() || got.is_empty() || got.contains("Content-Length: 10\r\n") || got.contains("chunked");
+                let unfinished = ended.is_err()
+                    || got.is_empty()
+                    || got.contains("Content-Length: 10\r\n")
+                    || got.contains("chunked");
                 assert!(unfinished && !got.ends_with("0\r\n\r\n"), "{version} {answer:?} {reset}: {got:?}");
                 assert_eq!((world.context.open(), world.idle()), (0, vec![0]));
                 assert_eq!(world.failures().len(), 1);

@@ -1,6 +1,7 @@
 //! The active phase of an HTTP/1 connection: from the first byte of a request until it is idle again. It holds
 //! all that an idle connection must not: buffers, the machine, the queue, the deadlines.
 
+use std::cell::Cell;
 use std::task::Poll;
 
 use buf::{Class, ReadBuf};
@@ -46,9 +47,8 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
     let mut input = ReadBuf::new(class);
     let mut decoder = RequestDecoder::new();
     let wire = Wire::new(&connection.stream, site.settings().timeouts);
-    let mut head_by = connection.head_by.take();
     loop {
-        let request = match next_head(&wire, &mut decoder, &mut input, &*site, head_by.take()).await {
+        let request = match next_head(&wire, &mut decoder, &mut input, &*site, &connection.head_by).await {
             Head::Request(request) => request,
             Head::Idle => return Next::Idle,
             Head::Gone => return Next::Close,
@@ -120,7 +120,7 @@ async fn next_head<S: Site>(
     decoder: &mut RequestDecoder,
     input: &mut ReadBuf,
     site: &S,
-    mut head_by: Option<Tick>,
+    head_by: &Cell<Option<Tick>>,
 ) -> Head {
     let settings = site.settings();
     // Pipelined requests are parsed no further while their answers pile up.
@@ -133,7 +133,9 @@ async fn next_head<S: Site>(
     loop {
         match decoder.head(input, &settings.limits) {
             Ok(Some(request)) => {
-                wire.deadlines.clear(Kind::Header);
+                // Also the outer task's, which may be near: it was for the wait that is over.
+                wire.deadlines.clear_all();
+                head_by.set(None);
                 return Head::Request(request);
             }
             Ok(None) => {}
@@ -145,7 +147,7 @@ async fn next_head<S: Site>(
         }
         if begun {
             if !wire.deadlines.is_set(Kind::Header) {
-                let by = head_by.take().unwrap_or_else(|| now().after(settings.timeouts.header));
+                let by = head_by.get().unwrap_or_else(|| now().after(settings.timeouts.header));
                 wire.deadlines.set(Kind::Header, by);
             }
             if !std::mem::replace(&mut reread, true) {

@@ -44,7 +44,7 @@ pub fn connection<S: Site>(
     Ok(serve(Connection { stream, peer, local, head_by: Cell::new(Some(head_by)), admission }))
 }
 
-/// No `async fn`: that would hold its argument twice.
+#[allow(clippy::manual_async_fn, reason = "an async fn would hold its argument twice")]
 fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'static {
     async move {
         let connection = &connection;
@@ -55,6 +55,11 @@ fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'stat
             // The active phase lives in a box of its own, freed between requests: an idle connection is only this loop.
             if Box::pin(active(connection)).await == Next::Close {
                 return;
+            }
+            // Woken for nothing before the first request: its time from accept goes on.
+            if let Some(by) = connection.head_by.get() {
+                connection.stream.set_deadline(by, Kind::Idle as u8);
+                continue;
             }
             let context = connection.context();
             let idle = if context.is_draining() {

@@ -95,6 +95,21 @@ fn an_idle_connection_holds_no_buffer_and_is_closed_after_its_time() {
 }
 
 #[test]
+fn the_time_for_idling_does_not_run_into_a_request() {
+    serving(fair(), async |_, _| {
+        let mut client = TestClient::connect();
+        client.send(HELLO).await;
+        client.until("hello").await;
+        sleep(Duration::from_secs(74)).await;
+        client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.until("slow").await;
+        sleep(Duration::from_secs(74)).await;
+        client.send(HELLO).await;
+        client.until("hello").await;
+    });
+}
+
+#[test]
 fn a_half_close_behind_a_request_is_answered_in_full() {
     for seed in 0..10 {
         serving(Weather { split_seed: seed, ..fair() }, async |_, _| {
