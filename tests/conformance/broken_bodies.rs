@@ -99,8 +99,8 @@ fn a_body_that_becomes_too_large_is_refused_in_the_middle() {
 fn a_route_may_allow_more_or_less() {
     let origin = Origin::answering(answer("200 OK", "origin"));
     let proxy = Tollgate::config(&format!(
-        "{LIMITS}\n[[route]]\npath = \"/large\"\nbody_bytes = \"2000\"\nproxy = {{ upstream = \"o\" }}\n\
-         [[route]]\npath = \"/small\"\nbody_bytes = \"10\"\nproxy = {{ upstream = \"o\" }}\n\
+        "{LIMITS}\n[[route]]\npath = \"/large\"\nbody_bytes = \"2000B\"\nproxy = {{ upstream = \"o\" }}\n\
+         [[route]]\npath = \"/small\"\nbody_bytes = \"10B\"\nproxy = {{ upstream = \"o\" }}\n\
          [upstream.o]\nservers = [\"{}\"]\n",
         origin.address()
     ));

@@ -18,7 +18,7 @@ pub(crate) struct Both {
 
 /// Limits far below the defaults, so that a test reaches them quickly; timeouts that no test waits out.
 pub(crate) const LIMITS: &str =
-    "[limits]\nheader_bytes = \"4KiB\"\nuri_bytes = \"1KiB\"\nheaders = 20\nbody_bytes = \"1000\"\n";
+    "[limits]\nheader_bytes = \"4KiB\"\nuri_bytes = \"1KiB\"\nheaders = 20\nbody_bytes = \"1000B\"\n";
 
 pub(crate) fn both(settings: &str) -> Both {
     let origin = Origin::answering(answer("200 OK", "origin"));

@@ -1,5 +1,30 @@
 //! The programs against real clients and real servers, over real sockets.
 
+mod answers_that_break;
+mod connections_that_fail;
+mod demonstration;
 mod files;
 mod files_by_name;
 mod files_like_nginx;
+mod forwarding;
+mod life;
+mod reloads;
+mod retries;
+mod streams;
+mod upstreams;
+
+use std::net::SocketAddr;
+
+use tests::Tollgate;
+
+/// A proxy in front of these servers, with more lines for the upstream.
+pub(crate) fn proxy_with(origins: &[SocketAddr], upstream: &str) -> Tollgate {
+    let servers: Vec<String> = origins.iter().map(|o| format!("\"{o}\"")).collect();
+    Tollgate::config(&format!(
+        "[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"api\" }}\n\n[upstream.api]\nservers = [{}]\n{upstream}\n",
+        servers.join(", ")
+    ))
+}
+
+/// Waits on an origin that a test can sit out.
+pub(crate) const SHORT: &str = "timeouts = { connect = \"300ms\", header = \"300ms\", body = \"300ms\" }";

@@ -186,7 +186,8 @@ fn render(request: &Request, fault: Option<Fault>, got: &[u8]) -> (String, Vec<u
     let bodiless = request.method == "HEAD" || matches!(plan.status, 204 | 304);
     let mut head = format!("HTTP/1.1 {} Planned\r\nX-Id: {}\r\n", plan.status, request.id);
     head += &format!("X-Got: {}:{:x}\r\n", got.len(), hash(got));
-    if plan.close {
+    // Where a body has no other end, the end of the connection need not be announced.
+    if plan.close || (bodiless && plan.framing == Framing::Close) {
         head += "Connection: close\r\n";
     }
     // A fault in the body needs one whose end is known.

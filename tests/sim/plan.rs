@@ -146,10 +146,6 @@ pub(crate) struct Connection {
 }
 
 impl Request {
-    pub(crate) fn is_proxied(&self) -> bool {
-        matches!(self.route, Route::Calm | Route::Stale | Route::Wild | Route::Dead)
-    }
-
     pub(crate) fn is_idempotent(&self) -> bool {
         self.method != "POST"
     }
@@ -211,7 +207,8 @@ pub(crate) fn connection(rng: &mut Rng, first_id: usize) -> Connection {
     let (read_pauses, write_pauses) = (pauses(4), pauses(4));
     Connection {
         requests,
-        pipelined: rng.chance(1, 2),
+        // HTTP/1.0 knows no pipelining.
+        pipelined: rng.chance(1, 2) && old.is_none(),
         old,
         half_close: rng.chance(1, 4),
         weather: weather(rng),

@@ -27,9 +27,10 @@ const TIME_MAX: Duration = Duration::from_secs(7200);
 const TURNS_MAX: u64 = 3_000_000;
 /// Real time after which a run counts as hanging where virtual time stands still.
 const REAL_TIME_MAX: Duration = Duration::from_secs(120);
-/// Buffers that one client's connection and its upstream connection may hold: two windows and two queues, each of 64 KiB
-/// and a last piece.
-const LEASED_PER_CLIENT: usize = 256 << 10;
+/// Buffers that one client's connection and its upstream connection may hold: two queues of 64 KiB, each of them at the worst
+/// in pieces of 2 KiB (smaller ones are copied together) that hold a window of 16 KiB, with a chunk line in another
+/// buffer between them.
+const LEASED_PER_CLIENT: usize = 2 * (64 / 2) * (32 << 10);
 
 /// What a worker may count here.
 const FAILURES: [Kind; 15] = [

@@ -8,6 +8,10 @@ use clock::Tick;
 
 use crate::registration::Registration;
 
+/// The kind of a sleep's deadline: one that no socket's deadlines have, so that [`crate::shorten_deadlines`] leaves
+/// sleeps alone.
+const KIND: u8 = u8::MAX;
+
 /// Completes at its time. See [`sleep_until`].
 #[derive(Debug)]
 pub struct Sleep {
@@ -17,7 +21,7 @@ pub struct Sleep {
 /// Completes when the worker's clock reaches `at` (a tick is 1 ms). Takes a place in the reactor's table.
 pub fn sleep_until(at: Tick) -> Sleep {
     let registration = Registration::detached();
-    registration.set_deadline(at, 0);
+    registration.set_deadline(at, KIND);
     Sleep { registration }
 }
 

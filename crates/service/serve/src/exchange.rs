@@ -67,7 +67,7 @@ pub(crate) enum Ending {
     KeepAlive,
     /// Flush, then close as `linger` does.
     Close,
-    /// The answer is incomplete: break off, so that nobody takes it for complete.
+    /// The answer is incomplete, and no byte may follow: nobody is there, or nobody could tell it from a complete one.
     Abort,
 }
 
@@ -86,7 +86,7 @@ impl Exchange<'_> {
         };
         if let Some(failure) = &failure {
             if self.response.is_started() || failure.kind == observe::Kind::ClientGone {
-                return (Conclusion::Ends(Ending::Abort), Some(failure.clone()));
+                return (Conclusion::Ends(self.broken_off(failure.kind)), Some(failure.clone()));
             }
             // A deadline that fired would make every write fail.
             deadlines.clear_all();
@@ -98,6 +98,17 @@ impl Exchange<'_> {
             (true, false) => Conclusion::BodyLeft,
         };
         (conclusion, failure)
+    }
+
+    /// How an answer that cannot be completed ends. What is queued still goes out, since complete answers to pipelined
+    /// requests may be part of it; the missing bytes show that the last one is not.
+    fn broken_off(&self, failed: observe::Kind) -> Ending {
+        use observe::Kind::{ClientGone, TooSlow, WriteTimeout};
+        match failed {
+            ClientGone | TooSlow | WriteTimeout => Ending::Abort,
+            _ if self.response.ends_by_close() => Ending::Abort,
+            _ => Ending::Close,
+        }
     }
 
     /// Skips what is left of the body after an early answer, if it is little.

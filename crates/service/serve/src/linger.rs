@@ -17,7 +17,12 @@ const LINGER_BYTES: usize = 64 << 10;
 /// with unread input would send a reset, and that could destroy the answer before the client has read it.
 pub(crate) async fn close(wire: &Wire<'_>, input: &mut ReadBuf) {
     wire.deadlines.clear_all();
-    if wire.flush().await.is_err() || wire.stream.shutdown_write().is_err() {
+    if wire.flush().await.is_err() {
+        // Bytes are lost. Where the close is the end of the body, only a reset shows that.
+        wire.stream.reset_on_close();
+        return;
+    }
+    if wire.stream.shutdown_write().is_err() {
         return;
     }
     wire.deadlines.clear_all();

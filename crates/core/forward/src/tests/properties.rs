@@ -74,9 +74,9 @@ fn nominated(fields: &Fields) -> Vec<String> {
         .collect()
 }
 
-/// Whether a name is one that is ours to write, whatever Connection names.
+/// Whether a name is one that is ours to write, whatever Connection names. Many back ends read `_` as `-`.
 fn is_ours(name: &str) -> bool {
-    matches!(name, "host" | "via" | "forwarded") || name.starts_with("x-forwarded-")
+    matches!(name, "host" | "via" | "forwarded") || name.replace('_', "-").starts_with("x-forwarded-")
 }
 
 fn check(

@@ -1,0 +1,139 @@
+//! Tries that are made again, and those that are not.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use tests::{Client, Origin, answer, closed_port, peers};
+
+use crate::proxy_with;
+
+/// Serves one request on each connection, then closes it after the next request came.
+fn closes_the_second_time(count: Arc<AtomicUsize>) -> Origin {
+    Origin::start(move |connection, _| {
+        if connection.request().is_some() {
+            count.fetch_add(1, SeqCst);
+            connection.send(answer("200 OK", "ok"));
+            connection.head();
+        }
+    })
+}
+
+#[test]
+fn a_kept_connection_that_died_is_replaced_silently() {
+    let origin = closes_the_second_time(Arc::default());
+    let proxy = proxy_with(&[origin.address()], "retry = { attempts = 1 }");
+    let mut client = Client::connect(proxy.address());
+    for _ in 0..10 {
+        assert_eq!(client.get("/").text(), "ok");
+    }
+    assert_eq!(proxy.process.log(), "", "nothing worth a line happened");
+}
+
+#[test]
+fn a_post_is_not_sent_twice() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let origin = closes_the_second_time(Arc::clone(&served));
+    let proxy = proxy_with(&[origin.address()], "retry = { attempts = 5 }");
+    let mut client = Client::connect(proxy.address());
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(client.ask(post).status, 200);
+    assert_eq!(client.ask(post).status, 502, "it was written to a connection that then died");
+    assert_eq!((served.load(SeqCst), origin.connections()), (1, 1));
+}
+
+#[test]
+fn another_server_is_asked_when_one_refuses() {
+    let origin = Origin::answering(answer("200 OK", "ok"));
+    let proxy = proxy_with(&[closed_port(), origin.address()], "");
+    for method in ["GET", "POST"] {
+        for _ in 0..4 {
+            let mut client = Client::connect(proxy.address());
+            let reply = client.ask(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"));
+            assert_eq!((reply.status, reply.text()), (200, "ok".into()), "nothing was written: {method}");
+        }
+    }
+}
+
+#[test]
+fn attempts_are_counted_and_told() {
+    let origin = Origin::start(|connection, _| {
+        connection.request();
+        connection.reset();
+    });
+    let proxy = proxy_with(&[origin.address()], "retry = { attempts = 3 }");
+    let reply = Client::connect(proxy.address()).get("/");
+    assert_eq!(reply.status, 502);
+    assert!(reply.text().contains("; 3 attempts"), "{}", reply.text());
+    assert_eq!(origin.connections(), 3);
+}
+
+#[test]
+fn only_what_is_listed_is_tried_again() {
+    let origin = Origin::start(|connection, _| {
+        connection.request();
+        connection.reset();
+    });
+    let proxy = proxy_with(&[origin.address()], "retry = { attempts = 3, on = [\"connect\"] }");
+    assert_eq!(Client::connect(proxy.address()).get("/").status, 502);
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn statuses_are_tried_again_where_listed_and_the_last_is_passed_on() {
+    let bad = Origin::answering(answer("502 Bad Gateway", "mine"));
+    let good = Origin::answering(answer("200 OK", "ok"));
+    let retry = "retry = { attempts = 2, on = [\"connect\", \"reset\", \"502\"] }";
+    let proxy = proxy_with(&[bad.address(), good.address()], retry);
+    let mut client = Client::connect(proxy.address());
+    for _ in 0..3 {
+        let reply = client.get("/");
+        assert_eq!((reply.status, reply.text()), (200, "ok".into()));
+    }
+    let alone = proxy_with(&[bad.address()], retry);
+    let reply = Client::connect(alone.address()).get("/");
+    assert_eq!((reply.status, reply.text()), (502, "mine".into()), "the origin's own page");
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    let replies: Vec<u16> = (0..2).map(|_| client.ask(post).status).collect();
+    assert!(replies.contains(&502), "a POST is not tried again: {replies:?}");
+}
+
+#[test]
+fn one_of_two_servers_is_killed_under_load_and_no_get_fails() {
+    let mut first = peers::node("response.end('one')");
+    let second = peers::node("response.end('two')");
+    let proxy = proxy_with(&[first.address, second.address], "");
+    let (stop, killed) = (AtomicBool::new(false), AtomicBool::new(false));
+    let after = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = Client::connect(proxy.address());
+                    while !stop.load(SeqCst) {
+                        let reply = client.get("/");
+                        assert_eq!((reply.status, reply.complete), (200, true), "{}", reply.text());
+                        if killed.load(SeqCst) {
+                            after.fetch_add(1, SeqCst);
+                        }
+                    }
+                })
+            })
+            .collect();
+        tests::eventually("both servers answer", || Client::connect(proxy.address()).get("/").text(), |t| t == "one");
+        first.process.signal(tests::Signal::KILL);
+        first.process.wait();
+        killed.store(true, SeqCst);
+        tests::eventually(
+            "requests after it",
+            || after.load(SeqCst),
+            |n| *n > 400 || clients.iter().any(|c| c.is_finished()),
+        );
+        stop.store(true, SeqCst);
+    });
+    assert!(after.load(SeqCst) > 400);
+}
