@@ -1,1 +1,187 @@
-//! To be written.
+//! How the programs begin and end.
+
+use std::{net::TcpListener, process::Command};
+
+use tests::{Client, End, Ended, Origin, Process, Signal, Tollgate, answer, folder, run};
+
+use crate::proxy_with;
+
+/// An origin that answers when it is told to, and says when it was asked.
+fn patient() -> (Origin, std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<()>) {
+    let (asked_send, asked) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel();
+    let gone = std::sync::Mutex::new(gone);
+    let origin = Origin::start(move |connection, _| {
+        while connection.request().is_some() {
+            asked_send.send(()).expect("the test waits");
+            let _ = gone.lock().expect("no panic").recv_timeout(tests::PATIENCE);
+            connection.send(answer("200 OK", "slow"));
+        }
+    });
+    (origin, asked, go)
+}
+
+#[test]
+fn a_stop_waits_for_what_is_under_way_and_ends_well() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (origin, asked, go) = patient();
+        let mut proxy = proxy_with(&[origin.address()], "");
+        let mut slow = Client::connect(proxy.address());
+        slow.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        asked.recv_timeout(tests::PATIENCE).expect("the origin is asked");
+        proxy.process.signal(signal);
+        proxy.process.logged("stopping", 1);
+        go.send(()).expect("the origin waits");
+        let reply = slow.reply();
+        assert_eq!((reply.status, reply.text()), (200, "slow".into()));
+        assert_eq!(reply.field("connection").as_deref(), Some("close"));
+        slow.expect_end();
+        let ended = proxy.process.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        assert!(ended.err.contains("stopped after 1 requests"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_kept_connection_gets_its_next_answer_in_a_drain() {
+    let root = folder();
+    std::fs::write(root.path().join("index.html"), "home").expect("a file of ours");
+    let mut server = Tollgate::server(root.path());
+    let mut client = Client::connect(server.address());
+    assert!(client.get("/").keeps_alive());
+    server.process.signal(Signal::TERM);
+    server.process.logged("stopping", 1);
+    let reply = client.get("/");
+    assert_eq!((reply.text(), reply.keeps_alive()), ("home".into(), false));
+    client.expect_end();
+    assert_eq!(server.process.wait().code, Some(0));
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let (origin, asked, _go) = patient();
+    let mut proxy = proxy_with(&[origin.address()], "");
+    let mut slow = Client::connect(proxy.address());
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    asked.recv_timeout(tests::PATIENCE).expect("the origin is asked");
+    proxy.process.signal(Signal::TERM);
+    proxy.process.logged("stopping", 1);
+    proxy.process.signal(Signal::TERM);
+    let ended = proxy.process.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("a second signal"), "{}", ended.err);
+    assert_ne!(slow.read_to_end().1, End::Open);
+}
+
+#[test]
+fn a_drain_has_a_limit() {
+    let (origin, asked, _go) = patient();
+    let mut proxy = Tollgate::config(&format!(
+        "[runtime]\nworkers = 1\nshutdown_timeout = \"200ms\"\n[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"o\" }}\n\
+         [upstream.o]\nservers = [\"{}\"]\n",
+        origin.address()
+    ));
+    let mut slow = Client::connect(proxy.address());
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    asked.recv_timeout(tests::PATIENCE).expect("the origin is asked");
+    proxy.process.signal(Signal::TERM);
+    let ended = proxy.process.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("cut 1 connections"), "{}", ended.err);
+}
+
+#[test]
+fn an_address_in_use_is_said_plainly() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for program in ["server", "proxy"] {
+        let mut command = Tollgate::command(program);
+        command.args(["--listen", &address]);
+        if program == "proxy" {
+            command.args(["--to", "127.0.0.1:1"]);
+        }
+        let ended = run(&mut command);
+        assert_eq!(ended.code, Some(2), "{}", ended.err);
+        let sentence = format!("error: cannot listen on {address}: another program listens there already");
+        assert!(ended.err.contains(&sentence), "{}", ended.err);
+        assert_eq!(ended.out, "");
+    }
+}
+
+fn ran(program: &str, arguments: &[&str]) -> Ended {
+    run(Tollgate::command(program).args(arguments))
+}
+
+#[test]
+fn the_command_line_is_checked() {
+    for program in ["server", "proxy"] {
+        let help = ran(program, &["--help"]);
+        assert_eq!((help.code, &*help.err), (Some(0), ""));
+        assert!(help.out.contains("--workers") && help.out.contains("Examples:"), "{}", help.out);
+        let version = ran(program, &["--version"]);
+        assert_eq!(version.code, Some(0));
+        assert!(version.out.starts_with(&format!("{program} ")), "{}", version.out);
+        for wrong in
+            [&["--nonsense"][..], &["--workers", "0"], &["--workers", "many"], &["--listen", "nowhere"], &["--config"]]
+        {
+            let ended = ran(program, wrong);
+            assert_eq!((ended.code, &*ended.out), (Some(2), ""), "{wrong:?}: {}", ended.err);
+            assert!(ended.err.starts_with("error: "), "{wrong:?}: {}", ended.err);
+        }
+    }
+    for (program, wrong) in [
+        ("server", &["/nonexistent"][..]),
+        ("server", &["--config", "/nonexistent.toml"]),
+        ("proxy", &["--config", "/nonexistent.toml"]),
+        ("proxy", &["--listen", "127.0.0.1:0"]),
+        ("proxy", &["--to", "nowhere"]),
+        ("proxy", &["--config", "x.toml", "--to", "127.0.0.1:1"]),
+    ] {
+        let ended = ran(program, wrong);
+        assert_eq!((ended.code, &*ended.out), (Some(2), ""), "{program} {wrong:?}: {}", ended.err);
+        assert!(ended.err.starts_with("error: "), "{program} {wrong:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn a_check_says_what_is_wrong_and_starts_nothing() {
+    let folder = folder();
+    let good = folder.path().join("good.toml");
+    let bad = folder.path().join("bad.toml");
+    std::fs::write(&good, "[[route]]\npath = \"/*\"\nrespond = { body = \"ok\" }\n").expect("a file of ours");
+    std::fs::write(&bad, "[[route]]\npath = \"/*\"\nrespnd = { body = \"ok\" }\n[limits]\nheaders = \"many\"\n")
+        .expect("ours");
+    for program in ["server", "proxy"] {
+        let ended = ran(program, &["--check", "--config", good.to_str().expect("text")]);
+        assert_eq!((ended.code, &*ended.err), (Some(0), ""));
+        assert!(ended.out.contains("1 routes, 0 upstreams"), "{}", ended.out);
+        let ended = ran(program, &["--check", "--config", bad.to_str().expect("text")]);
+        assert_eq!((ended.code, &*ended.out), (Some(2), ""));
+        for part in ["respnd", "bad.toml:3:1", "bad.toml:5:11", "^"] {
+            assert!(ended.err.contains(part), "{part:?} is missing: {}", ended.err);
+        }
+    }
+}
+
+#[test]
+fn many_workers_share_one_address() {
+    let origin = Origin::answering(answer("200 OK", "ok"));
+    let mut command: Command = Tollgate::command("proxy");
+    command.args(["--listen", "127.0.0.1:0", "--workers", "4", "--to", &origin.address().to_string()]);
+    let mut proxy = Tollgate::listening(&mut command, 1, folder());
+    for _ in 0..40 {
+        assert_eq!(Client::connect(proxy.address()).get("/").text(), "ok");
+    }
+    proxy.process.signal(Signal::TERM);
+    assert_eq!(proxy.process.wait().code, Some(0));
+}
+
+#[test]
+fn without_a_file_there_is_nothing_to_reload() {
+    let origin = Origin::answering(answer("200 OK", "ok"));
+    let proxy = Tollgate::proxy(&[origin.address()]);
+    let process: &Process = &proxy.process;
+    process.signal(Signal::HUP);
+    process.logged("nothing to reload", 1);
+    assert_eq!(Client::connect(proxy.address()).get("/").text(), "ok");
+}

@@ -175,6 +175,8 @@ async fn answer(
     write_all(stream, &body[half..]).await?;
     if fault == Some(Fault::Behind) {
         write_all(stream, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await?;
+        // Were it to go on, each of its further answers would be the one before.
+        return Ok(false);
     }
     Ok(!plan.close && plan.framing != Framing::Close)
 }

@@ -155,7 +155,7 @@ impl Source {
                 return Ok((body, self.fields().await?));
             }
             body.extend(self.exactly(size).await?);
-            if self.line().await? != "" {
+            if !self.line().await?.is_empty() {
                 return malformed("a chunk is longer than its size");
             }
         }

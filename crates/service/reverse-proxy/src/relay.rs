@@ -9,7 +9,7 @@ use buf::{Class, Front, OutQueue, ReadBuf};
 use event_loop::now;
 use forward::{FieldRules, ResponseOptions};
 use http1::{BodyEvent, Garbage, Limits, RequestEncoder, ResponseDecoder};
-use message::{Fields, FieldsBuilder, Method, ResponseHead};
+use message::{BodyLength, Fields, FieldsBuilder, Method, ResponseHead};
 use net::Transport;
 use observe::{Failure, Kind};
 use serve::{BodyChunk, Chunk, Client, RequestBody, Response};
@@ -299,6 +299,12 @@ impl<'a> Relay<'a> {
 
     fn mismatch(&self) -> TryFailed {
         TryFailed::ours(Failure::because(Kind::Internal, "The request's body did not have its declared length."))
+    }
+
+    /// We asked for no coding, undo none, and may not pass one on without its name.
+    fn coded(&self) -> TryFailed {
+        let sentence = format!("{} sent a body in a transfer coding that it was not asked for", self.who);
+        TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
     }
 
     fn unasked_switch(&self) -> TryFailed {

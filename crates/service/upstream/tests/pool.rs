@@ -15,12 +15,8 @@ use upstream::{KeepAlive, Options, ServerOptions, Target, Timeouts, Upstream};
 
 const NUMBER: u32 = 10;
 const SERVER: ServerId = ServerId(0);
-const KEEP: KeepAlive = KeepAlive {
-    idle: 3,
-    idle_timeout: Duration::from_secs(60),
-    max_requests: 100,
-    max_age: Duration::from_secs(3600),
-};
+const KEEP: KeepAlive =
+    KeepAlive { idle: 3, idle_timeout: Duration::from_secs(60), max_requests: 100, max_age: Duration::from_secs(3600) };
 
 struct World {
     upstream: Rc<Upstream>,

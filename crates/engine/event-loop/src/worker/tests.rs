@@ -213,3 +213,15 @@ fn a_busy_task_lets_others_run() {
         assert_eq!(stats().yields, 1);
     });
 }
+
+#[test]
+fn shortening_leaves_sleeps_alone() {
+    run(DRIVERS[1], async {
+        let long = sleep(Duration::from_secs(60));
+        for kind in 0..8 {
+            crate::shorten_deadlines(kind, now().after(Duration::from_secs(5)));
+        }
+        long.await;
+        assert_eq!(now(), Tick(60_000));
+    });
+}

@@ -1,0 +1,118 @@
+//! Every file in `configs/` starts and answers, but that its ports are chosen by the system.
+
+use std::{
+    fs,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+use tests::{Client, Tollgate, folder, peers::curl, run};
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
+}
+
+/// A copy of the whole folder, its listeners' ports replaced by 0.
+fn copied() -> TempDir {
+    let to = folder();
+    copy(&configs(), to.path());
+    to
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder of ours");
+    for entry in fs::read_dir(from).expect("the examples") {
+        let entry = entry.expect("the examples");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("the examples").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            let text = fs::read_to_string(entry.path()).expect("the examples are text");
+            fs::write(target, text.replace("127.0.0.1:8080\"", "127.0.0.1:0\"")).expect("a file of ours");
+        }
+    }
+}
+
+/// A file of the copy, with a listener where it relies on the one by default.
+fn started(name: &str) -> Tollgate {
+    let folder = copied();
+    let file = folder.path().join(name);
+    let mut text = fs::read_to_string(&file).expect("an example");
+    if !text.lines().any(|line| line == "[[listener]]") {
+        text += "\n[[listener]]\naddress = \"127.0.0.1:0\"\n";
+        fs::write(&file, text).expect("a file of ours");
+    }
+    Tollgate::listening(Tollgate::command("proxy").arg("--config").arg(file), 1, folder)
+}
+
+fn get(tollgate: &Tollgate, host: &str, path: &str) -> (u16, String) {
+    let mut client = Client::connect(tollgate.address());
+    let reply = client.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    (reply.status, reply.field("location").unwrap_or_else(|| reply.text()))
+}
+
+/// What is asked of each file: host, path, status, a part of the body or the location. Nobody listens behind the proxies.
+fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static str)] {
+    match name {
+        "hosts.toml" => &[
+            ("example.com", "/", 200, "<"),
+            ("www.example.com", "/a?b", 301, "http://example.com/a?b"),
+            ("elsewhere", "/", 421, "does not answer for that name"),
+        ],
+        "include.toml" => {
+            &[("a", "/healthz", 200, "ok"), ("docs.example.com", "/", 200, "<"), ("a", "/x", 404, "No route")]
+        }
+        "mixed.toml" => &[("a", "/healthz", 200, "ok"), ("a", "/old/x", 308, "/new/old/x"), ("a", "/", 200, "<")],
+        "proxy.toml" => &[("a", "/", 502, "upstream app")],
+        "reference.toml" => &[("a", "/", 404, "No route")],
+        "static.toml" => &[("a", "/", 200, "<"), ("a", "/none", 404, "no such file")],
+        "tuned.toml" => &[("a", "/", 200, "<"), ("a", "/api/x", 502, "upstream api")],
+        // Through its socket, below.
+        "unix.toml" => &[],
+        other => panic!("configs/{other} has no question: add one"),
+    }
+}
+
+#[test]
+fn every_example_starts_and_answers() {
+    let files = fs::read_dir(configs()).expect("the examples");
+    let mut names: Vec<String> = files
+        .map(|f| f.expect("an entry").file_name().into_string().expect("text"))
+        .filter(|n| n.ends_with(".toml"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 8, "{names:?}");
+    for name in names {
+        let questions = questions(&name);
+        if name == "unix.toml" {
+            continue;
+        }
+        let tollgate = started(&name);
+        for (host, path, status, part) in questions {
+            let (got, text) = get(&tollgate, host, path);
+            assert_eq!(got, *status, "{name}: {host}{path}: {text}");
+            assert!(text.contains(part), "{name}: {host}{path}: {text}");
+        }
+        tollgate.stop();
+    }
+}
+
+#[test]
+fn the_example_with_sockets_answers_on_its_socket() {
+    let tollgate = started("unix.toml");
+    let socket = tollgate.folder().join("tollgate.sock");
+    assert!(UnixStream::connect(&socket).is_ok());
+    let got = curl(["-i", "--unix-socket", socket.to_str().expect("text"), "http://a/"]);
+    assert!(got.out.starts_with("HTTP/1.1 502"), "{}", got.out);
+    assert!(got.out.contains("there is no such socket"), "{}", got.out);
+}
+
+#[test]
+fn every_example_passes_the_check() {
+    for name in ["hosts", "include", "mixed", "proxy", "reference", "static", "tuned", "unix"] {
+        let file = configs().join(format!("{name}.toml"));
+        let ended = run(Tollgate::command("proxy").arg("--check").arg("--config").arg(file));
+        assert_eq!(ended.code, Some(0), "{name}: {}", ended.err);
+    }
+}
