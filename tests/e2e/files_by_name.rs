@@ -91,7 +91,7 @@ fn hidden_names_are_not_found_and_unreadable_ones_forbidden() {
     fs::create_dir_all(root.path().join(".well-known")).expect("a folder of ours");
     fs::write(root.path().join(".well-known/x"), "known").expect("a file of ours");
     fs::write(root.path().join("locked.txt"), "locked").expect("a file of ours");
-    fs::set_permissions(root.path().join("locked.txt"), Permissions::from_mode(0)).expect("a file of ours");
+    fs::set_permissions(root.path().join("locked.txt"), Permissions::from_mode(0o000)).expect("a file of ours");
     let server = Tollgate::server(root.path());
     assert_eq!(curl_i(&server.url("/.hidden"), &[]).0, 404);
     assert_eq!(curl_i(&server.url("/%2ehidden"), &[]).0, 404);

@@ -13,17 +13,17 @@ use event_loop::{now, race, sleep, within};
 use net::memory::{self, Cutter};
 use net::{Stream, Transport};
 
-use crate::config::{BODY_BYTES_MAX, FRONT};
-use crate::plan::{Connection, Fault, Framing, Misbehaviour, Request, Route};
+use crate::config::FRONT;
+use crate::plan::{Connection, Misbehaviour, Request, Route};
 use crate::signal::Signal;
-use crate::wire::{Fields, Read, Source, Stop, chunked, hash, malformed, write_all};
+use crate::verdict::{
+    Answer, Verdict, is_too_large, judge_origins, may_be_refused_with_a_reset, may_close_silently, right_if,
+};
+use crate::wire::{Read, Source, Stop, chunked, hash, malformed, write_all};
 use crate::world::World;
 
 /// No connection of a plan lasts longer, whatever goes wrong in it.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Of an unread body the server skips 64 KiB; beyond that it closes. A little less, for what was read already.
-const SKIPPED_MAX: usize = 60_000;
 
 /// Makes one connection after the other.
 pub(crate) async fn client(world: Rc<World>, connections: Vec<Connection>) {
@@ -67,22 +67,6 @@ struct Conversation<'w> {
     written: Signal,
     answered: Signal,
     continued: Signal,
-}
-
-struct Answer {
-    status: u16,
-    fields: Fields,
-    body: Vec<u8>,
-    /// Its end was the connection's.
-    ended: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Right,
-    /// A failure that the plan explains.
-    Page,
-    Wrong(String),
 }
 
 impl Conversation<'_> {
@@ -351,52 +335,6 @@ impl Conversation<'_> {
     fn violated(&self, request: &Request, what: &str) {
         self.world.violated(format!("{what}\n    {request:?}\n    {:?}", self.plan));
     }
-}
-
-/// Whether the server may answer without having read the body, and then close.
-fn may_close_silently(request: &Request) -> bool {
-    request.expect || request.body.is_some_and(|(length, _)| length > SKIPPED_MAX)
-}
-
-fn may_be_refused_with_a_reset(request: &Request) -> bool {
-    let refused = is_too_large(request) || matches!(request.route, Route::Dead | Route::Stale | Route::Wild);
-    refused && may_close_silently(request)
-}
-
-fn is_too_large(request: &Request) -> bool {
-    request.body.is_some_and(|(length, _)| length > BODY_BYTES_MAX)
-}
-
-fn right_if(right: bool, why: &str) -> Verdict {
-    if right { Verdict::Right } else { Verdict::Wrong(why.into()) }
-}
-
-/// An answer that an origin made.
-fn judge_origins(request: &Request, answer: &Answer) -> Verdict {
-    let plan = &request.answer;
-    let head = request.method == "HEAD";
-    match (plan.fault, answer.status) {
-        (Some(Fault::Early), 403) => return right_if(head || answer.body == b"early", "not the early answer"),
-        (Some(Fault::Unavailable), 503) => return right_if(head || answer.body == b"no", "not the 503"),
-        _ => {}
-    }
-    if is_too_large(request) {
-        return Verdict::Wrong("its body is larger than may be".into());
-    }
-    let got = request.body_bytes();
-    let echoed = format!("{}:{:x}", got.len(), hash(&got));
-    let body = if head { Vec::new() } else { request.answer_bytes() };
-    if answer.status != plan.status || answer.fields.all("x-got").ne([echoed.as_str()]) {
-        return Verdict::Wrong(format!("{} {:?}", answer.status, answer.fields));
-    }
-    if head && plan.framing == Framing::Length && !matches!(plan.status, 204 | 304) {
-        let length = answer.fields.length().ok().flatten();
-        if length.is_some_and(|n| n != plan.length) {
-            return Verdict::Wrong(format!("HEAD says {length:?}"));
-        }
-    }
-    let differ = format!("a body of {} bytes instead of {}", answer.body.len(), body.len());
-    right_if(answer.body == body, &differ)
 }
 
 fn head_of(plan: &Connection, request: &Request) -> String {

@@ -3,7 +3,7 @@
 //! a seed.
 //!
 //! Every request carries an id, and every body is made from its id, so that an answer that was cut short or went to the
-//! wrong request is seen. What must hold is said where it is checked: [`client`] for answers, [`origin`] for requests,
+//! wrong request is seen. What must hold is said where it is checked: [`client`] and [`verdict`] for answers, [`origin`] for requests,
 //! [`world`] for what is left behind.
 //!
 //! `TOLLGATE_SEED=n` runs one seed again; `TOLLGATE_SEEDS=n` runs so many instead of 64, for a long soak.
@@ -13,6 +13,7 @@ mod config;
 mod origin;
 mod plan;
 mod signal;
+mod verdict;
 mod wire;
 mod world;
 

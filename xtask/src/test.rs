@@ -42,7 +42,7 @@ fn all(steps: &mut Steps) -> Outcome {
     })?;
     steps.step("build", |_| shell::run(&mut shell::cargo(["build", "--workspace", "--all-targets", "--locked"])))?;
     steps.step("tests", tests)?;
-    steps.step("doc tests", |closing| keep(closing, ["test", "--workspace", "--doc", "--locked"]))?;
+    steps.step("doc tests", |closing| keep(closing, ["test", "--workspace", "--doc", "--locked"], is_result))?;
     steps.step("reference", |_| docs::run(true))?;
     steps.step("fuzz smoke", |_| fuzz::run(None, FUZZ_SECONDS))
 }
@@ -58,15 +58,16 @@ fn format() -> Outcome {
 fn tests(closing: &mut Vec<String>) -> Outcome {
     if shell::succeeds(&mut shell::cargo(["nextest", "--version"])) {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/nextest.toml");
-        keep(closing, ["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file", config])
+        let arguments = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file", config];
+        keep(closing, arguments, is_summary)
     } else {
-        keep(closing, ["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"])
+        keep(closing, ["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"], is_result)
     }
 }
 
-/// Runs cargo and appends the closing lines of what it runs.
-fn keep<const N: usize>(closing: &mut Vec<String>, arguments: [&str; N]) -> Outcome {
-    let (kept, outcome) = shell::run_keeping(&mut coloured(shell::cargo(arguments)), is_closing_line);
+/// Runs cargo and appends those lines of its output that `closes` picks.
+fn keep<const N: usize>(closing: &mut Vec<String>, arguments: [&str; N], closes: fn(&str) -> bool) -> Outcome {
+    let (kept, outcome) = shell::run_keeping(&mut coloured(shell::cargo(arguments)), closes);
     closing.extend(kept);
     outcome
 }
@@ -79,8 +80,14 @@ fn coloured(mut command: Command) -> Command {
     command
 }
 
-fn is_closing_line(line: &str) -> bool {
-    line.starts_with("test result:") || (line.starts_with("Summary [") && line.contains(" run:"))
+/// The last line of `cargo nextest`. The "test result" lines in its output are those of single tests that failed.
+fn is_summary(line: &str) -> bool {
+    line.starts_with("Summary [") && line.contains(" run:")
+}
+
+/// The last line of each test program under `cargo test`, but for those that had nothing to run.
+fn is_result(line: &str) -> bool {
+    line.starts_with("test result:") && !line.starts_with("test result: ok. 0 passed; 0 failed; 0 ignored;")
 }
 
 #[derive(Default)]
@@ -107,9 +114,11 @@ mod tests {
 
     #[test]
     fn the_runners_closing_lines_are_known() {
-        assert!(is_closing_line("Summary [   0.057s] 25 tests run: 25 passed, 0 skipped"));
-        assert!(is_closing_line("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"));
-        assert!(!is_closing_line("PASS [   0.004s] xtask shell::tests::colour_is_taken_out"));
+        assert!(is_summary("Summary [   0.057s] 25 tests run: 25 passed, 0 skipped"));
+        assert!(is_result("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"));
+        assert!(!is_result("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"));
+        assert!(is_result("test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out"));
+        assert!(!is_summary("PASS [   0.004s] xtask shell::tests::colour_is_taken_out"));
     }
 
     #[test]

@@ -134,6 +134,9 @@ impl<'a> Relay<'a> {
                     }
                     continue;
                 }
+                Ok(Some(head)) if head.body == BodyLength::Streamed && self.decoder.transfer_coded() => {
+                    return Poll::Ready(Err(self.coded()));
+                }
                 Ok(Some(head)) => {
                     self.stop_waiting();
                     return Poll::Ready(Ok(head));

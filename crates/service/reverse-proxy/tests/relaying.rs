@@ -11,34 +11,7 @@ use net::Transport;
 use net::memory::Weather;
 use observe::Kind;
 
-use common::{A, B, GET, OK, Origin, client, get, proxying, proxying_in, seconds_since, sentence, to_servers};
-
-#[test]
-fn requests_take_turns_over_kept_connections() {
-    for seed in 0..10 {
-        let latency = Duration::from_millis(seed % 3 * 5);
-        proxying_in(Weather { split_seed: seed, latency, ..Weather::default() }, to_servers(&[A, B]), async |world| {
-            for server in [A, B] {
-                let origin = Origin::listen(server);
-                spawn(async move {
-                    let mut end = origin.accept().await;
-                    for _ in 0..5 {
-                        end.until("\r\n\r\n").await;
-                        end.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{server:04}")).await;
-                    }
-                    assert_eq!(end.rest().await.unwrap(), "");
-                });
-            }
-            let mut client = client();
-            for i in 0..10 {
-                client.send(GET).await;
-                client.until(if i % 2 == 0 { "\r\n\r\n0010" } else { "\r\n\r\n0011" }).await;
-            }
-            assert_eq!((world.connects(), world.reused(), world.retries()), (2, 8, 0));
-            assert_eq!(world.idle(), [1, 1]);
-        });
-    }
-}
+use common::{A, GET, OK, Origin, client, proxying, proxying_in, seconds_since, to_servers};
 
 #[test]
 fn a_request_is_rewritten_and_its_body_framed_anew() {
@@ -234,6 +207,8 @@ fn an_answer_that_breaks_off_never_looks_complete() {
                     || got.contains("Content-Length: 10\r\n")
                     || got.contains("chunked");
                 assert!(unfinished && !got.ends_with("0\r\n\r\n"), "{version} {answer:?} {reset}: {got:?}");
+                drop(client);
+                sleep(Duration::from_millis(1)).await;
                 assert_eq!((world.context.open(), world.idle()), (0, vec![0]));
                 assert_eq!(world.failures().len(), 1);
             });
@@ -284,28 +259,6 @@ fn broken_answers_are_502_and_their_connection_is_dropped() {
             assert!(end.is_over().await);
             assert_eq!(world.failures(), [Kind::UpstreamGarbage], "{answer:?}");
         }
-    });
-}
-
-#[test]
-fn bytes_behind_an_answer_are_never_the_next_one() {
-    proxying(to_servers(&[A]), async |world| {
-        let origin = Origin::listen(A);
-        let mut client = client();
-        client.send(GET).await;
-        let mut end = origin.answer(&format!("{OK}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")).await;
-        client.until("\r\n\r\nok").await;
-        assert!(end.is_over().await);
-        client.send(GET).await;
-        // Here they come later, when the connection is idle already.
-        let end = origin.answer(OK).await;
-        client.until("\r\n\r\nok").await;
-        assert_eq!(world.idle(), [1]);
-        end.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await;
-        client.send(GET).await;
-        let _end = origin.answer(OK).await;
-        client.until("\r\n\r\nok").await;
-        assert_eq!((world.connects(), world.retries()), (3, 0));
     });
 }
 
@@ -380,33 +333,5 @@ fn answers_without_a_body_keep_both_connections() {
         let last = client.until("ok").await;
         assert!(last.starts_with("HTTP/1.1 200 OK\r\n"), "{last}");
         assert_eq!((world.connects(), world.idle()), (1, vec![1]));
-    });
-}
-
-#[test]
-fn a_server_that_says_close_is_believed() {
-    proxying(to_servers(&[A]), async |world| {
-        let origin = Origin::listen(A);
-        for answer in ["HTTP/1.1 200 OK\r\nConnection: close\r\n", "HTTP/1.0 200 OK\r\n"] {
-            let mut client = client();
-            client.send(GET).await;
-            let mut end = origin.answer(&format!("{answer}Content-Length: 2\r\n\r\nok")).await;
-            let answer = client.until("\r\n\r\nok").await;
-            assert!(!answer.contains("Connection"), "it is the server's connection that closes: {answer}");
-            assert!(end.is_over().await);
-            assert_eq!(world.idle(), [0]);
-        }
-    });
-}
-
-#[test]
-fn nobody_listens_anywhere() {
-    proxying(to_servers(&[A, B]), async |world| {
-        let page = get().await.unwrap();
-        assert!(page.starts_with("HTTP/1.1 502 "), "{page}");
-        let told = sentence(&page);
-        assert!(told.ends_with("the connection was refused; nothing listens there; 2 attempts"), "{told}");
-        assert!(told.starts_with("upstream api memory:1"), "{told}");
-        assert_eq!(world.failures(), [Kind::ConnectFailed]);
     });
 }

@@ -8,7 +8,7 @@ use balance::RetryPolicy;
 use event_loop::{now, race, sleep};
 use net::memory;
 use observe::Kind;
-use upstream::{KeepAlive, Options};
+use upstream::Options;
 
 use common::{A, B, GET, OK, Origin, client, get, proxying, retry, sentence, to_servers};
 
@@ -271,17 +271,13 @@ fn nothing_is_sent_again_once_the_answer_has_begun() {
 }
 
 #[test]
-fn no_connection_is_kept_where_none_shall_be() {
-    let keep_alive = KeepAlive { idle: 0, ..to_servers(&[]).keep_alive };
-    proxying(Options { keep_alive, ..to_servers(&[A]) }, async |world| {
-        let origin = Origin::listen(A);
-        let mut client = client();
-        for _ in 0..3 {
-            client.send(GET).await;
-            let mut end = origin.answer(OK).await;
-            client.until("\r\n\r\nok").await;
-            assert!(end.is_over().await);
-        }
-        assert_eq!((world.connects(), world.reused()), (3, 0));
+fn nobody_listens_anywhere() {
+    proxying(to_servers(&[A, B]), async |world| {
+        let page = get().await.unwrap();
+        assert!(page.starts_with("HTTP/1.1 502 "), "{page}");
+        let told = sentence(&page);
+        assert!(told.ends_with("the connection was refused; nothing listens there; 2 attempts"), "{told}");
+        assert!(told.starts_with("upstream api memory:1"), "{told}");
+        assert_eq!(world.failures(), [Kind::ConnectFailed]);
     });
 }
