@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
     let (mut loaded, source) = match &arguments.config {
-        Some(path) => (config::load(path)?, Source::File(path.clone())),
+        Some(path) => (config::load(path)?, Source::File(path.clone(), arguments.workers)),
         None => {
             let listen = arguments.listen.clone().or_else(|| LISTEN.parse().ok());
             let listen = listen.unwrap_or_else(|| ListenAddress::Tcp(([127, 0, 0, 1], 8080).into()));

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
     let (mut loaded, source) = match &arguments.config {
-        Some(path) => (config::load(path)?, Source::File(path.clone())),
+        Some(path) => (config::load(path)?, Source::File(path.clone(), arguments.workers)),
         None => (without_warnings(Plan::for_server(&arguments.folder, arguments.listen.clone())?), Source::CommandLine),
     };
     if let Some(workers) = arguments.workers {

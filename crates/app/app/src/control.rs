@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use config::{Action, Plan};
+use config::{Action, Count, Plan};
 use crossbeam::channel::{Receiver, bounded, unbounded};
 use event_loop::Remote;
 use event_loop::signals::{Closer, Signal, Signals};
@@ -32,8 +32,8 @@ const RESERVED_DESCRIPTORS: u64 = 1300;
 pub enum Source {
     /// The command line: nothing to read again.
     CommandLine,
-    /// This file.
-    File(PathBuf),
+    /// This file, with the workers that the command line asked for instead of its own.
+    File(PathBuf, Option<Count>),
 }
 
 /// What to run.
@@ -156,12 +156,12 @@ impl Control {
     }
 
     fn reload(&mut self) {
-        let Source::File(path) = self.source.clone() else {
+        let Source::File(path, workers) = self.source.clone() else {
             self.log.info("nothing to reload: this process was configured by its command line");
             return;
         };
         let begun = Instant::now();
-        let loaded = match config::load(&path) {
+        let mut loaded = match config::load(&path) {
             Ok(loaded) => loaded,
             Err(report) => {
                 self.log.error(format_args!("not reloaded; the old configuration goes on:\n{report}"));
@@ -170,6 +170,9 @@ impl Control {
         };
         for warning in &loaded.warnings {
             self.log.warn(warning);
+        }
+        if let Some(workers) = workers {
+            loaded.plan.runtime.workers = workers;
         }
         match self.switch(loaded.plan) {
             Ok(()) => {

@@ -75,7 +75,7 @@ mod tests {
 
     fn lookup(name: &str) -> Option<Result<String, ()>> {
         match name {
-            "HOME" => Some(Ok("/root".into())),
+            "HOME" => Some(Ok("/home".into())),
             "EMPTY" => Some(Ok(String::new())),
             "NESTED" => Some(Ok("${HOME}".into())),
             "LATIN" => Some(Err(())),
@@ -87,13 +87,13 @@ mod tests {
     fn substitutes() {
         for (text, expected, substituted) in [
             ("plain", "plain", false),
-            ("${HOME}/x", "/root/x", true),
-            ("a${HOME}b${HOME}", "a/rootb/root", true),
+            ("${HOME}/x", "/home/x", true),
+            ("a${HOME}b${HOME}", "a/homeb/home", true),
             ("${NONE:-d}", "d", true),
             ("${EMPTY:-d}", "d", true),
             ("${EMPTY}", "", true),
             ("${NONE:-}", "", true),
-            ("${HOME:-d}", "/root", true),
+            ("${HOME:-d}", "/home", true),
             ("${NONE:-a:-b}", "a:-b", true),
             ("$${HOME}", "${HOME}", false),
             ("${NESTED}", "${HOME}", true),

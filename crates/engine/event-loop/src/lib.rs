@@ -14,6 +14,7 @@
 //! Knows nothing of HTTP, nor of addresses: sockets are `net`'s.
 
 mod blocking;
+mod boxed;
 mod combine;
 mod driver;
 mod reactor;
@@ -26,6 +27,7 @@ mod task;
 mod worker;
 
 pub use blocking::{Blocking, BlockingError, blocking};
+pub use boxed::Boxed;
 pub use combine::{race, within};
 pub use registration::{Direction, Ready, Registration};
 pub use remote::{Closed, Remote};

@@ -80,7 +80,7 @@ pub enum Front<'a> {
 
 /// Bytes below this are copied into the queue's own buffer, where they share one write with their neighbours;
 /// from here on holding the original is cheaper than copying it.
-const COPY_BELOW: usize = 2048;
+const COPY_BELOW: usize = 4096;
 
 thread_local! {
     /// Emptied rings, so that a new queue does not go to the allocator.

@@ -19,7 +19,7 @@ fn a_server_that_accepts_no_connection_is_a_504() {
         let begun = now();
         let page = get().await.unwrap();
         assert!(page.starts_with("HTTP/1.1 504 "), "{page}");
-        assert_eq!(sentence(&page), "upstream api memory:10 did not accept a connection within 2 s");
+        assert_eq!(sentence(&page), "upstream api memory:10 did not accept a connection within 2s");
         assert_eq!((seconds_since(begun), world.failures()), (2, vec![Kind::ConnectTimeout]));
     });
 }

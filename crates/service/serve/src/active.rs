@@ -61,6 +61,8 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
                 return Next::Close;
             }
         };
+        // The head may have been long on its way: it is served by what is configured now.
+        site = context.site();
         context.counters().requests.add(1);
         wire.answered.set(false);
         let client =
@@ -105,7 +107,6 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
                 return Next::Close;
             }
         }
-        site = context.site();
     }
 }
 
@@ -219,12 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn the_active_phase_fits_the_allocators_quick_list() {
+    fn the_active_phase_fits_a_recycled_block() {
         fn size_of_future<'c, F: Future>(_: impl FnOnce(&'c Connection<Nothing>) -> F) -> usize {
             size_of::<F>()
         }
         let size = size_of_future(active);
-        // It is allocated for every request; above 1,032 bytes glibc takes its slow path.
-        assert!(size <= 1032, "{size}");
+        // It is boxed for every request; above a block of `event_loop::Boxed` that goes to the allocator.
+        assert!(size <= 1024, "{size}");
     }
 }

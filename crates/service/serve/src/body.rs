@@ -14,6 +14,9 @@ use crate::deadlines::Kind;
 use crate::pace::Pace;
 use crate::wire::Wire;
 
+/// Of a body that nobody wanted, so much is skipped to keep the connection.
+const SKIP_BYTES: u64 = 64 << 10;
+
 /// A piece of a request body.
 #[derive(Debug)]
 pub enum BodyChunk {
@@ -34,6 +37,7 @@ pub struct RequestBody<'c> {
     /// Zero: none.
     bytes_max: u64,
     received: u64,
+    touched: bool,
     awaits_continue: bool,
     failed: bool,
     pace: Pace,
@@ -48,6 +52,8 @@ impl<'c> RequestBody<'c> {
         limits: Limits,
         bytes_max: u64,
     ) -> RequestBody<'c> {
+        let far = decoder.body_left().is_some_and(|left| left > SKIP_BYTES);
+        wire.body_in_the_way.set(far || head.expect_continue);
         RequestBody {
             wire,
             decoder,
@@ -55,6 +61,7 @@ impl<'c> RequestBody<'c> {
             limits,
             bytes_max,
             received: 0,
+            touched: false,
             awaits_continue: head.expect_continue,
             failed: false,
             pace: Pace::new(),
@@ -68,7 +75,7 @@ impl<'c> RequestBody<'c> {
 
     /// Whether nothing of the body was given out yet, so that the request could still be sent elsewhere.
     pub fn is_untouched(&self) -> bool {
-        self.received == 0
+        !self.touched
     }
 
     /// Changes the largest body accepted; 0: any. Fails at once when the declared length is larger.
@@ -94,16 +101,21 @@ impl<'c> RequestBody<'c> {
     /// # Errors
     /// 400 for broken framing or an early end, 408 for silence, 413 for too much; then the connection closes.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyChunk, Failure>> {
+        self.wire.body_in_the_way.set(false);
         loop {
             match self.decoder.body(self.input, &self.limits) {
                 Ok(BodyEvent::Data(bytes)) => {
+                    self.touched = true;
                     self.received += bytes.len() as u64;
                     if self.bytes_max > 0 && self.received > self.bytes_max {
                         self.too_large()?;
                     }
                     return Poll::Ready(Ok(BodyChunk::Data(bytes)));
                 }
-                Ok(BodyEvent::Trailers(fields)) => return Poll::Ready(Ok(BodyChunk::Trailers(fields))),
+                Ok(BodyEvent::Trailers(fields)) => {
+                    self.touched = true;
+                    return Poll::Ready(Ok(BodyChunk::Trailers(fields)));
+                }
                 Ok(BodyEvent::End) => return Poll::Ready(Ok(BodyChunk::End)),
                 Ok(BodyEvent::More) => ready!(self.poll_fill(cx))?,
                 Err(reject) => {
@@ -174,18 +186,18 @@ impl<'c> RequestBody<'c> {
         self.moved(0);
     }
 
-    /// What is left of the body after an early answer: skips at most `most` bytes. False when there is more, or the
+    /// What is left of the body after an early answer: skips at most 64 KiB. False when there is more, or the
     /// client does not send it: the connection must close.
-    pub(crate) async fn skip(&mut self, most: u64) -> bool {
+    pub(crate) async fn skip(&mut self) -> bool {
         // A client that was never told to continue may send the body or not: nobody can know where the next
         // request begins (RFC 9110 §10.1.1).
         if self.failed || (self.awaits_continue && !self.is_done()) {
             return false;
         }
-        if self.decoder.body_left().is_some_and(|left| left > most) {
+        if self.decoder.body_left().is_some_and(|left| left > SKIP_BYTES) {
             return false;
         }
-        self.bytes_max = self.received + most;
+        self.bytes_max = self.received + SKIP_BYTES;
         while !self.is_done() {
             if !matches!(self.chunk().await, Ok(chunk) if !matches!(chunk, BodyChunk::End) || self.is_done()) {
                 return false;

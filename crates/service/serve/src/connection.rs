@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use clock::Tick;
-use event_loop::now;
+use event_loop::{Boxed, now};
 use net::{Accepted, Address, Peer, Stream, Transport};
 
 use crate::active::{Next, active};
@@ -53,7 +53,7 @@ fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'stat
                 return;
             }
             // The active phase lives in a box of its own, freed between requests: an idle connection is only this loop.
-            if Box::pin(active(connection)).await == Next::Close {
+            if Boxed::new(active(connection)).await == Next::Close {
                 return;
             }
             // Woken for nothing before the first request: its time from accept goes on.

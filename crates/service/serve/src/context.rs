@@ -1,12 +1,12 @@
 //! What the connections of one worker share.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use event_loop::Boxed;
 use http1::Limits;
 use observe::{Counters, Failure};
 
@@ -67,13 +67,13 @@ pub enum Handled<'e> {
     /// It is answered (what was queued is still to be written), or failed.
     Done(Result<(), Failure>),
     /// It goes on in this future. The box is what keeps the state of the largest handler out of everybody's connection.
-    Waits(Pin<Box<dyn Future<Output = Result<(), Failure>> + 'e>>),
+    Waits(Boxed<'e, Result<(), Failure>>),
 }
 
 impl<'e> Handled<'e> {
     /// An exchange that has to wait for something.
     pub fn waits(future: impl Future<Output = Result<(), Failure>> + 'e) -> Handled<'e> {
-        Handled::Waits(Box::pin(future))
+        Handled::Waits(Boxed::new(future))
     }
 }
 

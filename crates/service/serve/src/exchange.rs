@@ -71,9 +71,6 @@ pub(crate) enum Ending {
     Abort,
 }
 
-/// Of an unread body, so much is skipped to keep the connection.
-const SKIP_BYTES: u64 = 64 << 10;
-
 impl Exchange<'_> {
     /// What follows from what the handler came to. A failure is answered here while no answer has begun.
     pub(crate) fn conclude(&mut self, handled: Result<(), Failure>) -> (Conclusion, Option<Failure>) {
@@ -113,7 +110,7 @@ impl Exchange<'_> {
 
     /// Skips what is left of the body after an early answer, if it is little.
     pub(crate) async fn skip_rest(&mut self) -> Ending {
-        if self.body.skip(SKIP_BYTES).await { Ending::KeepAlive } else { Ending::Close }
+        if self.body.skip().await { Ending::KeepAlive } else { Ending::Close }
     }
 }
 

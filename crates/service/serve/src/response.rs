@@ -49,7 +49,7 @@ impl<'c> Response<'c> {
     /// Queues the head. The version's encoder adds Date, the framing and Connection.
     pub fn start(&mut self, head: &ResponseHead) {
         self.wire.answered.set(true);
-        self.close |= self.draining.get();
+        self.close |= self.draining.get() || self.wire.body_in_the_way.get();
         let date = event_loop::date();
         self.encoder.head(&mut self.wire.out.borrow_mut(), head, date.as_bytes(), self.close);
     }

@@ -25,6 +25,8 @@ pub(crate) struct Wire<'c> {
     pub(crate) timeouts: Timeouts,
     /// Whether the answer of the present exchange (not an interim one) has begun.
     pub(crate) answered: Cell<bool>,
+    /// Whether so much of the request's body is left, unread by the handler, that the connection will close.
+    pub(crate) body_in_the_way: Cell<bool>,
     pace: RefCell<Pace>,
     /// A piece of a file that is being read into memory, so that sending it will not block.
     warming: RefCell<Option<Blocking<()>>>,
@@ -38,6 +40,7 @@ impl<'c> Wire<'c> {
             deadlines: Deadlines::new(stream),
             timeouts,
             answered: Cell::new(false),
+            body_in_the_way: Cell::new(false),
             pace: RefCell::new(Pace::new()),
             warming: RefCell::new(None),
         }
@@ -52,9 +55,7 @@ impl<'c> Wire<'c> {
             match self.poll_write_some(cx) {
                 Poll::Ready(Ok(n)) => {
                     self.out.borrow_mut().advance(n);
-                    if self.deadlines.is_set(Kind::Write) {
-                        self.moved(n);
-                    }
+                    self.moved(n);
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(self.failure(&e))),
                 Poll::Pending => {
@@ -108,9 +109,12 @@ impl<'c> Wire<'c> {
     }
 
     fn moved(&self, n: u64) {
+        // What was taken without a wait counts as well: a client that took a lot may rest.
         self.pace.borrow_mut().moved(now(), n);
-        self.deadlines.clear(Kind::Write);
-        self.deadlines.clear(Kind::Rate);
+        if self.deadlines.is_set(Kind::Write) {
+            self.deadlines.clear(Kind::Write);
+            self.deadlines.clear(Kind::Rate);
+        }
     }
 
     fn poll_write_some(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {

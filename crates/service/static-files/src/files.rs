@@ -38,7 +38,7 @@ impl Moment {
 
 /// Serves the files beneath a root, on one worker.
 ///
-/// [`Files::serve`] is all that a handler needs, [`Files::respond`] the same without a connection. Beneath them, and free of the reactor: [`Files::begin`] answers at once, or gives
+/// [`Files::respond`] gives the whole answer, waiting where it must. Beneath it, and free of the reactor: [`Files::begin`] answers at once, or gives
 /// [`Work`] to be done where waiting is allowed; its result goes to [`Files::conclude`], which answers or gives more work.
 ///
 /// What the cache holds is compared with the file at `path` at most once a second, and so is the root with the directory

@@ -13,8 +13,8 @@ use event_loop::{Driver, Worker, WorkerConfig, sleep, spawn};
 use net::memory::{MemoryStream, Weather, pair};
 use net::{Accepted, Address, Peer, Transport};
 use observe::{Counters, Failure};
-use serve::{Context, Exchange, Settings, Site};
-use static_files::{Files, Limits, OpenFiles, Options, sweep};
+use serve::{Context, Exchange, Handled, Settings, Site};
+use static_files::{Answer, Files, Limits, OpenFiles, Options, sweep};
 
 struct OneRoute {
     settings: Settings,
@@ -26,9 +26,14 @@ impl Site for OneRoute {
         &self.settings
     }
 
-    async fn handle(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
-        let path = exchange.request.path_bytes().to_vec();
-        self.files.serve(&exchange.request, &path, &mut exchange.response).await
+    fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
+        Handled::waits(async move {
+            let path = exchange.request.path_bytes().to_vec();
+            match self.files.respond(&exchange.request, &path).await {
+                Answer::Send { head, body } => body.send(&head, &mut exchange.response),
+                Answer::Refuse(failure) => Err(failure),
+            }
+        })
     }
 
     fn failed(&self, _: &Failure, _: &Peer) {}

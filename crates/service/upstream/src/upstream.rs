@@ -87,7 +87,7 @@ impl Upstream {
             balancer: RefCell::new(Balancer::new(&weights, worker)),
             budget: RefCell::new(RetryBudget::new(options.retry.budget, options.retries_per_second_min, now())),
             retired: Cell::new(false),
-            connect_text: text_of(options.timeouts.connect),
+            connect_text: format!("{:?}", options.timeouts.connect),
             options,
         });
         spawn(look_after(Rc::downgrade(&upstream)));
@@ -168,12 +168,6 @@ impl Upstream {
         self.retired.set(true);
         self.servers.iter().for_each(|s| s.pool.clear());
     }
-}
-
-/// A duration as the sentences say it.
-fn text_of(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
 }
 
 async fn look_after(upstream: Weak<Upstream>) {

@@ -207,7 +207,7 @@ fn a_failed_connection_says_why() {
         let begun = now();
         let late = world.upstream.connect(SERVER).await.err().unwrap();
         assert_eq!((late.kind, now().since(begun)), (Kind::ConnectTimeout, Duration::from_secs(2)));
-        assert_eq!(late.sentence, "upstream api memory:10 did not accept a connection within 2 s");
+        assert_eq!(late.sentence, "upstream api memory:10 did not accept a connection within 2s");
     });
 }
 

@@ -1,0 +1,218 @@
+//! Boxes for futures that come and go with every request, from blocks that the worker keeps.
+//!
+//! The active phase of a connection is boxed when a request arrives and freed when its answer is out. With many requests
+//! under way at once the system's allocator serves only the first few of them from its quick list; these blocks
+//! cost a pop and a push each.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+/// The size of a block. Larger futures go to the system's allocator.
+const BLOCK: Layout = match Layout::from_size_align(1024, 16) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a power of two"),
+};
+
+/// Blocks kept by a worker while nobody needs them: 128 KiB.
+const KEPT: usize = 128;
+
+struct Blocks(Vec<NonNull<u8>>);
+
+thread_local! {
+    static BLOCKS: RefCell<Blocks> = const { RefCell::new(Blocks(Vec::new())) };
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        for block in self.0.drain(..) {
+            // SAFETY: every block in the list was allocated with this layout, and nobody else has it.
+            unsafe { dealloc(block.as_ptr(), BLOCK) }
+        }
+    }
+}
+
+/// A pinned future on the heap, like `Pin<Box<dyn Future>>`, in a recycled block when it is at most 1 KiB.
+pub struct Boxed<'a, T> {
+    future: NonNull<dyn Future<Output = T> + 'a>,
+    _owns: PhantomData<dyn Future<Output = T> + 'a>,
+}
+
+impl<'a, T> Boxed<'a, T> {
+    /// Moves `future` to the heap. Costs a few instructions while the worker has a block left.
+    pub fn new<F: Future<Output = T> + 'a>(future: F) -> Boxed<'a, T> {
+        let layout = place_for(Layout::new::<F>());
+        let place = if layout == BLOCK { take_block() } else { allocate(layout) };
+        let place: NonNull<F> = place.cast();
+        // SAFETY: the place is large enough and aligned for `F`, and belongs to nobody else.
+        unsafe { place.write(future) }
+        Boxed { future: place, _owns: PhantomData }
+    }
+}
+
+fn take_block() -> NonNull<u8> {
+    let kept = BLOCKS.try_with(|blocks| blocks.borrow_mut().0.pop()).ok().flatten();
+    kept.unwrap_or_else(|| allocate(BLOCK))
+}
+
+/// `layout` is a block's, or larger: never of size zero.
+fn allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: the size is not zero.
+    let place = unsafe { alloc(layout) };
+    NonNull::new(place).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+/// What is allocated for a future of that layout: a block when it fits in one.
+fn place_for(future: Layout) -> Layout {
+    if future.size() <= BLOCK.size() && future.align() <= BLOCK.align() { BLOCK } else { future }
+}
+
+impl<T> Future for Boxed<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // SAFETY: the pointer is valid until drop, and this is the only reference while `self` is borrowed.
+        let future = unsafe { self.future.as_mut() };
+        // SAFETY: the future is never moved out of its place; it is dropped there.
+        let future = unsafe { Pin::new_unchecked(future) };
+        future.poll(cx)
+    }
+}
+
+/// The future does not lie in this handle, so moving the handle moves nothing that is pinned.
+impl<T> Unpin for Boxed<'_, T> {}
+
+impl<T> Drop for Boxed<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the future lives until it is dropped below.
+        let layout = place_for(Layout::for_value(unsafe { self.future.as_ref() }));
+        let _give_back = GiveBack { place: self.future.cast(), layout };
+        // SAFETY: the future was written when this was made and is dropped only here.
+        unsafe { self.future.drop_in_place() }
+    }
+}
+
+/// Gives the place back also when the future's destructor panics.
+struct GiveBack {
+    place: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        let place = self.place;
+        let kept = self.layout == BLOCK
+            && BLOCKS.try_with(|blocks| {
+                let mut blocks = blocks.borrow_mut();
+                let room = blocks.0.len() < KEPT;
+                if room {
+                    blocks.0.push(place);
+                }
+                room
+            }) == Ok(true);
+        if !kept {
+            // SAFETY: allocated with this layout by `allocate`, and no longer used.
+            unsafe { dealloc(place.as_ptr(), self.layout) }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Boxed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Boxed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    use super::*;
+
+    fn kept() -> usize {
+        BLOCKS.with_borrow(|blocks| blocks.0.len())
+    }
+
+    fn poll_once<T>(boxed: &mut Boxed<'_, T>) -> Poll<T> {
+        Pin::new(boxed).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    struct Counted(Rc<Cell<u32>>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    /// Waits once, with `N` bytes of state held over the wait.
+    async fn waits_once<const N: usize>(counted: Counted) -> u8 {
+        let state = [7u8; N];
+        let mut first = true;
+        std::future::poll_fn(|_| if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }).await;
+        drop(counted);
+        state.iter().copied().max().unwrap_or(7)
+    }
+
+    #[test]
+    fn futures_of_any_size_run_and_are_dropped_once() {
+        fn run<const N: usize>() {
+            let dropped = Rc::new(Cell::new(0));
+            let mut boxed = Boxed::new(waits_once::<N>(Counted(Rc::clone(&dropped))));
+            assert!(poll_once(&mut boxed).is_pending());
+            assert_eq!((poll_once(&mut boxed), dropped.get()), (Poll::Ready(7), 1));
+            drop(boxed);
+            let mut unfinished = Boxed::new(waits_once::<N>(Counted(Rc::clone(&dropped))));
+            assert!(poll_once(&mut unfinished).is_pending());
+            drop(unfinished);
+            drop(Boxed::new(waits_once::<N>(Counted(Rc::clone(&dropped)))));
+            assert_eq!(dropped.get(), 3);
+        }
+        run::<0>();
+        run::<500>();
+        run::<900>();
+        run::<5000>();
+    }
+
+    #[test]
+    fn a_future_without_state_has_a_place() {
+        assert_eq!(poll_once(&mut Boxed::new(std::future::ready(()))), Poll::Ready(()));
+        assert_eq!(poll_once(&mut Boxed::new(async { 3 })), Poll::Ready(3));
+    }
+
+    #[test]
+    fn blocks_are_used_again_and_a_burst_is_not_kept() {
+        let many: Vec<_> = (0..KEPT + 50).map(|_| Boxed::new(std::future::pending::<()>())).collect();
+        drop(many);
+        assert_eq!(kept(), KEPT);
+        let one = Boxed::new(std::future::pending::<()>());
+        assert_eq!(kept(), KEPT - 1);
+        drop(one);
+        assert_eq!(kept(), KEPT);
+    }
+
+    #[test]
+    fn a_panicking_destructor_leaks_nothing() {
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("on purpose, in a test");
+            }
+        }
+        let boxed = Boxed::new(async {
+            let _bad = Bad;
+            std::future::pending::<()>().await;
+        });
+        let mut boxed = boxed;
+        assert!(poll_once(&mut boxed).is_pending());
+        let before = kept();
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(boxed))).is_err());
+        assert_eq!(kept(), before + 1);
+    }
+}
