@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use config::{Action, Count, Plan};
-use crossbeam::channel::{Receiver, bounded, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded, unbounded};
 use event_loop::Remote;
 use event_loop::signals::{Closer, Signal, Signals};
 use net::Address;
@@ -178,7 +178,7 @@ impl Control {
             Ok(()) => {
                 let routes = self.snapshot.load().plan.routes.len();
                 let ms = begun.elapsed().as_millis();
-                self.log.info(format_args!("reloaded {}: {routes} routes, in {ms} ms", path.display()));
+                self.log.info(format_args!("reloaded {} in {ms} ms (routes: {routes})", path.display()));
             }
             Err(e) => self.log.error(format_args!("not reloaded; the old configuration goes on: {e}")),
         }
@@ -191,10 +191,17 @@ impl Control {
         if plan.runtime != old.plan.runtime {
             self.log.warn("changes in [runtime] take effect at the next start, not in a reload");
         }
+        let backlogs = |plan: &Plan| plan.listeners.iter().map(|l| (l.address.clone(), l.backlog)).collect::<Vec<_>>();
+        let kept = backlogs(&old.plan);
+        if backlogs(&plan).iter().any(|(address, backlog)| kept.iter().any(|(a, b)| a == address && b != backlog)) {
+            self.log.warn("a changed backlog takes effect at the next start: a listener that stays is not bound again");
+        }
         let prepared = Prepared::new(plan)?;
+        prepared.notes().for_each(|note| self.log.warn(note));
         let binding = listeners::bind(&prepared.plan, &self.bound, workers)?;
         let keep: Vec<Key> = prepared.plan.listeners.iter().map(|l| listeners::key_of(&l.address)).collect();
         self.snapshot.store(Arc::new(prepared));
+        let added: Vec<Key> = binding.bound.keys().cloned().collect();
         self.bound.retain(|key, _| keep.contains(key));
         self.bound.extend(binding.bound);
         let (done, results) = bounded(workers);
@@ -206,8 +213,15 @@ impl Control {
         for _ in 0..workers {
             match results.recv_deadline(deadline) {
                 Ok(Ok(())) => {}
-                Ok(Err(e)) => self.log.error(format_args!("a worker could not switch: {e}")),
-                Err(_) => self.log.error("a worker did not switch in time; it will when it can"),
+                Ok(Err(e)) => {
+                    // Prepared plans do not fail here; if one does, the next reload binds its listeners again.
+                    added.iter().for_each(|key| drop(self.bound.remove(key)));
+                    return Err(PrepareError::new(format!("a worker could not switch: {e}")));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.log.error("a worker did not switch in time; it will when it can")
+                }
+                Err(RecvTimeoutError::Disconnected) => self.log.error("a worker has ended and could not switch"),
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clock::HttpDate;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -21,30 +21,37 @@ pub struct Log {
     dropped: Arc<AtomicU64>,
 }
 
-/// A log that writes to standard error, and a guard that waits for the last line when it is dropped.
+/// A log that writes to standard error, and a guard that waits a moment for the last line when it is dropped.
 pub fn stderr() -> (Log, Flush) {
     let (send, receive) = bounded(QUEUE);
+    let (done, written) = bounded::<()>(0);
     let dropped = Arc::new(AtomicU64::new(0));
     let theirs = Arc::clone(&dropped);
-    let thread = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&receive, &theirs));
+    let thread = std::thread::Builder::new().name("log".into()).spawn(move || {
+        let _done = done;
+        write_lines(&receive, &theirs);
+    });
     let log = Log { lines: thread.is_ok().then_some(send), dropped };
-    (log.clone(), Flush { log: Some(log), thread: thread.ok() })
+    (log.clone(), Flush { log, written })
 }
 
-/// Waits for the last line when dropped.
+/// How long the end of the process waits for a standard error that nobody reads.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Waits for the last line when dropped, but not for ever.
 pub struct Flush {
-    log: Option<Log>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    log: Log,
+    /// Disconnected when the writer has ended.
+    written: Receiver<()>,
 }
 
 impl Drop for Flush {
     fn drop(&mut self) {
         // Workers may still hold handles; the mark tells the writer to end all the same.
-        if let Some(Log { lines: Some(lines), .. }) = self.log.take() {
-            let _ = lines.send(String::new());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(lines) = &self.log.lines
+            && lines.send_timeout(String::new(), PATIENCE).is_ok()
+        {
+            let _ = self.written.recv_timeout(PATIENCE);
         }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use config::{Action, Plan};
 use router::Router;
 
+use crate::site;
+
 /// A plan that is ready to be served: its router built, its roots opened. Shared by all workers.
 pub struct Prepared {
     pub(crate) plan: Plan,
@@ -40,6 +42,7 @@ impl Prepared {
     pub fn new(plan: Plan) -> Result<Prepared, PrepareError> {
         let rules: Vec<_> = plan.routes.iter().map(|r| r.rule.clone()).collect();
         let router = Router::build(&rules).map_err(|e| PrepareError::new(e.to_string()))?;
+        plan.routes.iter().try_for_each(site::check)?;
         let roots = plan.routes.iter().map(|r| open_root(&r.action)).collect::<Result<_, _>>()?;
         Ok(Prepared { plan, router, roots })
     }

@@ -21,7 +21,7 @@ pub fn main(
     let (loaded, source) = match prepare() {
         Ok(prepared) => prepared,
         Err(report) => {
-            let _ = write!(err, "{}", report.render(colour));
+            let _ = writeln!(err, "{}", report.render(colour).trim_end());
             return ExitCode::from(2);
         }
     };
@@ -34,7 +34,8 @@ pub fn main(
     let (routes, upstreams) = (loaded.plan.routes.len(), loaded.plan.upstreams.len());
     match Prepared::new(loaded.plan) {
         Ok(_) => {
-            let _ = writeln!(std::io::stdout(), "the configuration is right: {routes} routes, {upstreams} upstreams");
+            let _ =
+                writeln!(std::io::stdout(), "the configuration is right (routes: {routes}, upstreams: {upstreams})");
             ExitCode::SUCCESS
         }
         Err(e) => {

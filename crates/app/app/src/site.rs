@@ -110,13 +110,7 @@ impl Site {
                 ))),
                 Action::Files(files) => {
                     let root = root.as_ref().ok_or_else(|| PrepareError::new("a root was not opened"))?;
-                    let options = static_files::Options {
-                        index: files.index.clone(),
-                        cache_control: files.cache_control.clone(),
-                        hidden: files.hidden,
-                        ..static_files::Options::default()
-                    };
-                    let files = Files::new(options, Arc::clone(root), Rc::clone(&resources.open_files));
+                    let files = Files::new(static_options(files), Arc::clone(root), Rc::clone(&resources.open_files));
                     Handler::Files(Box::new(files.map_err(|e| problem(&e))?))
                 }
                 Action::Redirect(r) => Handler::Redirect(Redirect { to: r.to.clone(), status: r.status }),
@@ -201,6 +195,26 @@ fn settings(plan: &config::Plan) -> Settings {
             write: timeouts.write,
             min_rate: timeouts.min_rate,
         },
+    }
+}
+
+fn static_options(files: &config::Files) -> static_files::Options {
+    static_files::Options {
+        index: files.index.clone(),
+        cache_control: files.cache_control.clone(),
+        hidden: files.hidden,
+        ..static_files::Options::default()
+    }
+}
+
+/// Whether the handler of a route can be built: all that could fail later, on the workers.
+pub(crate) fn check(route: &config::Route) -> Result<(), PrepareError> {
+    let problem = |e: String| PrepareError::new(format!("route {}: {e}", route.name));
+    fields::rules(&route.response_headers, Side::Response).map_err(|e| problem(e.to_string()))?;
+    match &route.action {
+        Action::Proxy(proxy) => rewrite(proxy, route).map(drop).map_err(problem),
+        Action::Files(files) => static_options(files).check().map_err(|e| problem(e.to_string())),
+        Action::Redirect(_) | Action::Respond(_) => Ok(()),
     }
 }
 

@@ -170,6 +170,12 @@ fn tell_at_once(version: Version, asked: &[u8], quoted: bool, client: &ClientInf
     lines.put(if quoted { b"\";proto=" } else { b";proto=" });
     put_scheme(&mut lines, client.scheme);
     lines.end();
+    put_via(&mut lines, version);
+}
+
+/// The line with our element alone.
+#[inline(always)]
+pub(crate) fn put_via(lines: &mut LineWriter<'_>, version: Version) {
     lines.begin(Known::Via, b"Via");
     match version {
         Version::Http10 => lines.put(b"1.0 "),

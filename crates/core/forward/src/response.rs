@@ -1,9 +1,10 @@
 //! The fields that a client is sent.
 
-use message::{BodyLength, Fields, FieldsBuilder, Known, KnownSet, ResponseHead};
+use message::{BodyLength, Fields, FieldsBuilder, Known, KnownSet, LINE_EXTRA, ResponseHead};
 
+use crate::PSEUDONYM;
 use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded};
-use crate::request::{append, via, write_upgrade};
+use crate::request::{append, put_via, via, write_upgrade};
 use crate::rules::FieldRules;
 
 /// What a route wants of its answers.
@@ -44,7 +45,7 @@ pub fn response(
     let rules = options.rules;
     Filter { known: stays, rules, x_forwarded: XForwarded::Ordinary }.copy(&head.fields, out)?;
     if !rules.taken_out().contains(Known::Via) {
-        append(&head.fields, Known::Via, b"Via", true, &via(head.version), out);
+        tell_way(head, out);
     }
     if head.status == 101 && options.upgrade {
         write_upgrade(&head.fields, out);
@@ -53,7 +54,18 @@ pub fn response(
     Ok(Passed { declared_length: declared_length(head) })
 }
 
-const STAYS: KnownSet = HOP_BY_HOP.with(KnownSet::of(&[Known::Via]));
+/// Via. Most servers are no proxies and send none to append to.
+fn tell_way(head: &ResponseHead, out: &mut FieldsBuilder) {
+    if head.fields.has_any(VIA) {
+        append(&head.fields, Known::Via, b"Via", true, &via(head.version), out);
+    } else if let Some(mut lines) = out.lines("Via1.1 ".len() + PSEUDONYM.len() + LINE_EXTRA) {
+        put_via(&mut lines, head.version);
+    }
+}
+
+const VIA: KnownSet = KnownSet::of(&[Known::Via]);
+
+const STAYS: KnownSet = HOP_BY_HOP.with(VIA);
 
 /// RFC 9110 §8.6: neither a 1xx nor a 204 has a length to declare.
 fn declared_length(head: &ResponseHead) -> Option<u64> {

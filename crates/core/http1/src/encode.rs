@@ -14,11 +14,12 @@ pub(crate) fn built_lines(fields: &Fields) -> &[u8] {
     if fields.is_empty() {
         return &[];
     }
+    let lines = fields.bytes();
     debug_assert!(
-        fields.bytes().ends_with(CRLF) && fields.iter().next().is_some_and(|f| fields.bytes().starts_with(f.name)),
+        lines.ends_with(CRLF) && lines.iter().find(|b| matches!(b, b' ' | b':')) == Some(&b':'),
         "the fields of a head that is sent must be built with FieldsBuilder"
     );
-    fields.bytes()
+    lines
 }
 
 /// Any fields, line by line: received ones, of which some may have been left out.

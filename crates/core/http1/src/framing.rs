@@ -1,8 +1,11 @@
 //! The fields that decide where a message ends and whether the connection lives on.
 
-use message::Known;
+use message::{Known, KnownSet};
 
 use crate::error::Fault;
+
+/// The names that [`Framing::field`] does not pass over.
+pub(crate) const NAMES: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding, Known::Connection]);
 
 /// What Transfer-Encoding says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,6 +32,7 @@ mod response_decoder;
 mod response_encoder;
 mod response_head;
 mod scan;
+mod split;
 mod target;
 mod trailers;
 

@@ -1,7 +1,7 @@
 //! The reading side of a server.
 
 use buf::ReadBuf;
-use message::RequestHead;
+use message::{FieldLines, RequestHead};
 
 use crate::body::{Body, BodyEvent};
 use crate::error::{Fault, Reject};
@@ -68,16 +68,22 @@ impl RequestDecoder {
         if matches!(input.filled().first(), Some(b'\r' | b'\n')) && !self.skip_empty_lines(input)? {
             return Ok(None);
         }
-        let Some(section) = self.find_end(input, limits)? else { return Ok(None) };
-        let head = request_head::parse(input, section)?;
+        let mut lines = FieldLines::new();
+        let Some(section) = self.find_end(input, limits, &mut lines)? else { return Ok(None) };
+        let head = request_head::parse(input, section, lines)?;
         input.consume(section.end);
         *self = RequestDecoder { body: Body::of(head.body), ..RequestDecoder::new() };
         Ok(Some(head))
     }
 
-    fn find_end(&mut self, input: &ReadBuf, limits: &Limits) -> Result<Option<Section>, Reject> {
+    fn find_end(
+        &mut self,
+        input: &ReadBuf,
+        limits: &Limits,
+        lines: &mut FieldLines,
+    ) -> Result<Option<Section>, Reject> {
         let bytes = input.filled();
-        let found = self.scan.find_end(bytes, limits.request(input.capacity()));
+        let found = self.scan.find_head(bytes, limits.request(input.capacity()), lines);
         if let Ok(Some(section)) = found {
             return Ok(Some(section));
         }

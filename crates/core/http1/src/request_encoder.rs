@@ -55,10 +55,6 @@ impl RequestEncoder {
         connection: Option<&[u8]>,
     ) {
         debug_assert!(self.state == State::Start);
-        out.put_parts([method, b" ", target, b" HTTP/1.1\r\n", built_lines(fields)]);
-        if let Some(value) = connection {
-            out.put_parts([b"Connection: ", value, CRLF]);
-        }
         let mut lines = Lines::new();
         let framing = match body {
             BodyLength::None if matches!(method, b"POST" | b"PUT" | b"PATCH") => {
@@ -76,7 +72,13 @@ impl RequestEncoder {
             }
         };
         lines.put(CRLF);
-        out.put(lines.bytes());
+        let (fields, lines) = (built_lines(fields), lines.bytes());
+        match connection {
+            None => out.put_parts([method, b" ", target, b" HTTP/1.1\r\n", fields, lines]),
+            Some(value) => {
+                out.put_parts([method, b" ", target, b" HTTP/1.1\r\n", fields, b"Connection: ", value, CRLF, lines]);
+            }
+        }
         self.state = State::Body(framing);
     }
 

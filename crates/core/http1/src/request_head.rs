@@ -1,32 +1,30 @@
 //! From the bytes of a complete head to a `RequestHead`.
 
 use buf::ReadBuf;
-use httparse::{Error, Header, Request, Status};
-use message::{BodyLength, Field, Fields, Known, Method, RequestHead, Span, Version};
+use httparse::{Error, Request, Status};
+use message::{BodyLength, Field, FieldLines, Known, KnownSet, Method, RequestHead, Span, Version};
 
 use crate::authority;
 use crate::error::{Fault, Reject};
-use crate::framing::{Coding, Framing};
-use crate::head::{Lines, fault_of, span_in, with_room};
+use crate::framing::{self, Coding, Framing};
+use crate::head::{fault_of, span_in};
 use crate::scan::Section;
-use crate::target;
+use crate::{split, target};
 
-/// Parses the head that is the beginning of `input`.
-pub(crate) fn parse(input: &ReadBuf, section: Section) -> Result<RequestHead, Reject> {
-    with_room(section.fields, |lines| parse_into(input, section.end, lines))
-}
-
-fn parse_into<'b>(input: &'b ReadBuf, end: usize, lines: Lines<'_, 'b>) -> Result<RequestHead, Reject> {
-    let bytes = &input.filled()[..end];
+/// Parses the head that is the beginning of `input`. `lines` are its fields; none if they were not taken apart yet.
+pub(crate) fn parse(input: &ReadBuf, section: Section, lines: FieldLines) -> Result<RequestHead, Reject> {
+    let bytes = &input.filled()[..section.end];
     let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(bytes, lines) {
-        Ok(Status::Complete(used)) if used == end => {}
-        Ok(_) => return Err(Fault::FirstLine.into()),
+    match request.parse_with_uninit_headers(&bytes[..section.first_line], &mut []) {
+        // The line is there and nothing behind it.
+        Ok(Status::Partial) => {}
+        Ok(Status::Complete(_)) => return Err(Fault::FirstLine.into()),
         Err(error) => return Err(refusal(error, bytes)),
     }
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(Fault::FirstLine.into());
     };
+    let lines = if lines.lines().is_empty() { split::complete(bytes, section.first_line)? } else { lines };
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     let method_span = span_in(bytes, method.as_bytes());
     let method = Method::of(method.as_bytes());
@@ -34,8 +32,7 @@ fn parse_into<'b>(input: &'b ReadBuf, end: usize, lines: Lines<'_, 'b>) -> Resul
     let target = target::split(method, bytes, target_span).ok_or(Reject::Target)?;
 
     let mut facts = Facts::default();
-    let mut fields = Fields::over(input.share(0..end));
-    facts.collect(request.headers, bytes, version, &mut fields)?;
+    facts.collect(lines.lines(), bytes, version)?;
     let body = facts.body(version)?;
     if version == Version::Http11 && facts.host.is_none() {
         return Err(Reject::HostMissing);
@@ -50,7 +47,7 @@ fn parse_into<'b>(input: &'b ReadBuf, end: usize, lines: Lines<'_, 'b>) -> Resul
         authority: target.authority.or(facts.host).unwrap_or_default(),
         path: target.path,
         query: target.query,
-        fields,
+        fields: lines.over(input.share(0..section.end)),
         body,
         keep_alive: !facts.framing.close && (version == Version::Http11 || facts.framing.keep_alive),
         // Nobody waits for a 100 before sending nothing.
@@ -59,6 +56,9 @@ fn parse_into<'b>(input: &'b ReadBuf, end: usize, lines: Lines<'_, 'b>) -> Resul
         upgrade: facts.upgrade && facts.framing.upgrade_named && version == Version::Http11,
     })
 }
+
+/// The names that this layer looks into.
+const CONCERN: KnownSet = framing::NAMES.with(KnownSet::of(&[Known::Host, Known::Expect, Known::Upgrade]));
 
 /// What the fields say that concerns this layer.
 #[derive(Default)]
@@ -70,36 +70,31 @@ struct Facts {
 }
 
 impl Facts {
-    /// Goes through the lines once, fills the table and notes what matters.
+    /// Goes through the lines once and notes what matters.
     #[inline(always)]
-    fn collect(
-        &mut self,
-        lines: &[Header<'_>],
-        bytes: &[u8],
-        version: Version,
-        fields: &mut Fields,
-    ) -> Result<(), Reject> {
+    fn collect(&mut self, lines: &[Field], bytes: &[u8], version: Version) -> Result<(), Reject> {
         for line in lines {
-            let known = Known::of(line.name.as_bytes());
-            let value = span_in(bytes, line.value);
-            fields.push_span(Field { name: span_in(bytes, line.name.as_bytes()), value, known });
-            match known {
+            if !CONCERN.contains(line.known) {
+                continue;
+            }
+            let value = line.value.of(bytes);
+            match line.known {
                 Known::Host => {
                     if self.host.is_some() {
                         return Err(Reject::HostRepeated);
                     }
-                    authority::judge(line.value).ok_or(Reject::HostInvalid)?;
-                    self.host = Some(value);
+                    authority::judge(value).ok_or(Reject::HostInvalid)?;
+                    self.host = Some(line.value);
                 }
                 // RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored.
                 Known::Expect if version == Version::Http11 => {
-                    if !line.value.eq_ignore_ascii_case(b"100-continue") {
+                    if !value.eq_ignore_ascii_case(b"100-continue") {
                         return Err(Reject::Expectation);
                     }
                     self.expect_continue = true;
                 }
                 Known::Upgrade => self.upgrade = true,
-                _ => self.framing.field(known, line.value)?,
+                known => self.framing.field(known, value)?,
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The reading side of a client.
 
 use buf::ReadBuf;
-use message::{Method, ResponseHead};
+use message::{FieldLines, Method, ResponseHead};
 
 use crate::body::{Body, BodyEvent};
 use crate::error::{Fault, Garbage};
@@ -75,8 +75,9 @@ impl ResponseDecoder {
             return Ok(None);
         };
         *begun |= !input.is_empty();
-        let Some(section) = self.find_end(input, limits)? else { return Ok(None) };
-        let parsed = response_head::parse(input, section, self.method)?;
+        let mut lines = FieldLines::new();
+        let Some(section) = self.find_end(input, limits, &mut lines)? else { return Ok(None) };
+        let parsed = response_head::parse(input, section, lines, self.method)?;
         if parsed.head.status < 200 && parsed.head.status != 101 {
             if self.interim == INTERIM_MAX {
                 return Err(Garbage::TooManyInterim);
@@ -93,13 +94,18 @@ impl ResponseDecoder {
         Ok(Some(parsed.head))
     }
 
-    fn find_end(&mut self, input: &ReadBuf, limits: &Limits) -> Result<Option<Section>, Garbage> {
+    fn find_end(
+        &mut self,
+        input: &ReadBuf,
+        limits: &Limits,
+        lines: &mut FieldLines,
+    ) -> Result<Option<Section>, Garbage> {
         let bytes = input.filled();
         // httparse would pass over empty lines here, and nobody sends them before an answer.
         if matches!(bytes.first(), Some(b'\r' | b'\n')) {
             return Err(Fault::FirstLine.into());
         }
-        let found = self.scan.find_end(bytes, limits.response(input.capacity()));
+        let found = self.scan.find_head(bytes, limits.response(input.capacity()), lines);
         if let Ok(Some(section)) = found {
             return Ok(Some(section));
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use buf::{FileRange, OutQueue, Shared};
-use message::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead, Version, reason_phrase};
+use message::{BodyLength, Fields, Known, KnownSet, Method, RequestHead, ResponseHead, Version, reason_phrase};
 
 use crate::encode::{BodyFraming, CHUNKED, CRLF, Lines, Wrap, any_fields, built_lines};
 use crate::error::BodyMismatch;
@@ -96,7 +96,7 @@ impl ResponseEncoder {
             (BodyFraming::Dropped, BodyLength::Known(length)) if head.status != 204 => lines.put_content_length(length),
             _ => {}
         }
-        if head.fields.first(Known::Date).is_none() {
+        if !head.fields.has_any(DATE) {
             lines.put(b"Date: ");
             lines.put(date);
             lines.put(CRLF);
@@ -238,6 +238,8 @@ impl ResponseEncoder {
         }
     }
 }
+
+const DATE: KnownSet = KnownSet::of(&[Known::Date]);
 
 /// The status lines that are sent most, whole.
 fn usual_status_line(status: u16) -> Option<&'static [u8]> {

@@ -2,12 +2,13 @@
 
 use buf::ReadBuf;
 use httparse::{Response, Status};
-use message::{BodyLength, Field, Fields, Known, Method, ResponseHead, Version};
+use message::{BodyLength, FieldLines, Method, ResponseHead, Version};
 
 use crate::error::{Fault, Garbage};
-use crate::framing::{Coding, Framing};
-use crate::head::{Lines, fault_of, span_in, with_room};
+use crate::framing::{self, Coding, Framing};
+use crate::head::fault_of;
 use crate::scan::Section;
+use crate::split;
 
 /// A parsed head, and what of it concerns the decoder alone.
 pub(crate) struct Parsed {
@@ -16,35 +17,31 @@ pub(crate) struct Parsed {
     pub(crate) coded: bool,
 }
 
-/// Parses the head that is the beginning of `input`, as an answer to `method`.
-pub(crate) fn parse(input: &ReadBuf, section: Section, method: Method) -> Result<Parsed, Garbage> {
-    with_room(section.fields, |lines| parse_into(input, section.end, lines, method))
-}
-
-fn parse_into<'b>(input: &'b ReadBuf, end: usize, lines: Lines<'_, 'b>, method: Method) -> Result<Parsed, Garbage> {
-    let bytes = &input.filled()[..end];
+/// Parses the head that is the beginning of `input`, as an answer to `method`. `lines` are its fields; none if they were
+/// not taken apart yet.
+pub(crate) fn parse(input: &ReadBuf, section: Section, lines: FieldLines, method: Method) -> Result<Parsed, Garbage> {
+    let bytes = &input.filled()[..section.end];
     let mut response = Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut response, bytes, lines) {
-        Ok(Status::Complete(used)) if used == end => {}
-        Ok(_) => return Err(Fault::FirstLine.into()),
+    match response.parse(&bytes[..section.first_line]) {
+        // The line is there and nothing behind it.
+        Ok(Status::Partial) => {}
+        Ok(Status::Complete(_)) => return Err(Fault::FirstLine.into()),
         Err(error) => return Err(fault_of(error).into()),
     }
     let (Some(minor), Some(status)) = (response.version, response.code) else {
         return Err(Fault::FirstLine.into());
     };
+    let lines = if lines.lines().is_empty() { split::complete(bytes, section.first_line)? } else { lines };
     if !(100..=599).contains(&status) {
         return Err(Garbage::Status);
     }
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
 
-    let mut fields = Fields::over(input.share(0..end));
     let mut framing = Framing::default();
-    for line in &*response.headers {
-        let known = Known::of(line.name.as_bytes());
-        let (name, value) = (span_in(bytes, line.name.as_bytes()), span_in(bytes, line.value));
-        fields.push_span(Field { name, value, known });
-        framing.field(known, line.value)?;
+    for line in lines.lines() {
+        if framing::NAMES.contains(line.known) {
+            framing.field(line.known, line.value.of(bytes))?;
+        }
     }
     // RFC 9112 §6.1: Transfer-Encoding in a 1.0 message means that its framing is faulty.
     if framing.coding.is_some() && version == Version::Http10 {
@@ -55,6 +52,7 @@ fn parse_into<'b>(input: &'b ReadBuf, end: usize, lines: Lines<'_, 'b>, method: 
     let keep_alive = persistent && body != BodyLength::UntilClose;
     let coded =
         body != BodyLength::None && matches!(framing.coding, Some(Coding::OtherThenChunked | Coding::NotChunked));
+    let fields = lines.over(input.share(0..section.end));
     Ok(Parsed { head: ResponseHead { version, status, fields, body, keep_alive }, coded })
 }
 

@@ -3,16 +3,22 @@
 //! It goes from line end to line end and remembers how far it came, so a head that arrives byte by byte costs no
 //! more than one that arrives whole. Only CRLF ends a line. Limits are checked at the byte that exceeds them,
 //! before anything behind that byte is looked at: that is why cutting the bytes differently changes nothing.
+//!
+//! A head that is whole at the first look is usually spared this scan: `split` finds its end while it takes the fields
+//! apart. It only says yes where this scan would; anything else is left to this scan to judge.
+
+use message::FieldLines;
 
 use crate::error::Fault;
+use crate::split;
 
 /// A complete head or trailer section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Section {
+    /// The bytes of its first line with its CRLF; a trailer section has none.
+    pub(crate) first_line: usize,
     /// Its bytes, the empty line included.
     pub(crate) end: usize,
-    /// Its field lines.
-    pub(crate) fields: usize,
 }
 
 /// What a section may have at most.
@@ -31,8 +37,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Scan {
     /// The bytes looked at.
     at: usize,
-    /// The bytes of the first line with its CRLF; 0 until it is complete.
-    first_line: usize,
+    /// The bytes of the first line with its CRLF, once it is complete.
+    first_line: Option<usize>,
     /// The field lines that are complete.
     fields: usize,
 }
@@ -40,17 +46,35 @@ pub(crate) struct Scan {
 impl Scan {
     /// The scan of a head that has seen nothing of it.
     pub(crate) const fn of_head() -> Scan {
-        Scan { at: 0, first_line: 0, fields: 0 }
+        Scan { at: 0, first_line: None, fields: 0 }
     }
 
     /// The scan of a trailer section, which has no line before its fields.
     pub(crate) const fn of_trailers() -> Scan {
-        Scan { at: 0, first_line: usize::MAX, fields: 0 }
+        Scan { at: 0, first_line: Some(0), fields: 0 }
     }
 
     /// How many bytes the first line has with its CRLF; 0 while it is not complete.
     pub(crate) fn first_line_len(&self) -> usize {
-        self.first_line
+        self.first_line.unwrap_or(0)
+    }
+
+    /// Looks for the empty line of a head, and takes its fields apart into `lines`, which is empty, if the whole head is
+    /// there at the first look. If not, they are left for the time when it is complete.
+    #[inline]
+    pub(crate) fn find_head(
+        &mut self,
+        bytes: &[u8],
+        bounds: Bounds,
+        lines: &mut FieldLines,
+    ) -> Result<Option<Section>, Fault> {
+        if self.at == 0
+            && let Some(section) = split::at_once(bytes, bounds, lines)
+        {
+            debug_assert_eq!(Scan::of_head().find_end(bytes, bounds), Ok(Some(section)));
+            return Ok(Some(section));
+        }
+        self.find_end(bytes, bounds)
     }
 
     /// Looks for the empty line. `bytes` begins with the section; at every call it has the bytes of the call before.
@@ -58,7 +82,9 @@ impl Scan {
     pub(crate) fn find_end(&mut self, bytes: &[u8], bounds: Bounds) -> Result<Option<Section>, Fault> {
         let window = &bytes[..bytes.len().min(bounds.section)];
         let mut ends = LineEnds::from(window, self.at);
-        if self.first_line == 0 {
+        let first_line = if let Some(len) = self.first_line {
+            len
+        } else {
             let Some(lf) = ends.next() else {
                 self.at = window.len();
                 return if bytes.len() >= bounds.first_line { Err(Fault::FirstLineTooLong) } else { Ok(None) };
@@ -69,15 +95,16 @@ impl Scan {
             if lf == 0 || window[lf - 1] != b'\r' {
                 return Err(Fault::LineEnding);
             }
-            (self.at, self.first_line) = (lf + 1, lf + 1);
-        }
+            (self.at, self.first_line) = (lf + 1, Some(lf + 1));
+            lf + 1
+        };
         let mut fields = self.fields;
         for lf in ends {
             if lf == 0 || window[lf - 1] != b'\r' {
                 return Err(Fault::LineEnding);
             }
             if lf == 1 || window[lf - 2] == b'\n' {
-                return Ok(Some(Section { end: lf + 1, fields }));
+                return Ok(Some(Section { first_line, end: lf + 1 }));
             }
             fields += 1;
             if fields > bounds.fields {

@@ -58,19 +58,25 @@ fn absolute(bytes: &[u8], start: usize) -> Option<Target> {
     Some(Target { form: TargetForm::Absolute, authority, path, query })
 }
 
+/// The bytes that may stand in a path here: ASCII but `?`, where it ends, and `#`.
+const PATH: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 128 {
+        table[b] = b != b'?' as usize && b != b'#' as usize;
+        b += 1;
+    }
+    table
+};
+
 /// Splits what begins at `from` at its first `?`; `start` is where `bytes` stands in the head.
 fn path_and_query(bytes: &[u8], from: usize, start: usize) -> Option<(Span, Option<Span>)> {
-    let mut mark = bytes.len();
-    let mut at = from;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'#' | 0x80.. => return None,
-            b'?' => {
-                mark = at;
-                break;
-            }
-            _ => at += 1,
-        }
+    let mut mark = from;
+    while mark < bytes.len() && PATH[usize::from(bytes[mark])] {
+        mark += 1;
+    }
+    if mark < bytes.len() && bytes[mark] != b'?' {
+        return None;
     }
     let path = Span::new(start + from, start + mark);
     if mark == bytes.len() {

@@ -83,12 +83,13 @@ impl Remote {
         self.inbox.messages.is_empty()
     }
 
-    /// What has arrived; the flag is lowered first, so that nothing sent meanwhile is missed.
+    /// What has arrived. The flag is lowered first, so that whoever sends meanwhile signals again.
     pub(crate) fn take(&self, mut each: impl FnMut(Message)) {
-        if !self.inbox.signalled.load(Ordering::Acquire) {
+        if self.inbox.messages.is_empty() {
             return;
         }
-        self.inbox.signalled.store(false, Ordering::Release);
+        // A swap, so that no look at the queue can come before it: a producer that still saw the flag up is in time.
+        self.inbox.signalled.swap(false, Ordering::AcqRel);
         // Bounded by what is there now: work that sends more work waits for the next turn.
         for _ in 0..self.inbox.messages.len() {
             if let Some(message) = self.inbox.messages.pop() {

@@ -187,6 +187,22 @@ impl Listener {
         }
     }
 
+    /// Takes a connection that waits already; `None` when the queue is empty, by the system's word and not by what was
+    /// reported. For the end of a listener, whose queue would be reset.
+    ///
+    /// # Errors
+    /// As [`Listener::poll_accept`].
+    pub fn accept_queued(&self) -> io::Result<Option<Accepted>> {
+        if let Kind::Memory(listener) = &self.kind {
+            let taken = listener.take();
+            return Ok(taken.map(|(stream, number)| Accepted { stream: stream.into(), peer: Peer::Memory(number) }));
+        }
+        match self.accept_now() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     fn accept_now(&self) -> io::Result<Accepted> {
         match &self.kind {
             Kind::Tcp(listener) => {

@@ -317,6 +317,11 @@ impl MemoryListener {
         Ok(MemoryListener { number, queue, registration })
     }
 
+    /// Takes a connection that waits already.
+    pub(crate) fn take(&self) -> Option<(MemoryStream, u32)> {
+        self.queue.waiting.borrow_mut().pop_front().map(|stream| (stream, self.number))
+    }
+
     /// Takes a waiting connection.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<(MemoryStream, u32)> {
         loop {

@@ -19,26 +19,66 @@ pub struct FileRange {
     pub len: u64,
 }
 
+/// Copied bytes; more can be added behind `end` while nothing else was queued behind them.
+#[derive(Default)]
+struct Copied {
+    buf: Buf,
+    start: u32,
+    end: u32,
+}
+
+impl Copied {
+    fn lease(class: Class) -> Copied {
+        Copied { buf: Buf::lease(class), start: 0, end: 0 }
+    }
+
+    /// Whether there is no buffer at all.
+    #[inline]
+    fn is_none(&self) -> bool {
+        self.buf.is_none()
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        &self.buf.as_ref()[self.start as usize..self.end as usize]
+    }
+
+    /// Adds all of `parts`, `len` bytes in sum, or nothing when they do not fit.
+    #[inline(always)]
+    fn append<const N: usize>(&mut self, parts: &[&[u8]; N], len: usize) -> bool {
+        let at = self.end as usize;
+        let Some(mut room) = self.buf.as_mut().get_mut(at..at + len) else { return false };
+        for part in parts {
+            let (here, behind) = room.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            room = behind;
+        }
+        self.end += len as u32;
+        true
+    }
+
+    /// Adds what fits of `bytes`, and says how much that was.
+    fn fill(&mut self, bytes: &[u8]) -> usize {
+        let room = &mut self.buf.as_mut()[self.end as usize..];
+        let n = room.len().min(bytes.len());
+        room[..n].copy_from_slice(&bytes[..n]);
+        self.end += n as u32;
+        n
+    }
+}
+
 enum Chunk {
-    /// Copied bytes; more can be added behind `end` while this is the last chunk.
-    Tail {
-        buf: Buf,
-        start: u32,
-        end: u32,
-    },
+    Copied(Copied),
     Shared(Shared),
     Static(&'static [u8]),
-    Cached {
-        bytes: Rc<[u8]>,
-        start: usize,
-    },
+    Cached { bytes: Rc<[u8]>, start: usize },
     File(FileRange),
 }
 
 impl Chunk {
     fn bytes(&self) -> Option<&[u8]> {
         Some(match self {
-            Chunk::Tail { buf, start, end } => &buf.as_ref()[*start as usize..*end as usize],
+            Chunk::Copied(c) => c.bytes(),
             Chunk::Shared(s) => s,
             Chunk::Static(s) => s,
             Chunk::Cached { bytes, start } => &bytes[*start..],
@@ -55,7 +95,7 @@ impl Chunk {
 
     fn advance(&mut self, n: u64) {
         match self {
-            Chunk::Tail { start, .. } => *start += n as u32,
+            Chunk::Copied(c) => c.start += n as u32,
             Chunk::Shared(s) => s.advance(n as usize),
             Chunk::Static(s) => *s = &s[n as usize..],
             Chunk::Cached { start, .. } => *start += n as usize,
@@ -82,9 +122,14 @@ pub enum Front<'a> {
 /// from here on holding the original is cheaper than copying it.
 const COPY_BELOW: usize = 4096;
 
+/// The chunks behind the first.
+#[derive(Default)]
+struct Ring(VecDeque<Chunk>);
+
 thread_local! {
     /// Emptied rings, so that a new queue does not go to the allocator.
-    static RINGS: RefCell<Vec<VecDeque<Chunk>>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "the boxes are what is recycled")]
+    static RINGS: RefCell<Vec<Box<Ring>>> = const { RefCell::new(Vec::new()) };
 }
 
 const RINGS_KEPT: usize = 64;
@@ -92,7 +137,10 @@ const RINGS_KEPT: usize = 64;
 /// What a connection will write, in order. Empty queues hold no memory.
 #[derive(Default)]
 pub struct OutQueue {
-    chunks: VecDeque<Chunk>,
+    /// What stands before all of `rest`, if anything. Most messages are one head and a small body and need no more.
+    first: Copied,
+    /// Taken when something is queued that cannot be copied behind `first`, kept from then on.
+    rest: Option<Box<Ring>>,
     len: u64,
 }
 
@@ -113,49 +161,69 @@ impl OutQueue {
     }
 
     /// Copies `bytes` to the end of the queue.
-    pub fn put(&mut self, mut bytes: &[u8]) {
-        self.len += bytes.len() as u64;
-        if let Some(Chunk::Tail { buf, end, .. }) = self.chunks.back_mut() {
-            let room = &mut buf.as_mut()[*end as usize..];
-            let n = room.len().min(bytes.len());
-            room[..n].copy_from_slice(&bytes[..n]);
-            *end += n as u32;
-            bytes = &bytes[n..];
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        if self.has_no_rest() && self.first.append(&[bytes], bytes.len()) {
+            self.len += bytes.len() as u64;
+            return;
         }
-        while !bytes.is_empty() {
-            // The first buffer is small, for the usual head and small body; one that overflows it is in a burst.
-            let class = if self.chunks.is_empty() && bytes.len() <= 4096 { Class::K4 } else { Class::K16 };
-            let mut buf = Buf::lease(class);
-            let n = buf.capacity().min(bytes.len());
-            buf.as_mut()[..n].copy_from_slice(&bytes[..n]);
-            self.push(Chunk::Tail { buf, start: 0, end: n as u32 });
-            bytes = &bytes[n..];
-        }
+        self.put_in_pieces(bytes);
     }
 
     /// Copies `parts` to the end of the queue, one behind the other; cheaper than one by one.
+    // Always, so that a part whose length is known when compiling takes no call to be copied.
+    #[inline(always)]
     pub fn put_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        if len == 0 {
-            return;
-        }
-        if self.chunks.is_empty() {
-            self.push(Chunk::Tail { buf: Buf::lease(Class::K4), start: 0, end: 0 });
-        }
-        if let Some(Chunk::Tail { buf, end, .. }) = self.chunks.back_mut() {
-            let at = *end as usize;
-            if let Some(mut room) = buf.as_mut().get_mut(at..at + len) {
-                for part in parts {
-                    let (here, behind) = room.split_at_mut(part.len());
-                    here.copy_from_slice(part);
-                    room = behind;
-                }
-                *end += len as u32;
+        if self.has_no_rest() {
+            if self.first.is_none() && len > 0 {
+                self.first = Copied::lease(Class::K4);
+            }
+            if self.first.append(&parts, len) {
                 self.len += len as u64;
                 return;
             }
         }
-        parts.into_iter().for_each(|part| self.put(part));
+        self.put_each(&parts);
+    }
+
+    fn put_each(&mut self, parts: &[&[u8]]) {
+        parts.iter().for_each(|part| self.put_in_pieces(part));
+    }
+
+    fn put_in_pieces(&mut self, mut bytes: &[u8]) {
+        self.len += bytes.len() as u64;
+        if let Some(last) = self.last_copied() {
+            let n = last.fill(bytes);
+            bytes = &bytes[n..];
+        }
+        while !bytes.is_empty() {
+            // The first buffer is small, for the usual head and small body; one that overflows it is in a burst.
+            let is_first = self.first.is_none() && self.has_no_rest();
+            let class = if is_first && bytes.len() <= Class::K4.bytes() { Class::K4 } else { Class::K16 };
+            let mut copied = Copied::lease(class);
+            let n = copied.fill(bytes);
+            bytes = &bytes[n..];
+            if is_first {
+                self.first = copied;
+            } else {
+                self.push(Chunk::Copied(copied));
+            }
+        }
+    }
+
+    /// The copied bytes that more can be added to: those at the very end of the queue.
+    fn last_copied(&mut self) -> Option<&mut Copied> {
+        match self.rest.as_mut().and_then(|rest| rest.0.back_mut()) {
+            Some(Chunk::Copied(copied)) => Some(copied),
+            Some(_) => None,
+            None => (!self.first.is_none()).then_some(&mut self.first),
+        }
+    }
+
+    #[inline]
+    fn has_no_rest(&self) -> bool {
+        self.rest.as_ref().is_none_or(|rest| rest.0.is_empty())
     }
 
     /// Adds a shared span; small ones are copied so that they join their neighbours in one write.
@@ -195,16 +263,67 @@ impl OutQueue {
     }
 
     fn push(&mut self, chunk: Chunk) {
-        if self.chunks.capacity() == 0 {
-            self.chunks = RINGS.with_borrow_mut(Vec::pop).unwrap_or_else(|| VecDeque::with_capacity(4));
-        }
-        self.chunks.push_back(chunk);
+        self.rest.get_or_insert_with(Ring::recycled).0.push_back(chunk);
     }
 
     /// Fills `slices` with what can be written at once, or names the file range that is next.
+    #[inline]
     pub fn front<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Front<'a> {
         let mut n = 0;
-        for chunk in &self.chunks {
+        if !self.first.is_none() {
+            let Some(slice) = slices.first_mut() else { return Front::Empty };
+            *slice = IoSlice::new(self.first.bytes());
+            n = 1;
+        }
+        match &self.rest {
+            Some(rest) => rest.front(slices, n),
+            None if n == 0 => Front::Empty,
+            None => Front::Bytes(n),
+        }
+    }
+
+    /// Whether a file range waits anywhere in the queue.
+    pub fn has_file(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.0.iter().any(|c| matches!(c, Chunk::File(_))))
+    }
+
+    /// Forgets the first `n` bytes: they were written.
+    #[inline]
+    pub fn advance(&mut self, mut n: u64) {
+        assert!(n <= self.len);
+        self.len -= n;
+        if !self.first.is_none() {
+            let len = u64::from(self.first.end - self.first.start);
+            if n < len {
+                self.first.start += n as u32;
+                return;
+            }
+            n -= len;
+            self.first = Copied::default();
+        }
+        if let Some(rest) = &mut self.rest {
+            rest.advance(n);
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.first = Copied::default();
+        if let Some(rest) = &mut self.rest {
+            rest.0.clear();
+        }
+        self.len = 0;
+    }
+}
+
+impl Ring {
+    fn recycled() -> Box<Ring> {
+        RINGS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Box::new(Ring(VecDeque::with_capacity(4))))
+    }
+
+    /// Fills `slices` behind the first `n`.
+    fn front<'a>(&'a self, slices: &mut [IoSlice<'a>], mut n: usize) -> Front<'a> {
+        for chunk in &self.0 {
             match chunk {
                 Chunk::File(range) if n == 0 => return Front::File(range),
                 Chunk::File(_) => break,
@@ -218,117 +337,47 @@ impl OutQueue {
         if n == 0 { Front::Empty } else { Front::Bytes(n) }
     }
 
-    /// Whether a file range waits anywhere in the queue.
-    pub fn has_file(&self) -> bool {
-        self.chunks.iter().any(|c| matches!(c, Chunk::File(_)))
-    }
-
-    /// Forgets the first `n` bytes: they were written.
-    pub fn advance(&mut self, mut n: u64) {
-        assert!(n <= self.len);
-        self.len -= n;
-        while let Some(front) = self.chunks.front_mut() {
+    fn advance(&mut self, mut n: u64) {
+        while let Some(front) = self.0.front_mut() {
             let len = front.len();
             if n < len {
                 front.advance(n);
                 return;
             }
             n -= len;
-            self.chunks.pop_front();
+            self.0.pop_front();
         }
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.chunks.clear();
-        self.len = 0;
     }
 }
 
 impl Drop for OutQueue {
+    #[inline]
     fn drop(&mut self) {
-        if self.chunks.capacity() == 0 {
-            return;
+        if let Some(rest) = self.rest.take() {
+            recycle(rest);
         }
-        let mut ring = std::mem::take(&mut self.chunks);
-        ring.clear();
-        // A ring that a burst made long is not kept.
-        if ring.capacity() <= 64 {
-            let _ = RINGS.try_with(|rings| {
-                let mut rings = rings.borrow_mut();
-                if rings.len() < RINGS_KEPT {
-                    rings.push(ring);
-                }
-            });
-        }
+    }
+}
+
+fn recycle(mut ring: Box<Ring>) {
+    ring.0.clear();
+    // A ring that a burst made long is not kept.
+    if ring.0.capacity() <= 64 {
+        let _ = RINGS.try_with(|rings| {
+            let mut rings = rings.borrow_mut();
+            if rings.len() < RINGS_KEPT {
+                rings.push(ring);
+            }
+        });
     }
 }
 
 impl std::fmt::Debug for OutQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OutQueue({} bytes in {} chunks)", self.len, self.chunks.len())
+        let chunks = usize::from(!self.first.is_none()) + self.rest.as_ref().map_or(0, |rest| rest.0.len());
+        write!(f, "OutQueue({} bytes in {chunks} chunks)", self.len)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn drain(q: &mut OutQueue, step: usize) -> Vec<u8> {
-        let mut all = Vec::new();
-        loop {
-            let mut slices = [IoSlice::new(&[]); 4];
-            let Front::Bytes(n) = q.front(&mut slices) else { return all };
-            let piece: Vec<u8> = slices[..n].iter().flat_map(|s| s.iter().copied()).take(step).collect();
-            q.advance(piece.len() as u64);
-            all.extend(piece);
-        }
-    }
-
-    #[test]
-    fn order_is_kept_whatever_the_pieces() {
-        for step in [1, 7, 4096, 100_000] {
-            let mut q = OutQueue::new();
-            let mut want = Vec::new();
-            let big = vec![b'x'; 5000];
-            let cached: Rc<[u8]> = vec![b'c'; 3000].into();
-            for i in 0..20u8 {
-                q.put(&[i; 700]);
-                want.extend([i; 700]);
-                q.push_shared(Shared::copy_of(&big));
-                want.extend(&big);
-                q.push_cached(&cached, 10..3000);
-                want.extend(&cached[10..]);
-            }
-            assert_eq!(q.len(), want.len() as u64);
-            assert!(drain(&mut q, step) == want);
-            assert!(q.is_empty());
-        }
-        assert_eq!(crate::stats().leased, 0);
-    }
-
-    #[test]
-    fn parts_are_put_in_order_wherever_the_buffer_ends() {
-        for before in [0, 1, 4000, 4090, 4096, 5000] {
-            let mut q = OutQueue::new();
-            q.put_parts([b"", b""]);
-            assert_eq!(crate::stats().leased, 0);
-            q.put(&vec![b'.'; before]);
-            q.put_parts([b"HTTP/1.1 ", b"", b"200", b" OK\r\n"]);
-            q.put_parts([&[b'x'; 20_000], b"y"]);
-            let want =
-                [vec![b'.'; before], b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'x'; 20_000], b"y".to_vec()].concat();
-            assert_eq!(q.len(), want.len() as u64);
-            assert!(drain(&mut q, 1000) == want, "{before}");
-        }
-        assert_eq!(crate::stats().leased, 0);
-    }
-
-    #[test]
-    fn a_head_and_a_small_body_are_one_slice() {
-        let mut q = OutQueue::new();
-        q.put(b"HTTP/1.1 200 OK\r\n\r\n");
-        q.push_shared(Shared::copy_of(b"hello"));
-        assert!(matches!(q.front(&mut [IoSlice::new(&[]); 4]), Front::Bytes(1)));
-    }
-}
+mod tests;

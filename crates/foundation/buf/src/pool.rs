@@ -118,7 +118,8 @@ pub(crate) fn release(storage: Rc<Storage>) {
     });
 }
 
-/// One leased buffer, writable. Dropping it gives it back.
+/// One leased buffer, writable. Dropping it gives it back. The default one is none at all and has no room.
+#[derive(Default)]
 pub struct Buf {
     storage: Option<Rc<Storage>>,
 }
@@ -127,6 +128,12 @@ impl Buf {
     /// Leases a buffer from this thread's pool. The content is whatever the last holder left.
     pub fn lease(class: Class) -> Buf {
         Buf { storage: Some(lease(class)) }
+    }
+
+    /// Whether this is the default one.
+    #[inline]
+    pub(crate) fn is_none(&self) -> bool {
+        self.storage.is_none()
     }
 
     /// The size in bytes.
@@ -141,12 +148,14 @@ impl Buf {
 }
 
 impl AsRef<[u8]> for Buf {
+    #[inline]
     fn as_ref(&self) -> &[u8] {
         self.storage.as_ref().map_or(&[], |s| &s.mem)
     }
 }
 
 impl AsMut<[u8]> for Buf {
+    #[inline]
     fn as_mut(&mut self) -> &mut [u8] {
         // The holder of a `Buf` is the only one by construction, so this never comes up empty.
         self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| &mut s.mem)
@@ -154,6 +163,7 @@ impl AsMut<[u8]> for Buf {
 }
 
 impl Drop for Buf {
+    #[inline]
     fn drop(&mut self) {
         if let Some(storage) = self.storage.take() {
             release(storage);

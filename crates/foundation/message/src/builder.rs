@@ -3,7 +3,7 @@
 use buf::{Buf, Class};
 
 use crate::fields::{Field, Fields, Span, Table};
-use crate::names::Known;
+use crate::names::{Known, KnownSet};
 
 /// Fills a table of our own. The bytes are laid out as `name: value CRLF` lines, so that an HTTP/1 machine can
 /// send them with one copy ([`FieldsBuilder::finish`], then [`Fields::bytes`]).
@@ -27,9 +27,19 @@ impl Default for FieldsBuilder {
 impl FieldsBuilder {
     /// An empty builder over a 4 KiB buffer that grows to 64 KiB when needed.
     pub fn new() -> FieldsBuilder {
+        FieldsBuilder::with(Table::default())
+    }
+
+    /// Like [`FieldsBuilder::new`], for a head that is only encoded: there will be its lines and the set of their names
+    /// ([`Fields::has_any`]), but no table of them, which spares its memory and a write for each line.
+    pub fn lines_only() -> FieldsBuilder {
+        FieldsBuilder::with(Table::unlisted())
+    }
+
+    fn with(table: Table) -> FieldsBuilder {
         let buf = Buf::lease(Class::K4);
         let capacity = buf.capacity();
-        FieldsBuilder { buf, len: 0, capacity, table: Table::default(), overflowed: false }
+        FieldsBuilder { buf, len: 0, capacity, table, overflowed: false }
     }
 
     /// Adds one line. The caller vouches that name and value hold no CR, LF or NUL.
@@ -90,30 +100,33 @@ impl FieldsBuilder {
 
     /// Adds those lines of another table that `passes` lets through. Lines that follow each other in its bytes the way a
     /// builder writes them are copied in one piece, so that a head that is passed on costs little more than its bytes.
+    // A function of its own for each closure: inlined beside another one, its loop runs out of registers.
+    #[inline(never)]
     pub fn copy_where(&mut self, from: &Fields, passes: impl Fn(&Field) -> bool) {
         let bytes = from.bytes();
         let mut rest = from.lines();
-        while let Some(first) = rest.first() {
-            let (run, behind) = rest.split_at(run_length(bytes, rest, &passes));
-            if !run.is_empty() {
-                self.copy_run(bytes, run);
+        while let Some(at) = rest.iter().position(&passes) {
+            rest = &rest[at..];
+            let run = Run::at_front(bytes, rest, &passes);
+            if run.count > 0 {
+                let (lines, behind) = rest.split_at(run.count);
+                self.copy_run(&bytes[run.start..run.end], lines, run.start, run.seen);
                 rest = behind;
-                continue;
+            } else {
+                let line = &rest[0];
+                self.push_known(line.known, line.name.of(bytes), line.value.of(bytes));
+                rest = &rest[1..];
             }
-            if passes(first) {
-                self.push_known(first.known, first.name.of(bytes), first.value.of(bytes));
-            }
-            rest = &rest[1..];
         }
     }
 
-    fn copy_run(&mut self, bytes: &[u8], run: &[Field]) {
-        let start = usize::from(run[0].name.start);
-        let run_bytes = &bytes[start..run[run.len() - 1].value.range().end + 2];
+    /// Copies lines that begin at `start` in their table.
+    #[inline(never)]
+    fn copy_run(&mut self, run_bytes: &[u8], lines: &[Field], start: usize, seen: KnownSet) {
         let end = self.len + run_bytes.len();
         if self.reserve(end) {
             self.buf.as_mut()[self.len..end].copy_from_slice(run_bytes);
-            self.table.extend_moved(run, (self.len as u16).wrapping_sub(start as u16));
+            self.table.extend_moved(lines, (self.len as u16).wrapping_sub(start as u16), seen);
             self.len = end;
         }
     }
@@ -198,20 +211,36 @@ impl LineWriter<'_> {
     }
 }
 
-/// How many of the first `lines` pass and stand in `bytes` one behind the other as `name: value CRLF`.
-#[inline]
-fn run_length(bytes: &[u8], lines: &[Field], passes: impl Fn(&Field) -> bool) -> usize {
-    let holds = |at: usize, pair: &[u8; 2]| bytes.get(at..at + 2) == Some(pair);
-    let mut at = lines.first().map_or(0, |line| line.name.range().start);
-    for (i, line) in lines.iter().enumerate() {
-        let (name, value) = (line.name.range(), line.value.range());
-        let adjoins = name.start == at && value.start == name.end + 2;
-        if !passes(line) || !adjoins || !holds(name.end, b": ") || !holds(value.end, b"\r\n") {
-            return i;
+/// Lines that pass, and follow each other in the bytes of a table the way a builder writes them.
+struct Run {
+    /// How many, from the first line on.
+    count: usize,
+    /// Where they begin and end in the bytes.
+    start: usize,
+    end: usize,
+    seen: KnownSet,
+}
+
+impl Run {
+    #[inline(always)]
+    fn at_front(bytes: &[u8], lines: &[Field], passes: impl Fn(&Field) -> bool) -> Run {
+        let holds = |at: usize, pair: &[u8; 2]| bytes.get(at..at + 2).and_then(<[u8]>::first_chunk) == Some(pair);
+        let start = lines.first().map_or(0, |line| usize::from(line.name.start));
+        let mut end = start;
+        let mut seen = KnownSet::default();
+        let mut count = 0;
+        for line in lines {
+            let (name, value) = (line.name.range(), line.value.range());
+            let adjoins = name.start == end && value.start == name.end + 2;
+            if !adjoins || !passes(line) || !holds(name.end, b": ") || !holds(value.end, b"\r\n") {
+                break;
+            }
+            end = value.end + 2;
+            seen.insert(line.known);
+            count += 1;
         }
-        at = value.end + 2;
+        Run { count, start, end, seen }
     }
-    lines.len()
 }
 
 #[cfg(test)]
@@ -267,6 +296,37 @@ mod tests {
         let again = again.finish();
         assert_eq!(again.bytes(), f.bytes());
         assert_eq!(format!("{again:?}"), format!("{f:?}"));
+    }
+
+    #[test]
+    fn lines_only_are_the_same_lines() {
+        let from = read("Host: a\r\nAccept:b\r\nVia: d\r\nx-e: e\r\nDate: g\r\n");
+        let write = |mut b: FieldsBuilder| {
+            b.copy_where(&from, |line| line.known != Known::Via);
+            b.push(b"Server", b"tollgate");
+            b.push_list(Known::Vary, b"Vary", [&b"a"[..]].into_iter(), &[b"b"]);
+            b.finish()
+        };
+        let (listed, lines) = (write(FieldsBuilder::new()), write(FieldsBuilder::lines_only()));
+        assert_eq!(listed.bytes(), lines.bytes());
+        assert_eq!(listed.bytes(), b"Host: a\r\nAccept: b\r\nx-e: e\r\nDate: g\r\nServer: tollgate\r\nVary: a, b\r\n");
+        for fields in [&lines, &lines.clone(), &listed] {
+            assert!(!fields.is_empty());
+            for known in [Known::Host, Known::Accept, Known::Date, Known::Server, Known::Vary] {
+                assert!(fields.has_any(KnownSet::of(&[known])), "{known:?}");
+            }
+            assert!(!fields.has_any(KnownSet::of(&[Known::Via])));
+        }
+        assert!(FieldsBuilder::lines_only().finish().is_empty());
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "asked for their lines")]
+    fn lines_only_cannot_be_looked_at() {
+        let mut b = FieldsBuilder::lines_only();
+        b.push(b"Host", b"a");
+        let _ = b.finish().first(Known::Host);
     }
 
     #[test]

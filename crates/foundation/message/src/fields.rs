@@ -88,30 +88,45 @@ pub(crate) struct Table {
     lines: Vec<Field>,
     /// The known names among them, so that asking for an absent one costs a bit test.
     seen: KnownSet,
+    /// Whether `seen` is all that is kept of a line.
+    unlisted: bool,
 }
 
 impl Table {
+    /// A table that lists no line ([`crate::FieldsBuilder::lines_only`]).
+    pub(crate) fn unlisted() -> Table {
+        Table { lines: Vec::new(), seen: KnownSet::default(), unlisted: true }
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, field: Field) {
+        self.seen.insert(field.known);
+        if self.unlisted {
+            return;
+        }
         if self.lines.capacity() == 0 {
             self.lines = recycled();
         }
-        self.seen.insert(field.known);
         self.lines.push(field);
     }
 
-    /// Adds lines whose bytes have moved by `distance` (wrapping).
-    pub(crate) fn extend_moved(&mut self, lines: &[Field], distance: u16) {
+    /// Adds lines whose bytes have moved by `distance` (wrapping), and whose names are `seen`.
+    #[inline]
+    pub(crate) fn extend_moved(&mut self, lines: &[Field], distance: u16, seen: KnownSet) {
+        self.seen = self.seen.with(seen);
+        if !self.unlisted {
+            self.list_moved(lines, distance);
+        }
+    }
+
+    #[inline(never)]
+    fn list_moved(&mut self, lines: &[Field], distance: u16) {
         if self.lines.capacity() == 0 {
             self.lines = recycled();
         }
         let moved = |span: Span| Span { start: span.start.wrapping_add(distance), len: span.len };
-        let mut seen = self.seen;
-        self.lines.extend(lines.iter().map(|f| {
-            seen.insert(f.known);
-            Field { name: moved(f.name), value: moved(f.value), known: f.known }
-        }));
-        self.seen = seen;
+        let moved = |f: &Field| Field { name: moved(f.name), value: moved(f.value), known: f.known };
+        self.lines.extend(lines.iter().map(moved));
     }
 }
 
@@ -121,30 +136,71 @@ fn recycled() -> Vec<Field> {
 
 impl Clone for Table {
     fn clone(&self) -> Table {
-        let mut twin = Table::default();
+        let mut twin = Table { lines: Vec::new(), seen: self.seen, unlisted: self.unlisted };
         self.lines.iter().for_each(|f| twin.push(*f));
         twin
     }
 }
 
 impl Drop for Table {
+    #[inline]
     fn drop(&mut self) {
-        let mut table = std::mem::take(&mut self.lines);
-        // Neither a table that a flood of fields made long is kept, nor one that was cut to size.
-        if table.capacity() < TABLE_LINES || table.capacity() > 4 * TABLE_LINES {
-            return;
+        if self.lines.capacity() > 0 {
+            recycle(std::mem::take(&mut self.lines));
         }
-        table.clear();
-        let _ = TABLES.try_with(|tables| {
-            let mut tables = tables.borrow_mut();
-            if tables.len() < TABLES_KEPT {
-                tables.push(table);
-            }
-        });
+    }
+}
+
+fn recycle(mut table: Vec<Field>) {
+    // Neither a table that a flood of fields made long is kept, nor one that was cut to size.
+    if table.capacity() < TABLE_LINES || table.capacity() > 4 * TABLE_LINES {
+        return;
+    }
+    table.clear();
+    let _ = TABLES.try_with(|tables| {
+        let mut tables = tables.borrow_mut();
+        if tables.len() < TABLES_KEPT {
+            tables.push(table);
+        }
+    });
+}
+
+/// The lines of a table whose bytes are not given yet: for a reader that knows its fields before it knows where their
+/// head ends.
+#[derive(Default)]
+pub struct FieldLines {
+    table: Table,
+}
+
+impl FieldLines {
+    /// No lines. Takes no memory yet.
+    pub fn new() -> FieldLines {
+        FieldLines::default()
+    }
+
+    /// Adds a line.
+    #[inline]
+    pub fn push(&mut self, field: Field) {
+        self.table.push(field);
+    }
+
+    /// The lines so far.
+    pub fn lines(&self) -> &[Field] {
+        &self.table.lines
+    }
+
+    /// The table of these lines over `bytes`, which hold them all.
+    pub fn over(self, bytes: Shared) -> Fields {
+        debug_assert!(self.table.lines.iter().all(|f| f.name.range().end.max(f.value.range().end) <= bytes.len()));
+        Fields { bytes, table: self.table }
     }
 }
 
 /// The fields of one message, in order, over the bytes that hold them.
+///
+/// Those of a [`crate::FieldsBuilder::lines_only`] are there to be sent: they know their bytes, which names are among
+/// them ([`Fields::has_any`]) and whether there are any ([`Fields::is_empty`]). To ask them for a line is a mistake of
+/// the program, which debug builds assert; otherwise no line is found.
 #[derive(Clone, Default)]
 pub struct Fields {
     pub(crate) bytes: Shared,
@@ -175,27 +231,24 @@ impl Fields {
 
     /// How many lines.
     pub fn len(&self) -> usize {
-        self.table.lines.len()
+        self.lines().len()
     }
 
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
-        self.table.lines.is_empty()
+        if self.table.unlisted { self.bytes.is_empty() } else { self.table.lines.is_empty() }
     }
 
     /// The spans of all lines in order, within [`Fields::bytes`].
     pub fn lines(&self) -> &[Field] {
+        debug_assert!(!self.table.unlisted, "fields without a table are asked for their lines");
         &self.table.lines
     }
 
     /// All lines in order.
     pub fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> + Clone {
         let bytes = &*self.bytes;
-        self.table.lines.iter().map(move |f| FieldRef {
-            name: f.name.of(bytes),
-            value: f.value.of(bytes),
-            known: f.known,
-        })
+        self.lines().iter().map(move |f| FieldRef { name: f.name.of(bytes), value: f.value.of(bytes), known: f.known })
     }
 
     /// Whether any line has one of those names. Costs a few instructions, however many lines there are.
@@ -206,8 +259,8 @@ impl Fields {
     /// A copy that takes no more memory than it needs and none of the pools': for a head that is kept for long.
     pub fn kept_copy(&self) -> Fields {
         let mut lines = Vec::with_capacity(self.len());
-        lines.extend_from_slice(&self.table.lines);
-        Fields { bytes: Shared::kept_copy(&self.bytes), table: Table { lines, seen: self.table.seen } }
+        lines.extend_from_slice(self.lines());
+        Fields { bytes: Shared::kept_copy(&self.bytes), table: Table { lines, seen: self.table.seen, unlisted: false } }
     }
 
     /// The value of the first line of that name.
@@ -216,12 +269,12 @@ impl Fields {
         if !self.has_any(KnownSet::of(&[known])) {
             return None;
         }
-        self.table.lines.iter().find(|f| f.known == known).map(|f| f.value.of(&self.bytes))
+        self.lines().iter().find(|f| f.known == known).map(|f| f.value.of(&self.bytes))
     }
 
     /// The values of all lines of that name.
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> + Clone {
-        self.table.lines.iter().filter(move |f| f.known == known).map(|f| f.value.of(&self.bytes))
+        self.lines().iter().filter(move |f| f.known == known).map(|f| f.value.of(&self.bytes))
     }
 
     /// The value of the first line whose name is `name` (any case).
@@ -241,6 +294,9 @@ fn list_has(value: &[u8], token: &[u8]) -> bool {
 
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.table.unlisted {
+            return write!(f, "\"{}\"", self.bytes.escape_ascii());
+        }
         f.debug_list().entries(self.iter()).finish()
     }
 }

@@ -11,7 +11,7 @@ mod names;
 mod status;
 
 pub use builder::{FieldsBuilder, LINE_EXTRA, LineWriter};
-pub use fields::{Field, FieldRef, Fields, Span};
+pub use fields::{Field, FieldLines, FieldRef, Fields, Span};
 pub use head::{BodyLength, Method, RequestHead, ResponseHead, TargetForm, Version};
 pub use names::{Known, KnownSet};
 pub use status::reason_phrase;

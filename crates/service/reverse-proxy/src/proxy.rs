@@ -194,7 +194,7 @@ impl Proxy {
             trailers: true,
             upgrade: false,
         };
-        let mut fields = FieldsBuilder::new();
+        let mut fields = FieldsBuilder::lines_only();
         let sent = forward::request(request, &options, &from, &mut fields)
             .map_err(|e| TryFailed::ours(too_many_options(&e)))?;
         if fields.overflowed() {
@@ -214,7 +214,7 @@ impl Proxy {
     /// The head of the answer as the client gets it.
     fn answer(&self, head: &ResponseHead, who: Who<'_>) -> Result<ResponseHead, TryFailed> {
         let options = ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false };
-        let mut fields = FieldsBuilder::new();
+        let mut fields = FieldsBuilder::lines_only();
         let passed = forward::response(head, &options, &mut fields).map_err(|e| options_flood(who, &e))?;
         if fields.overflowed() {
             let sentence = format!("{who} sent header fields larger than this proxy can pass on");

@@ -247,6 +247,10 @@ impl<'a> Relay<'a> {
                 }
             }
         }
+        if self.upload == Upload::Broken {
+            // The body is not asked for any more, so its silence is nobody's fault.
+            ends.body.pause();
+        }
         Ok(())
     }
 

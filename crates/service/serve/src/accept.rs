@@ -14,27 +14,30 @@ use crate::switch::Switch;
 /// How long a listener rests when the process has no descriptor left.
 const REST: Duration = Duration::from_millis(50);
 
+/// More than any queue of connections holds.
+const QUEUE_MAX: usize = 1 << 16;
+
 /// Takes connections until `stop` is raised and the queue is empty: what had queued by then is served. Bounded per turn
 /// by the task's operation budget. `say` is told, in a sentence, what an operator should know; each thing once.
 pub async fn accept_loop<S: Site>(listener: Listener, context: Rc<Context<S>>, stop: Rc<Switch>, say: impl Fn(&str)) {
     let local = Rc::new(listener.address().clone());
+    let admit = |accepted| match connection(accepted, Rc::clone(&local), &context) {
+        Ok(task) => {
+            spawn(task);
+        }
+        Err(true) => say("max_connections are open; further connections are closed at once and counted"),
+        Err(false) => {}
+    };
     let mut said_exhausted = false;
     loop {
-        // Accepting comes first: what had queued when the drain began is still served.
         let accept = async { Some(std::future::poll_fn(|cx| listener.poll_accept(cx)).await) };
         let stopped = async {
             stop.raised().await;
             None
         };
         match race(accept, stopped).await {
-            None => return,
-            Some(Ok(accepted)) => match connection(accepted, Rc::clone(&local), &context) {
-                Ok(task) => {
-                    spawn(task);
-                }
-                Err(true) => say("max_connections are open; further connections are closed at once and counted"),
-                Err(false) => {}
-            },
+            None => break,
+            Some(Ok(accepted)) => admit(accepted),
             Some(Err(e)) if is_exhausted(&e) => {
                 let shed = listener.shed();
                 context.counters().shed.add(shed as u64);
@@ -47,9 +50,18 @@ pub async fn accept_loop<S: Site>(listener: Listener, context: Rc<Context<S>>, s
             Some(Err(_)) => {}
         }
     }
+    // Closing a listener resets what has queued; the backlog bounds this loop.
+    for _ in 0..QUEUE_MAX {
+        match listener.accept_queued() {
+            Ok(Some(accepted)) => admit(accepted),
+            Ok(None) => return,
+            Err(e) if is_exhausted(&e) => return,
+            Err(_) => {}
+        }
+    }
 }
 
 fn is_exhausted(error: &io::Error) -> bool {
-    // EMFILE, ENFILE, ENOBUFS, ENOMEM
-    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOSPC (more descriptors in the poll than `max_user_watches`)
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12 | 28))
 }

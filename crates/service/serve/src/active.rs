@@ -2,11 +2,12 @@
 //! all that an idle connection must not: buffers, the machine, the queue, the deadlines.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::task::Poll;
 
 use buf::{Class, ReadBuf};
 use clock::Tick;
-use event_loop::now;
+use event_loop::{Boxed, now};
 use http1::{RequestDecoder, ResponseEncoder};
 use message::RequestHead;
 use net::{Peer, Transport};
@@ -78,7 +79,7 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             let handled = match exchange.body.limit(settings.body_bytes) {
                 Ok(()) => match site.handle(&mut exchange) {
                     Handled::Done(handled) => handled,
-                    Handled::Waits(future) => future.await,
+                    Handled::Waits(future) => flushing(&wire, future).await,
                 },
                 too_large => too_large,
             };
@@ -108,6 +109,19 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             }
         }
     }
+}
+
+/// Waits for a handler. Answers that gathered before it must not wait with it.
+async fn flushing(wire: &Wire<'_>, mut handler: Boxed<'_, Result<(), Failure>>) -> Result<(), Failure> {
+    std::future::poll_fn(|cx| {
+        let handled = Pin::new(&mut handler).poll(cx);
+        if handled.is_pending() && !wire.out.borrow().is_empty() {
+            // What it comes to shows at the next write.
+            let _ = wire.poll_flush(cx);
+        }
+        handled
+    })
+    .await
 }
 
 fn report<S: Site>(context: &Context<S>, site: &S, failure: &Failure, peer: &Peer) {

@@ -169,14 +169,14 @@ impl<'c> RequestBody<'c> {
         let deadlines = &self.wire.deadlines;
         deadlines.set(Kind::Body, now().after(self.wire.timeouts.body));
         if let Some(at) = self.pace.wait(now(), self.wire.timeouts.min_rate) {
-            deadlines.set(Kind::Rate, at);
+            deadlines.set(Kind::BodyRate, at);
         }
     }
 
     fn moved(&mut self, n: u64) {
         if self.pace.is_waiting() {
             self.wire.deadlines.clear(Kind::Body);
-            self.wire.deadlines.clear(Kind::Rate);
+            self.wire.deadlines.clear(Kind::BodyRate);
         }
         self.pace.moved(now(), n);
     }

@@ -15,8 +15,10 @@ pub(crate) enum Kind {
     Header,
     Body,
     Write,
-    /// The client's average rate.
-    Rate,
+    /// The client's average rate of sending.
+    BodyRate,
+    /// The client's average rate of reading.
+    WriteRate,
     Exchange,
     /// Closing with unread input.
     Linger,
@@ -24,7 +26,7 @@ pub(crate) enum Kind {
 
 const KINDS: usize = Kind::Linger as usize + 1;
 const ALL: [Kind; KINDS] =
-    [Kind::Idle, Kind::Header, Kind::Body, Kind::Write, Kind::Rate, Kind::Exchange, Kind::Linger];
+    [Kind::Idle, Kind::Header, Kind::Body, Kind::Write, Kind::BodyRate, Kind::WriteRate, Kind::Exchange, Kind::Linger];
 
 /// The deadlines of the active phase. Setting and clearing are a few stores; most requests do neither.
 pub(crate) struct Deadlines<'c> {
@@ -82,7 +84,7 @@ impl<'c> Deadlines<'c> {
             Some(Kind::Header) => Fault::HeadTimeout,
             Some(Kind::Body) => Fault::BodyTimeout,
             Some(Kind::Write) => Fault::WriteTimeout,
-            Some(Kind::Rate) => Fault::TooSlow,
+            Some(Kind::BodyRate | Kind::WriteRate) => Fault::TooSlow,
             Some(Kind::Exchange) => Fault::ExchangeTimeout,
             Some(Kind::Idle | Kind::Linger) | None => Fault::ClientGone,
         })

@@ -74,6 +74,8 @@ pub(crate) enum Ending {
 impl Exchange<'_> {
     /// What follows from what the handler came to. A failure is answered here while no answer has begun.
     pub(crate) fn conclude(&mut self, handled: Result<(), Failure>) -> (Conclusion, Option<Failure>) {
+        // Whatever waited for the body waits no longer: a later wait must set its deadlines anew.
+        self.body.pause();
         let deadlines = &self.client.wire.deadlines;
         deadlines.clear(Kind::Exchange);
         let failure = match handled {

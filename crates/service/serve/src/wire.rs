@@ -95,7 +95,15 @@ impl<'c> Wire<'c> {
             io::ErrorKind::UnexpectedEof => {
                 Failure::because(Fault::FileError, "The file became shorter while it was being sent.")
             }
-            _ => Failure::new(Fault::ClientGone),
+            io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown => Failure::new(Fault::ClientGone),
+            // No socket fails in another way; a disk does.
+            _ => Failure::because(Fault::FileError, format!("The file could not be read: {error}")),
         }
     }
 
@@ -103,7 +111,7 @@ impl<'c> Wire<'c> {
         if !self.deadlines.is_set(Kind::Write) {
             self.deadlines.set(Kind::Write, now().after(self.timeouts.write));
             if let Some(at) = self.pace.borrow_mut().wait(now(), self.timeouts.min_rate) {
-                self.deadlines.set(Kind::Rate, at);
+                self.deadlines.set(Kind::WriteRate, at);
             }
         }
     }
@@ -113,7 +121,7 @@ impl<'c> Wire<'c> {
         self.pace.borrow_mut().moved(now(), n);
         if self.deadlines.is_set(Kind::Write) {
             self.deadlines.clear(Kind::Write);
-            self.deadlines.clear(Kind::Rate);
+            self.deadlines.clear(Kind::WriteRate);
         }
     }
 

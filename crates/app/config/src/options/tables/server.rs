@@ -33,7 +33,7 @@ pub(crate) static RUNTIME: Section = Section {
     keys: &[
         key(
             "workers",
-            Kind::WholeOrAuto { most: 1024 },
+            Kind::WholeOrAuto { most: 255 },
             "\"auto\"",
             "Threads per process: a number, or one per usable CPU.",
         ),

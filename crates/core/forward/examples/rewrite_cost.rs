@@ -2,9 +2,9 @@
 //! [`ROUNDS`]:
 //!
 //! ```text
-//! cargo build --release -p forward --example cost
-//! valgrind --tool=callgrind --callgrind-out-file=/tmp/forward.out target/release/examples/cost
-//! callgrind_annotate --inclusive=yes /tmp/forward.out | grep -E 'cost::(request|response|queue)'
+//! cargo build --release -p forward --example rewrite_cost
+//! valgrind --tool=callgrind --callgrind-out-file=/tmp/forward.out target/release/examples/rewrite_cost
+//! callgrind_annotate --inclusive=yes /tmp/forward.out | grep -E 'rewrite_cost::(request|response|queue)'
 //! ```
 
 use std::hint::black_box;
@@ -61,7 +61,7 @@ fn request(head: &RequestHead, client: &ClientInfo<'_>, rules: &FieldRules) {
         trailers: true,
         upgrade: false,
     };
-    let mut out = FieldsBuilder::new();
+    let mut out = FieldsBuilder::lines_only();
     let sent = forward::request(head, &options, client, &mut out);
     black_box(sent).ok();
     black_box(&out.finish());
@@ -71,7 +71,7 @@ fn request(head: &RequestHead, client: &ClientInfo<'_>, rules: &FieldRules) {
 #[inline(never)]
 fn response(head: &ResponseHead, rules: &FieldRules) {
     let options = ResponseOptions { rules, trailers: true, upgrade: false };
-    let mut out = FieldsBuilder::new();
+    let mut out = FieldsBuilder::lines_only();
     let passed = forward::response(head, &options, &mut out);
     black_box(passed).ok();
     black_box(&out.finish());

@@ -1,0 +1,88 @@
+//! The order of what is written, and what is held meanwhile.
+
+use std::os::fd::OwnedFd;
+
+use super::*;
+
+fn drain(q: &mut OutQueue, step: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        let mut slices = [IoSlice::new(&[]); 4];
+        let Front::Bytes(n) = q.front(&mut slices) else { return all };
+        let piece: Vec<u8> = slices[..n].iter().flat_map(|s| s.iter().copied()).take(step).collect();
+        q.advance(piece.len() as u64);
+        all.extend(piece);
+    }
+}
+
+#[test]
+fn order_is_kept_whatever_the_pieces() {
+    for step in [1, 7, 4096, 100_000] {
+        let mut q = OutQueue::new();
+        let mut want = Vec::new();
+        let big = vec![b'x'; 5000];
+        let cached: Rc<[u8]> = vec![b'c'; 3000].into();
+        for i in 0..20u8 {
+            q.put(&[i; 700]);
+            want.extend([i; 700]);
+            q.push_shared(Shared::copy_of(&big));
+            want.extend(&big);
+            q.push_cached(&cached, 10..3000);
+            want.extend(&cached[10..]);
+        }
+        assert_eq!(q.len(), want.len() as u64);
+        assert!(drain(&mut q, step) == want);
+        assert!(q.is_empty());
+    }
+    assert_eq!(crate::stats().leased, 0);
+}
+
+#[test]
+fn parts_are_put_in_order_wherever_the_buffer_ends() {
+    for before in [0, 1, 4000, 4090, 4096, 5000] {
+        let mut q = OutQueue::new();
+        q.put_parts([b"", b""]);
+        assert_eq!(crate::stats().leased, 0);
+        q.put(&vec![b'.'; before]);
+        q.put_parts([b"HTTP/1.1 ", b"", b"200", b" OK\r\n"]);
+        q.put_parts([&[b'x'; 20_000], b"y"]);
+        let want = [vec![b'.'; before], b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'x'; 20_000], b"y".to_vec()].concat();
+        assert_eq!(q.len(), want.len() as u64);
+        assert!(drain(&mut q, 1000) == want, "{before}");
+    }
+    assert_eq!(crate::stats().leased, 0);
+}
+
+#[test]
+fn what_comes_behind_a_file_stays_behind_it() {
+    // The queue never reads it, so any descriptor will do.
+    let (end, _) = std::io::pipe().expect("a pipe");
+    let file = Rc::new(File::from(OwnedFd::from(end)));
+    let mut q = OutQueue::new();
+    q.push_file(FileRange { file: Rc::clone(&file), offset: 0, len: 10 });
+    q.put(b"behind");
+    q.put_parts([b" ", b"it"]);
+    assert_eq!(q.len(), 19);
+    assert!(q.has_file());
+    assert!(matches!(q.front(&mut [IoSlice::new(&[]); 4]), Front::File(range) if range.len == 10));
+    q.advance(4);
+    assert!(matches!(q.front(&mut [IoSlice::new(&[]); 4]), Front::File(range) if range.offset == 4));
+    q.advance(6);
+    assert!(!q.has_file());
+    assert_eq!(drain(&mut q, 2), b"behind it");
+    // The queue begins anew, with a head before the file this time.
+    q.put(b"head");
+    q.push_file(FileRange { file, offset: 0, len: 1 });
+    assert!(matches!(q.front(&mut [IoSlice::new(&[]); 4]), Front::Bytes(1)));
+    q.clear();
+    assert!(q.is_empty() && matches!(q.front(&mut [IoSlice::new(&[]); 4]), Front::Empty));
+    assert_eq!(crate::stats().leased, 0);
+}
+
+#[test]
+fn a_head_and_a_small_body_are_one_slice() {
+    let mut q = OutQueue::new();
+    q.put(b"HTTP/1.1 200 OK\r\n\r\n");
+    q.push_shared(Shared::copy_of(b"hello"));
+    assert!(matches!(q.front(&mut [IoSlice::new(&[]); 4]), Front::Bytes(1)));
+}
