@@ -169,7 +169,7 @@ fn a_check_says_what_is_wrong_and_starts_nothing() {
     for program in ["server", "proxy"] {
         let ended = ran(program, &["--check", "--config", good.to_str().expect("text")]);
         assert_eq!((ended.code, &*ended.err), (Some(0), ""));
-        assert!(ended.out.contains("1 routes, 0 upstreams"), "{}", ended.out);
+        assert!(ended.out.contains("routes: 1, upstreams: 0"), "{}", ended.out);
         let ended = ran(program, &["--check", "--config", bad.to_str().expect("text")]);
         assert_eq!((ended.code, &*ended.out), (Some(2), ""));
         for part in ["respnd", "bad.toml:3:1", "bad.toml:5:11", "^"] {

@@ -13,12 +13,12 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 /// The size of a block. Larger futures go to the system's allocator.
-const BLOCK: Layout = match Layout::from_size_align(1024, 16) {
+const BLOCK: Layout = match Layout::from_size_align(1280, 16) {
     Ok(layout) => layout,
     Err(_) => panic!("a power of two"),
 };
 
-/// Blocks kept by a worker while nobody needs them: 128 KiB.
+/// Blocks kept by a worker while nobody needs them: 160 KiB.
 const KEPT: usize = 128;
 
 struct Blocks(Vec<NonNull<u8>>);
@@ -36,7 +36,7 @@ impl Drop for Blocks {
     }
 }
 
-/// A pinned future on the heap, like `Pin<Box<dyn Future>>`, in a recycled block when it is at most 1 KiB.
+/// A pinned future on the heap, like `Pin<Box<dyn Future>>`, in a recycled block when it is at most 1,280 bytes.
 pub struct Boxed<'a, T> {
     future: NonNull<dyn Future<Output = T> + 'a>,
     _owns: PhantomData<dyn Future<Output = T> + 'a>,

@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::rc::Rc;
+use std::time::Duration;
 
 use clock::Tick;
-use event_loop::within;
+use event_loop::{now, sleep, spawn, within};
 use net::Address;
 use observe::{Failure, Kind};
 
@@ -40,11 +42,23 @@ pub struct Server {
     target: Target,
     /// As written in the configuration; for sentences, and for `host = "upstream"`.
     text: String,
-    addresses: RefCell<Vec<Address>>,
+    found: Rc<Found>,
     next: Cell<usize>,
-    lookup_error: RefCell<Option<String>>,
     pub(crate) pool: Pool,
 }
+
+/// What the look-ups of a name came to. Shared with the one that is under way, which outlives whoever asked for it.
+#[derive(Default)]
+struct Found {
+    addresses: RefCell<Vec<Address>>,
+    error: RefCell<Option<String>>,
+    looking: Cell<bool>,
+    failed_at: Cell<Option<Tick>>,
+}
+
+/// How often a look-up under way is asked whether it has ended, and how long a failed one stands.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const FAILURE_STANDS: Duration = Duration::from_secs(1);
 
 impl Server {
     pub(crate) fn new(target: Target) -> Server {
@@ -55,9 +69,8 @@ impl Server {
         Server {
             text: target.to_string(),
             target,
-            addresses: RefCell::new(addresses),
+            found: Rc::new(Found { addresses: RefCell::new(addresses), ..Found::default() }),
             next: Cell::new(0),
-            lookup_error: RefCell::new(None),
             pool: Pool::default(),
         }
     }
@@ -86,38 +99,39 @@ impl Server {
         self.pool.len()
     }
 
-    /// Looks its name up again; an error keeps the addresses that are known.
+    /// Looks its name up again; an error keeps the addresses that are known. One look-up at a time, and none within a
+    /// second of a failed one: they share their threads with the files.
     pub(crate) async fn refresh(&self) {
         let Target::Name { host, port } = &self.target else { return };
-        match names::lookup(host.clone(), *port).await {
-            Ok(found) => {
-                self.addresses.replace(found);
-                self.lookup_error.replace(None);
-            }
-            Err(error) => {
-                self.lookup_error.replace(Some(error));
-            }
+        let found = &self.found;
+        let failed_just_now = found.failed_at.get().is_some_and(|at| now().since(at) < FAILURE_STANDS);
+        if !found.looking.get() && !failed_just_now {
+            found.looking.set(true);
+            spawn(look_up(host.clone(), *port, Rc::clone(found)));
+        }
+        while found.looking.get() {
+            sleep(LOOK_AGAIN).await;
         }
     }
 
     /// Opens a connection, to its addresses in turn: all are tried while there is time.
     pub(crate) async fn connect(&self, upstream: &str, by: Tick, timeout_text: &str) -> Result<Connection, Failure> {
         let attempt = within(by, async {
-            if self.addresses.borrow().is_empty() {
+            if self.found.addresses.borrow().is_empty() {
                 self.refresh().await;
             }
             self.connect_to_any().await
         });
         let text = &self.text;
         match attempt.await {
-            Some(Ok(stream)) => Ok(Connection { stream, born: event_loop::now(), uses: 0 }),
+            Some(Ok(stream)) => Ok(Connection { stream, born: now(), uses: 0 }),
             None => Err(Failure::because(
                 Kind::ConnectTimeout,
                 format!("upstream {upstream} {text} did not accept a connection within {timeout_text}"),
             )),
             Some(Err(error)) => Err(Failure::because(
                 Kind::ConnectFailed,
-                match (self.addresses.borrow().is_empty(), &*self.lookup_error.borrow()) {
+                match (self.found.addresses.borrow().is_empty(), &*self.found.error.borrow()) {
                     (true, Some(why)) => format!("upstream {upstream} {text}: the name could not be looked up: {why}"),
                     _ => format!("upstream {upstream} {text}: {}", connect_error(&error)),
                 },
@@ -126,12 +140,12 @@ impl Server {
     }
 
     async fn connect_to_any(&self) -> io::Result<net::Stream> {
-        let count = self.addresses.borrow().len();
+        let count = self.found.addresses.borrow().len();
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for _ in 0..count {
             let at = self.next.get();
             self.next.set(at.wrapping_add(1));
-            let Some(address) = self.addresses.borrow().get(at % count).cloned() else { break };
+            let Some(address) = self.found.addresses.borrow().get(at % count).cloned() else { break };
             match net::connect(&address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
@@ -139,6 +153,21 @@ impl Server {
         }
         Err(last)
     }
+}
+
+async fn look_up(host: String, port: u16, found: Rc<Found>) {
+    match names::lookup(host, port).await {
+        Ok(addresses) => {
+            found.addresses.replace(addresses);
+            found.error.replace(None);
+            found.failed_at.set(None);
+        }
+        Err(error) => {
+            found.error.replace(Some(error));
+            found.failed_at.set(Some(now()));
+        }
+    }
+    found.looking.set(false);
 }
 
 fn connect_error(error: &io::Error) -> String {
