@@ -31,7 +31,7 @@ pub use boxed::Boxed;
 pub use combine::{race, within};
 pub use registration::{Direction, Ready, Registration};
 pub use remote::{Closed, Remote};
-pub use sleep::{Sleep, sleep, sleep_until};
+pub use sleep::{EndOfTurn, Sleep, end_of_turn, sleep, sleep_until};
 pub use task::TaskId;
 pub use worker::{Driver, Stats, Worker, WorkerConfig};
 

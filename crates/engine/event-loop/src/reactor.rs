@@ -24,6 +24,8 @@ pub(crate) struct Reactor {
     pub(crate) wheel: RefCell<Wheel>,
     pub(crate) tasks: Tasks,
     pub(crate) remote: Remote,
+    /// Who waits for the end of this turn.
+    pub(crate) late: RefCell<Vec<Waker>>,
     pub(crate) budget: Cell<u32>,
     pub(crate) yields: Cell<u64>,
     pub(crate) turns: Cell<u64>,
@@ -129,6 +131,23 @@ impl Reactor {
                 true
             }
         }
+    }
+
+    /// Notes who waits until the others have run; false when there are no others.
+    pub(crate) fn wait_for_end_of_turn(&self, waker: &Waker) -> bool {
+        let others = self.tasks.runnable() > 0;
+        if others {
+            self.late.borrow_mut().push(waker.clone());
+        }
+        others
+    }
+
+    /// Makes those who waited runnable; false when nobody did.
+    pub(crate) fn wake_late(&self) -> bool {
+        let mut late = self.late.borrow_mut();
+        let any = !late.is_empty();
+        late.drain(..).for_each(Waker::wake);
+        any
     }
 
     pub(crate) fn stats(&self) -> Stats {

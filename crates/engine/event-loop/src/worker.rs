@@ -100,6 +100,7 @@ impl Worker {
             wheel: RefCell::new(Wheel::new(Tick(0))),
             tasks: Tasks::new(number, config.on_panic),
             remote: remote.clone(),
+            late: RefCell::default(),
             budget: Cell::new(OPERATIONS_PER_POLL),
             yields: Cell::new(0),
             turns: Cell::new(0),
@@ -156,11 +157,19 @@ impl Worker {
         });
         self.engine.order(&r);
         // What becomes runnable from here on waits for the next turn, after the sockets were looked at.
+        Self::run_ready(&r);
+        // Those who left their writes for the end have their second half now.
+        if r.wake_late() {
+            Self::run_ready(&r);
+        }
+        Ok(alive || r.tasks.runnable() > 0)
+    }
+
+    fn run_ready(r: &Reactor) {
         for _ in 0..r.tasks.runnable() {
             r.budget.set(OPERATIONS_PER_POLL);
             r.tasks.run_one();
         }
-        Ok(alive || r.tasks.runnable() > 0)
     }
 
     fn wake(&self, task: TaskId) {

@@ -25,7 +25,7 @@ impl ReadBuf {
 
     /// The bytes that wait.
     pub fn filled(&self) -> &[u8] {
-        self.storage.as_ref().map_or(&[], |s| &s.mem[self.start as usize..self.end as usize])
+        self.storage.as_ref().map_or(&[], |s| &s.bytes()[self.start as usize..self.end as usize])
     }
 
     /// How many bytes wait.
@@ -54,7 +54,7 @@ impl ReadBuf {
     pub fn spare(&mut self) -> &mut [u8] {
         self.make_room();
         let end = self.end as usize;
-        self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| &mut s.mem[end..])
+        self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| &mut s.bytes_mut()[end..])
     }
 
     fn make_room(&mut self) {
@@ -67,16 +67,16 @@ impl ReadBuf {
         match Rc::get_mut(storage) {
             Some(_) if waiting.is_empty() => (self.start, self.end) = (0, 0),
             Some(own) => {
-                if waiting.end == own.mem.len() && waiting.start > 0 {
+                if waiting.end == own.bytes().len() && waiting.start > 0 {
                     let len = waiting.len();
-                    own.mem.copy_within(waiting, 0);
+                    own.bytes_mut().copy_within(waiting, 0);
                     (self.start, self.end) = (0, len as u32);
                 }
             }
             None => {
                 let mut fresh = pool::lease(self.class);
                 if let Some(own) = Rc::get_mut(&mut fresh) {
-                    own.mem[..waiting.len()].copy_from_slice(&storage.mem[waiting.clone()]);
+                    own.bytes_mut()[..waiting.len()].copy_from_slice(&storage.bytes()[waiting.clone()]);
                 }
                 (self.start, self.end) = (0, waiting.len() as u32);
                 if let Some(old) = self.storage.replace(fresh) {
@@ -88,7 +88,7 @@ impl ReadBuf {
 
     /// Says that `n` bytes were put into [`ReadBuf::spare`].
     pub fn commit(&mut self, n: usize) {
-        assert!(self.end as usize + n <= self.storage.as_ref().map_or(0, |s| s.mem.len()));
+        assert!(self.end as usize + n <= self.storage.as_ref().map_or(0, |s| s.bytes().len()));
         self.end += n as u32;
     }
 

@@ -8,7 +8,7 @@ use std::task::{self, Poll};
 
 use buf::{Class, ReadBuf};
 use clock::Tick;
-use event_loop::{Boxed, now};
+use event_loop::{Boxed, end_of_turn, now};
 use http1::{RequestDecoder, ResponseEncoder};
 use message::RequestHead;
 use net::{Peer, Transport};
@@ -80,7 +80,11 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             let handled = match exchange.body.limit(settings.body_bytes) {
                 Ok(()) => match site.handle(&mut exchange) {
                     Handled::Done(handled) => handled,
-                    Handled::Waits(mut handler) => poll_fn(|cx| poll_handler(&wire, &mut handler, cx)).await,
+                    Handled::Waits(mut handler) => {
+                        let handled = poll_fn(|cx| poll_handler(&wire, &mut handler, cx)).await;
+                        wire.write_late.set(true);
+                        handled
+                    }
                 },
                 too_large => too_large,
             };
@@ -159,6 +163,9 @@ async fn next_head<S: Site>(
             Err(reject) => return Head::Failed(Failure::refused(reject.status(), reject.sentence())),
         }
         let begun = decoder.head_begun(input);
+        if wire.write_late.take() && !wire.out.borrow().is_empty() {
+            end_of_turn().await;
+        }
         if let Err(failure) = wire.flush().await {
             return Head::Failed(failure);
         }
