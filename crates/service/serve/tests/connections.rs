@@ -381,3 +381,44 @@ fn other_timeouts_are_kept_as_they_are_set() {
         assert_eq!(now().since(begun), Duration::from_secs(3));
     });
 }
+
+#[test]
+fn a_body_that_stops_after_its_exchange_failed_is_not_waited_for_long() {
+    serving(fair(), async |context, _| {
+        let begun = now();
+        let mut client = TestClient::connect();
+        client.send("POST /gives-up HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nten bytes.").await;
+        assert!(client.rest().await.unwrap().starts_with("HTTP/1.1 502 "));
+        assert!(now().since(begun) < Duration::from_secs(40));
+        drop(client);
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(context.open(), 0);
+    });
+}
+
+#[test]
+fn an_answer_does_not_wait_for_the_handler_of_the_next_request() {
+    serving(fair(), async |_, _| {
+        let begun = now();
+        let mut client = TestClient::connect();
+        client.send(format!("{HELLO}GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        client.until("hello").await;
+        assert!(now().since(begun) < Duration::from_secs(1));
+        client.until("slow").await;
+    });
+}
+
+#[test]
+fn a_long_queue_is_served_when_the_listener_stops() {
+    serving(fair(), async |context, stop| {
+        let mut clients: Vec<TestClient> = (0..400).map(|_| TestClient::connect()).collect();
+        stop.raise();
+        context.drain();
+        for client in &clients {
+            client.send(HELLO).await;
+        }
+        for client in &mut clients {
+            assert!(client.rest().await.unwrap().ends_with("hello"));
+        }
+    });
+}

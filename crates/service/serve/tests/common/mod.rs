@@ -46,6 +46,13 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
             sleep(Duration::from_secs(3)).await;
             answer(exchange, b"slow", 4)
         }
+        b"/gives-up" => {
+            exchange.body.chunk().await?;
+            // Waits for more of the body, then fails for a reason of its own.
+            let more = poll_fn(|cx| exchange.body.poll_chunk(cx));
+            event_loop::within(event_loop::now().after(Duration::from_secs(1)), more).await;
+            Err(Failure::new(Kind::UpstreamClosed))
+        }
         b"/forever" => {
             exchange.client.limit_exchange(Duration::from_secs(20));
             let client = exchange.client;
