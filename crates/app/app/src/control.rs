@@ -184,7 +184,9 @@ impl Control {
         }
     }
 
-    /// Prepares the new plan whole, then has every worker switch to it. Fails before anything has changed.
+    /// Prepares the new plan whole, then has every worker switch to it. What can be wrong with a plan fails before anything
+    /// has changed. A worker that fails after that (out of descriptors for a listener) leaves the others switched: there is no
+    /// way back yet.
     fn switch(&mut self, plan: Plan) -> Result<(), PrepareError> {
         let workers = self.workers.len();
         let old = self.snapshot.load_full();

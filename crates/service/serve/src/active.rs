@@ -154,8 +154,7 @@ async fn next_head<S: Site>(
     loop {
         match decoder.head(input, &settings.limits) {
             Ok(Some(request)) => {
-                // Also the outer task's, which may be near: it was for the wait that is over.
-                wire.deadlines.clear_all();
+                wire.deadlines.clear(Kind::Header);
                 head_by.set(None);
                 return Head::Request(request);
             }
@@ -225,10 +224,11 @@ fn refuse_broken(wire: &Wire<'_>, failure: &Failure) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    struct Nothing;
+    /// A site for the tests that only ask how large things are.
+    pub(crate) struct Nothing;
 
     impl Site for Nothing {
         fn settings(&self) -> &crate::Settings {

@@ -74,24 +74,8 @@ fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'stat
 
 #[cfg(test)]
 mod tests {
-    use observe::Failure;
-
     use super::*;
-    use crate::{Exchange, Handled, Settings};
-
-    struct Nothing;
-
-    impl Site for Nothing {
-        fn settings(&self) -> &Settings {
-            unreachable!("no connection is served here")
-        }
-
-        fn handle<'e>(&'e self, _: &'e mut Exchange<'_>) -> Handled<'e> {
-            Handled::Done(Ok(()))
-        }
-
-        fn failed(&self, _: &Failure, _: &Peer) {}
-    }
+    use crate::active::tests::Nothing;
 
     #[test]
     fn an_idle_connection_is_small() {
