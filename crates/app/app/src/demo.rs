@@ -143,7 +143,7 @@ impl serve::Site for Origin {
     }
 
     fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
-        Handled::waits(self.answer(exchange))
+        Handled::waits(|| self.answer(exchange))
     }
 
     fn failed(&self, _: &Failure, _: &Peer) {}
@@ -155,7 +155,7 @@ impl Origin {
         while let serve::BodyChunk::Data(bytes) = exchange.body.chunk().await? {
             received += bytes.len();
         }
-        let request = &exchange.request;
+        let request = exchange.request;
         let method = String::from_utf8_lossy(request.method_bytes());
         let target = String::from_utf8_lossy(request.target_bytes());
         let by = request.fields.first(Known::XForwardedFor).map(String::from_utf8_lossy).unwrap_or_default();

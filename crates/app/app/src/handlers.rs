@@ -41,7 +41,7 @@ impl Handler {
         rules: &'e FieldRules,
     ) -> Handled<'e> {
         match self {
-            Handler::Proxy(proxy) => Handled::waits(proxy.handle(exchange, rewritten)),
+            Handler::Proxy(proxy) => Handled::waits(|| proxy.handle(exchange, rewritten)),
             Handler::Files(files) => send_file(files, exchange, rewritten, rules),
             Handler::Redirect(redirect) => Handled::Done(redirect.handle(exchange, rewritten, rules)),
             Handler::Respond(respond) => Handled::Done(respond.handle(exchange, rules)),
@@ -56,11 +56,11 @@ fn send_file<'e>(
     rules: &'e FieldRules,
 ) -> Handled<'e> {
     let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
-    match files.begin(&exchange.request, path, Moment::now()) {
+    match files.begin(exchange.request, path, Moment::now()) {
         Step::Ready(answer) => Handled::Done(send(answer, exchange, rules)),
-        Step::Blocking(work) => Handled::waits(async move {
+        Step::Blocking(work) => Handled::waits(|| async move {
             let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
-            let answer = files.wait(&exchange.request, path, work).await;
+            let answer = files.wait(exchange.request, path, work).await;
             send(answer, exchange, rules)
         }),
     }
@@ -89,7 +89,7 @@ impl Redirect {
         rewritten: Option<Box<[u8]>>,
         rules: &FieldRules,
     ) -> Result<(), Failure> {
-        let request = &exchange.request;
+        let request = exchange.request;
         let path = rewritten.as_deref().unwrap_or(request.path_bytes());
         let host = router::host_of(request.authority_bytes());
         if host.is_empty() && self.to.contains(&Piece::Host) {

@@ -123,7 +123,7 @@ impl Site {
 
     /// Everything before the handler: methods and forms that no route takes, the path, the route, its limits.
     fn route(&self, exchange: &mut Exchange<'_>) -> Result<Step<'_>, Failure> {
-        let request = &exchange.request;
+        let request = exchange.request;
         if request.form == TargetForm::Asterisk {
             return Ok(Step::Options);
         }

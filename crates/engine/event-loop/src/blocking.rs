@@ -70,7 +70,9 @@ fn complete<T>(cell: &Mutex<Cell<T>>, result: Result<T, BlockingError>) {
     cell.result = Some(result);
     let waker = cell.waker.take();
     drop(cell);
-    crate::reactor::wake(waker);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
 impl<T> Future for Blocking<T> {

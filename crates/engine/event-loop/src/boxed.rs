@@ -43,14 +43,23 @@ pub struct Boxed<'a, T> {
 }
 
 impl<'a, T> Boxed<'a, T> {
-    /// Moves `future` to the heap. Costs a few instructions while the worker has a block left.
+    /// Moves `future` to the heap. Costs a few instructions while the worker has a block left, and the move.
     pub fn new<F: Future<Output = T> + 'a>(future: F) -> Boxed<'a, T> {
+        Boxed::with(|| future)
+    }
+
+    /// Makes a future on the heap. A call of an `async fn` in `make` writes its few arguments to their place, where
+    /// [`Boxed::new`] would move all the room that the future needs later.
+    #[inline(always)]
+    pub fn with<F: Future<Output = T> + 'a>(make: impl FnOnce() -> F) -> Boxed<'a, T> {
         let layout = place_for(Layout::new::<F>());
         let place = if layout == BLOCK { take_block() } else { allocate(layout) };
-        let place: NonNull<F> = place.cast();
+        let unfilled = GiveBack { place, layout };
+        let future: NonNull<F> = place.cast();
         // SAFETY: the place is large enough and aligned for `F`, and belongs to nobody else.
-        unsafe { place.write(future) }
-        Boxed { future: place, _owns: PhantomData }
+        unsafe { future.write(make()) }
+        std::mem::forget(unfilled);
+        Boxed { future, _owns: PhantomData }
     }
 }
 

@@ -31,18 +31,20 @@ pub use boxed::Boxed;
 pub use combine::{race, within};
 pub use registration::{Direction, Ready, Registration};
 pub use remote::{Closed, Remote};
-pub use sleep::{EndOfTurn, Sleep, end_of_turn, sleep, sleep_until};
+pub use sleep::{Sleep, sleep, sleep_until};
 pub use task::TaskId;
 pub use worker::{Driver, Stats, Worker, WorkerConfig};
 
 use clock::{HttpDate, Tick};
 
 /// The time this turn began. Costs a load; never a system call.
+#[inline]
 pub fn now() -> Tick {
     reactor::with(|r| r.now.get())
 }
 
 /// The wall clock of this turn, with its rendered form.
+#[inline]
 pub fn date() -> HttpDate {
     reactor::with(|r| r.date.get())
 }

@@ -1,14 +1,15 @@
 //! The state of one worker, found through a thread-local.
 
 use std::cell::{Cell, RefCell};
+use std::ptr;
 use std::rc::Rc;
-use std::task::Waker;
 
 use clock::{HttpDate, Tick, Wheel};
 
-use crate::remote::Remote;
-use crate::slots::{ERROR, FIRED, READ, READ_CLOSED, SET, Slots, WRITE};
-use crate::task::Tasks;
+use crate::registration::Direction;
+use crate::remote::{self, Remote};
+use crate::slots::{ERROR, FIRED, READ, READ_CLOSED, SET, Slots, WRITE, Waiter};
+use crate::task::{TaskId, Tasks};
 use crate::worker::Stats;
 
 /// Reads and writes that one poll of a task may make before it lets the others run. A task that always finds
@@ -24,37 +25,70 @@ pub(crate) struct Reactor {
     pub(crate) wheel: RefCell<Wheel>,
     pub(crate) tasks: Tasks,
     pub(crate) remote: Remote,
-    /// Who waits for the end of this turn.
-    pub(crate) late: RefCell<Vec<Waker>>,
+    /// What the wheel gave out in this turn; kept, so that a turn with timers allocates nothing.
+    pub(crate) due: Cell<Vec<u32>>,
     pub(crate) budget: Cell<u32>,
     pub(crate) yields: Cell<u64>,
     pub(crate) turns: Cell<u64>,
 }
 
+/// Room for so many fired timers is kept.
+const DUE_KEPT: usize = 1024;
+
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Reactor>>> = const { RefCell::new(None) };
+    /// A plain pointer, since it is read some twenty times a request: no reference count, no destructor to register.
+    static CURRENT: Cell<*const Reactor> = const { Cell::new(ptr::null()) };
 }
 
 /// Runs `f` with this thread's reactor.
 ///
 /// # Panics
 /// When no worker runs on this thread: sockets and timers exist on workers only.
+#[inline]
 pub(crate) fn with<T>(f: impl FnOnce(&Reactor) -> T) -> T {
     match try_with(f) {
         Some(value) => value,
-        None => panic!("no worker runs on this thread"),
+        None => no_worker(),
     }
 }
 
-/// Like [`with`], for destructors and wakers, which may run where no worker is (any more).
-pub(crate) fn try_with<T>(f: impl FnOnce(&Reactor) -> T) -> Option<T> {
-    CURRENT.try_with(|current| current.borrow().as_deref().map(f)).ok().flatten()
+#[cold]
+fn no_worker() -> ! {
+    panic!("no worker runs on this thread")
 }
 
-/// Makes `reactor` this thread's, or none.
-pub(crate) fn install(reactor: Option<Rc<Reactor>>) {
-    let old = CURRENT.with(|current| std::mem::replace(&mut *current.borrow_mut(), reactor));
-    drop(old);
+/// Like [`with`], for destructors and wakers, which may run where no worker is (any more).
+#[inline]
+pub(crate) fn try_with<T>(f: impl FnOnce(&Reactor) -> T) -> Option<T> {
+    let current = CURRENT.get();
+    // SAFETY: not null only while an `Installed` lives, which holds the reactor. That one ends in the frame of `block_on`,
+    // beneath which everything runs that a worker runs: no `f` outlives it.
+    unsafe { current.as_ref() }.map(f)
+}
+
+/// Makes a reactor this thread's as long as it lives.
+pub(crate) struct Installed(Rc<Reactor>);
+
+impl Installed {
+    pub(crate) fn new(reactor: Rc<Reactor>) -> Installed {
+        CURRENT.set(Rc::as_ptr(&reactor));
+        Installed(reactor)
+    }
+}
+
+/// Drops the tasks while their reactor still stands, then takes it from the thread; also when the root panics.
+impl Drop for Installed {
+    fn drop(&mut self) {
+        // A destructor may spawn or wake others; a few rounds end that.
+        for _ in 0..8 {
+            let tasks = self.0.tasks.take_all();
+            if tasks.is_empty() {
+                break;
+            }
+            drop(tasks);
+        }
+        CURRENT.set(ptr::null());
+    }
 }
 
 impl Reactor {
@@ -63,19 +97,18 @@ impl Reactor {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.of_token(token) else { return };
         slot.ready |= bits;
-        let reader = (bits & (READ | READ_CLOSED | ERROR) != 0).then(|| slot.reader.take()).flatten();
-        let writer = (bits & (WRITE | ERROR) != 0).then(|| slot.writer.take()).flatten();
+        let reader = if bits & (READ | READ_CLOSED | ERROR) != 0 { slot.reader.take() } else { Waiter::NOBODY };
+        let writer = if bits & (WRITE | ERROR) != 0 { slot.writer.take() } else { Waiter::NOBODY };
         drop(slots);
-        wake(reader);
-        wake(writer);
+        self.wake_both(token as u32, reader, writer);
     }
 
     /// Fires what is due.
     pub(crate) fn fire_timers(&self) {
         let now = self.now.get();
-        let mut due = Vec::new();
+        let mut due = self.due.take();
         self.wheel.borrow_mut().advance(now, |index| due.push(index));
-        for index in due {
+        for index in due.drain(..) {
             let mut slots = self.slots.borrow_mut();
             let slot = slots.at(index);
             if slot.flags & SET == 0 {
@@ -90,9 +123,28 @@ impl Reactor {
             slot.flags = FIRED;
             let (reader, writer) = (slot.reader.take(), slot.writer.take());
             drop(slots);
-            wake(reader);
-            wake(writer);
+            self.wake_both(index, reader, writer);
         }
+        // What a burst of timers needed is not kept.
+        due.shrink_to(DUE_KEPT);
+        self.due.set(due);
+    }
+
+    fn wake_both(&self, index: u32, reader: Waiter, writer: Waiter) {
+        for (direction, waiter) in [(Direction::Read, reader), (Direction::Write, writer)] {
+            if let Some(task) = waiter.task() {
+                self.wake(task);
+            } else if waiter == Waiter::FOREIGN {
+                let waker = self.slots.borrow_mut().take_foreign(index, direction);
+                waker.into_iter().for_each(std::task::Waker::wake);
+            }
+        }
+    }
+
+    /// Makes a task runnable, of this worker or of another.
+    #[inline]
+    pub(crate) fn wake(&self, task: TaskId) {
+        if self.tasks.is_own(task) { self.tasks.wake(task) } else { remote::wake_elsewhere(task) }
     }
 
     pub(crate) fn set_deadline(&self, index: u32, at: Tick, kind: u8) {
@@ -133,23 +185,6 @@ impl Reactor {
         }
     }
 
-    /// Notes who waits until the others have run; false when there are no others.
-    pub(crate) fn wait_for_end_of_turn(&self, waker: &Waker) -> bool {
-        let others = self.tasks.runnable() > 0;
-        if others {
-            self.late.borrow_mut().push(waker.clone());
-        }
-        others
-    }
-
-    /// Makes those who waited runnable; false when nobody did.
-    pub(crate) fn wake_late(&self) -> bool {
-        let mut late = self.late.borrow_mut();
-        let any = !late.is_empty();
-        late.drain(..).for_each(Waker::wake);
-        any
-    }
-
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             tasks: self.tasks.len(),
@@ -159,11 +194,5 @@ impl Reactor {
             yields: self.yields.get(),
             panics: self.tasks.panics.get(),
         }
-    }
-}
-
-pub(crate) fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }

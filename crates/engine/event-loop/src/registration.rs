@@ -84,6 +84,7 @@ impl Registration {
 
     /// Ready at once when the direction is ready, or the deadline has fired (`TimedOut`). Otherwise the task is woken
     /// when that changes. Also yields, with the task woken again, when the task has used up its operations.
+    #[inline]
     pub fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
         reactor::with(|r| {
             let mut slots = r.slots.borrow_mut();
@@ -91,9 +92,9 @@ impl Registration {
             if slot.flags & FIRED != 0 {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            let (bits, place) = match direction {
-                Direction::Read => (READ | READ_CLOSED | ERROR, &mut slot.reader),
-                Direction::Write => (WRITE | ERROR, &mut slot.writer),
+            let bits = match direction {
+                Direction::Read => READ | READ_CLOSED | ERROR,
+                Direction::Write => WRITE | ERROR,
             };
             if slot.ready & bits != 0 {
                 if r.spend() {
@@ -103,10 +104,7 @@ impl Registration {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match place {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => *place = Some(cx.waker().clone()),
-            }
+            slots.wait(self.index, direction, cx.waker());
             Poll::Pending
         })
     }
@@ -123,22 +121,34 @@ impl Registration {
             if slot.ready & ERROR != 0 {
                 return Poll::Ready(io::ErrorKind::ConnectionReset.into());
             }
-            match &mut slot.reader {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
+            slots.wait(self.index, Direction::Read, cx.waker());
             Poll::Pending
         })
     }
 
     /// The readiness as last reported, and not cleared since.
+    #[inline]
     pub fn ready(&self) -> Ready {
         reactor::with(|r| Ready(r.slots.borrow_mut().at(self.index).ready))
     }
 
     /// Says that an operation would block (or found less than it asked for): wait for the next edge.
+    #[inline]
     pub fn clear(&self, bits: Ready) {
         reactor::with(|r| r.slots.borrow_mut().at(self.index).ready &= !bits.0);
+    }
+
+    /// Says that a read found less than it asked for: the next one waits for an edge. Not so when the end was reported
+    /// already, for which no further edge comes: then it must be read on until that end.
+    #[inline]
+    pub fn drained(&self) {
+        reactor::with(|r| {
+            let mut slots = r.slots.borrow_mut();
+            let slot = slots.at(self.index);
+            if slot.ready & READ_CLOSED == 0 {
+                slot.ready &= !READ;
+            }
+        });
     }
 
     /// Sets bits without waking anybody: the next operation will try the system call.
@@ -156,11 +166,13 @@ impl Registration {
 
     /// Sets the one deadline. When it passes, every operation answers `TimedOut` until another is set or it is
     /// cleared. `kind` is the caller's own and comes back from [`Registration::fired`].
+    #[inline]
     pub fn set_deadline(&self, at: Tick, kind: u8) {
         reactor::with(|r| r.set_deadline(self.index, at, kind));
     }
 
     /// Takes the deadline away, fired or not.
+    #[inline]
     pub fn clear_deadline(&self) {
         reactor::with(|r| r.slots.borrow_mut().at(self.index).flags = 0);
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clock::Tick;
 
-use crate::reactor;
 use crate::registration::Registration;
 
 /// The kind of a sleep's deadline: one that no socket's deadlines have, so that [`crate::shorten_deadlines`] leaves
@@ -36,29 +35,5 @@ impl Future for Sleep {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.registration.poll_broken(cx).map(|_| ())
-    }
-}
-
-/// Completes when the tasks that are ready in this turn have run; at once when this is the last of them.
-///
-/// For writes: sent one behind the other they find their receivers awake, and the system wakes each of those once
-/// and not with every single write.
-pub fn end_of_turn() -> EndOfTurn {
-    EndOfTurn { waited: false }
-}
-
-/// See [`end_of_turn`].
-#[derive(Debug)]
-pub struct EndOfTurn {
-    waited: bool,
-}
-
-impl Future for EndOfTurn {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let waits = !self.waited && reactor::with(|r| r.wait_for_end_of_turn(cx.waker()));
-        self.waited = true;
-        if waits { Poll::Pending } else { Poll::Ready(()) }
     }
 }

@@ -4,6 +4,9 @@ use std::task::Waker;
 
 use clock::Tick;
 
+use crate::registration::Direction;
+use crate::task::TaskId;
+
 pub(crate) const READ: u8 = 1;
 pub(crate) const WRITE: u8 = 2;
 pub(crate) const READ_CLOSED: u8 = 4;
@@ -13,7 +16,29 @@ pub(crate) const ERROR: u8 = 8;
 pub(crate) const SET: u8 = 1;
 pub(crate) const FIRED: u8 = 2;
 
-/// 48 bytes; a test holds it there, since every idle connection pays it.
+/// Who waits for a direction of a slot, in one word: nobody, a task, or a waker that is none of ours (a combinator's of
+/// another library), which is then kept beside the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiter(u64);
+
+impl Waiter {
+    // No task has these: they would be the 4-billionth and its neighbour.
+    pub(crate) const NOBODY: Waiter = Waiter(u64::MAX);
+    pub(crate) const FOREIGN: Waiter = Waiter(u64::MAX - 1);
+
+    /// The task, if it is one.
+    #[inline]
+    pub(crate) fn task(self) -> Option<TaskId> {
+        (self.0 < Waiter::FOREIGN.0).then(|| TaskId::from_word(self.0))
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self) -> Waiter {
+        std::mem::replace(self, Waiter::NOBODY)
+    }
+}
+
+/// 32 bytes; a test holds it there, since every idle connection pays it.
 pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) deadline: Tick,
@@ -21,8 +46,8 @@ pub(crate) struct Slot {
     pub(crate) flags: u8,
     pub(crate) kind: u8,
     used: bool,
-    pub(crate) reader: Option<Waker>,
-    pub(crate) writer: Option<Waker>,
+    pub(crate) reader: Waiter,
+    pub(crate) writer: Waiter,
 }
 
 /// A table with stable indices. A freed index is used again under another generation.
@@ -30,6 +55,7 @@ pub(crate) struct Slot {
 pub(crate) struct Slots {
     entries: Vec<Slot>,
     free: Vec<u32>,
+    foreign: Vec<(u32, Direction, Waker)>,
 }
 
 impl Slots {
@@ -46,8 +72,8 @@ impl Slots {
             flags: 0,
             kind: 0,
             used: true,
-            reader: None,
-            writer: None,
+            reader: Waiter::NOBODY,
+            writer: Waiter::NOBODY,
         });
         index
     }
@@ -56,10 +82,49 @@ impl Slots {
         let slot = &mut self.entries[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
         (slot.ready, slot.flags, slot.kind, slot.used) = (0, 0, 0, false);
-        (slot.reader, slot.writer) = (None, None);
+        let waiters = (slot.reader.take(), slot.writer.take());
+        if waiters.0 == Waiter::FOREIGN || waiters.1 == Waiter::FOREIGN {
+            self.foreign.retain(|(of, _, _)| *of != index);
+        }
         self.free.push(index);
     }
 
+    /// Notes who waits; who waited for that direction before is forgotten.
+    #[inline]
+    pub(crate) fn wait(&mut self, index: u32, direction: Direction, waker: &Waker) {
+        let slot = self.at(index);
+        let place = match direction {
+            Direction::Read => &mut slot.reader,
+            Direction::Write => &mut slot.writer,
+        };
+        match TaskId::of(waker) {
+            Some(task) if *place != Waiter::FOREIGN => *place = Waiter(task.word()),
+            task => self.wait_foreign(index, direction, waker, task),
+        }
+    }
+
+    /// The task, or else the waker, takes the place; what was kept for it beside the table goes.
+    #[cold]
+    fn wait_foreign(&mut self, index: u32, direction: Direction, waker: &Waker, task: Option<TaskId>) {
+        let _ = self.take_foreign(index, direction);
+        let waiter = task.map_or(Waiter::FOREIGN, |task| Waiter(task.word()));
+        if waiter == Waiter::FOREIGN {
+            self.foreign.push((index, direction, waker.clone()));
+        }
+        let slot = self.at(index);
+        match direction {
+            Direction::Read => slot.reader = waiter,
+            Direction::Write => slot.writer = waiter,
+        }
+    }
+
+    /// The waker that is none of ours and waits there.
+    pub(crate) fn take_foreign(&mut self, index: u32, direction: Direction) -> Option<Waker> {
+        let at = self.foreign.iter().position(|(i, d, _)| (*i, *d) == (index, direction))?;
+        Some(self.foreign.swap_remove(at).2)
+    }
+
+    #[inline]
     pub(crate) fn at(&mut self, index: u32) -> &mut Slot {
         &mut self.entries[index as usize]
     }
@@ -89,7 +154,36 @@ mod tests {
 
     #[test]
     fn a_slot_stays_small() {
-        assert_eq!(size_of::<Slot>(), 48);
+        assert_eq!(size_of::<Slot>(), 32);
+    }
+
+    #[test]
+    fn a_foreign_waker_keeps_its_place_until_it_is_taken_or_replaced() {
+        struct Count(std::sync::atomic::AtomicU32);
+        impl std::task::Wake for Count {
+            fn wake(self: std::sync::Arc<Count>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let count = std::sync::Arc::new(Count(0.into()));
+        let foreign = Waker::from(std::sync::Arc::clone(&count));
+        let own = crate::task::waker_of(TaskId::from_word(7));
+        let mut slots = Slots::default();
+        let a = slots.insert();
+        slots.wait(a, Direction::Read, &foreign);
+        slots.wait(a, Direction::Write, &own);
+        assert_eq!((slots.at(a).reader, slots.at(a).writer.task()), (Waiter::FOREIGN, Some(TaskId::from_word(7))));
+        slots.take_foreign(a, Direction::Read).expect("it waits").wake();
+        assert_eq!(count.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+        // Replaced by another, then by a task, then freed: never more than one is kept.
+        slots.wait(a, Direction::Read, &foreign);
+        slots.wait(a, Direction::Read, &foreign);
+        assert_eq!(slots.foreign.len(), 1);
+        slots.wait(a, Direction::Read, &own);
+        assert_eq!((slots.foreign.len(), slots.at(a).reader.task()), (0, Some(TaskId::from_word(7))));
+        slots.wait(a, Direction::Write, &foreign);
+        slots.remove(a);
+        assert_eq!(slots.foreign.len(), 0);
     }
 
     #[test]

@@ -23,6 +23,22 @@ impl TaskId {
         TaskId(u64::from(worker) << 56 | u64::from(generation & 0x00FF_FFFF) << 32 | u64::from(index))
     }
 
+    #[inline]
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn from_word(word: u64) -> TaskId {
+        TaskId(word)
+    }
+
+    /// The task that `waker` wakes; none when it is not one of ours.
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> Option<TaskId> {
+        std::ptr::eq(waker.vtable(), &VTABLE).then(|| TaskId(waker.data().addr() as u64))
+    }
+
     pub(crate) fn worker(self) -> u8 {
         (self.0 >> 56) as u8
     }
@@ -95,6 +111,11 @@ impl Tasks {
         slot.queued = true;
         self.queue.borrow_mut().push_back(index);
         TaskId::new(self.worker, slot.generation, index)
+    }
+
+    #[inline]
+    pub(crate) fn is_own(&self, task: TaskId) -> bool {
+        self.worker == task.worker()
     }
 
     /// Queues a task; nothing happens when it has ended or is queued already.
@@ -197,21 +218,15 @@ pub(crate) fn waker_of(task: TaskId) -> Waker {
     unsafe { Waker::from_raw(raw(std::ptr::without_provenance(task.0 as usize))) }
 }
 
+static VTABLE: RawWakerVTable = RawWakerVTable::new(raw, wake, wake, |_| {});
+
 const fn raw(data: *const ()) -> RawWaker {
-    static VTABLE: RawWakerVTable = RawWakerVTable::new(raw, wake, wake, |_| {});
     RawWaker::new(data, &VTABLE)
 }
 
 fn wake(data: *const ()) {
     let task = TaskId(data.addr() as u64);
-    let here = reactor::try_with(|r| {
-        let own = r.tasks.worker == task.worker();
-        if own {
-            r.tasks.wake(task);
-        }
-        own
-    });
-    if here != Some(true) {
+    if reactor::try_with(|r| r.wake(task)).is_none() {
         remote::wake_elsewhere(task);
     }
 }

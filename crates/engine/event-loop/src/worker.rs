@@ -11,7 +11,7 @@ use clock::{HttpDate, Tick, Wheel};
 use mio::Events;
 
 use crate::driver::{Engine, WAKE};
-use crate::reactor::{self, OPERATIONS_PER_POLL, Reactor};
+use crate::reactor::{self, Installed, OPERATIONS_PER_POLL, Reactor};
 use crate::remote::{self, Message, Remote};
 use crate::slots::Slots;
 use crate::task::{TaskId, Tasks};
@@ -100,7 +100,7 @@ impl Worker {
             wheel: RefCell::new(Wheel::new(Tick(0))),
             tasks: Tasks::new(number, config.on_panic),
             remote: remote.clone(),
-            late: RefCell::default(),
+            due: Cell::default(),
             budget: Cell::new(OPERATIONS_PER_POLL),
             yields: Cell::new(0),
             turns: Cell::new(0),
@@ -118,8 +118,7 @@ impl Worker {
     /// When another worker runs on this thread, or when `root` does.
     pub fn block_on<T>(mut self, root: impl Future<Output = T>) -> io::Result<T> {
         assert!(reactor::try_with(|_| ()).is_none(), "a worker runs on this thread already");
-        reactor::install(Some(Rc::clone(&self.reactor)));
-        let _uninstall = Uninstall;
+        let _installed = Installed::new(Rc::clone(&self.reactor));
         let mut root = pin!(root);
         // The root is no boxed task; it is run whenever its stand-in is woken.
         let woken = Rc::new(Cell::new(true));
@@ -158,10 +157,6 @@ impl Worker {
         self.engine.order(&r);
         // What becomes runnable from here on waits for the next turn, after the sockets were looked at.
         Self::run_ready(&r);
-        // Those who left their writes for the end have their second half now.
-        if r.wake_late() {
-            Self::run_ready(&r);
-        }
         Ok(alive || r.tasks.runnable() > 0)
     }
 
@@ -181,23 +176,6 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.reactor.remote.close();
         remote::discharge(self.number);
-    }
-}
-
-/// Drops the tasks while their reactor still stands, then takes it from the thread; also when the root panics.
-struct Uninstall;
-
-impl Drop for Uninstall {
-    fn drop(&mut self) {
-        // A destructor may spawn or wake others; a few rounds end that.
-        for _ in 0..8 {
-            let tasks = reactor::try_with(|r| r.tasks.take_all()).unwrap_or_default();
-            if tasks.is_empty() {
-                break;
-            }
-            drop(tasks);
-        }
-        reactor::install(None);
     }
 }
 

@@ -84,10 +84,9 @@ impl<S: Source + AsFd> Transport for Socket<S> {
         match read {
             Poll::Ready(Ok(n)) => {
                 into.commit(n);
-                // Less than asked for: the socket is empty, and what comes next raises another edge. Not so when the
-                // end was reported already: then read on until it is reached.
-                if n < room && n > 0 && !self.registration.ready().has(Ready::READ_CLOSED) {
-                    self.registration.clear(Ready::READ);
+                // Less than asked for: the socket is empty, and what comes next raises another edge.
+                if n < room && n > 0 {
+                    self.registration.drained();
                 }
                 Poll::Ready(Ok(n))
             }
@@ -121,6 +120,10 @@ impl<S: Source + AsFd> Transport for Socket<S> {
             let mut offset = range.offset;
             rustix::fs::sendfile(fd, range.file.as_fd(), Some(&mut offset), piece as usize)
         }))?;
+        if (sent as u64) < piece {
+            // The socket is full (or the file at its end, which the next call shows).
+            self.registration.clear(Ready::WRITE);
+        }
         if sent == 0 {
             // The file has become shorter than what was promised.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));

@@ -46,7 +46,9 @@ impl Class {
 }
 
 pub(crate) struct Storage {
+    /// At least `len` bytes.
     mem: Box<[u8]>,
+    len: usize,
     /// Where it goes back to; `None` for memory that was never the pool's.
     class: Option<Class>,
 }
@@ -61,17 +63,32 @@ struct Pool {
 const STAGGER: usize = 304;
 
 impl Storage {
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.mem[..self.len()]
+        &self.mem[..self.len]
     }
 
+    /// A part; the same as of [`Storage::bytes`], with one look at the bounds.
+    #[inline]
+    pub(crate) fn part(&self, start: u32, end: u32) -> &[u8] {
+        debug_assert!(end as usize <= self.len);
+        &self.mem[start as usize..end as usize]
+    }
+
+    #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        let len = self.len();
-        &mut self.mem[..len]
+        &mut self.mem[..self.len]
     }
 
-    fn len(&self) -> usize {
-        self.class.map_or(self.mem.len(), Class::bytes)
+    /// What follows the first `at` bytes.
+    #[inline]
+    pub(crate) fn behind_mut(&mut self, at: u32) -> &mut [u8] {
+        &mut self.mem[at as usize..self.len]
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 }
 
@@ -118,7 +135,8 @@ pub(crate) fn lease(class: Class) -> Rc<Storage> {
         pool.free[class as usize].pop()
     });
     pooled.unwrap_or_else(|| {
-        Rc::new(Storage { mem: vec![0; class.bytes() + STAGGER].into_boxed_slice(), class: Some(class) })
+        let mem = vec![0; class.bytes() + STAGGER].into_boxed_slice();
+        Rc::new(Storage { mem, len: class.bytes(), class: Some(class) })
     })
 }
 
@@ -158,8 +176,9 @@ impl Buf {
     }
 
     /// The size in bytes.
+    #[inline]
     pub fn capacity(&self) -> usize {
-        self.as_ref().len()
+        self.storage.as_ref().map_or(0, |s| s.len())
     }
 
     /// Makes the first `len` bytes read-only and shareable, without copying.
@@ -208,7 +227,7 @@ pub struct Shared {
 
 impl Shared {
     pub(crate) fn new(storage: Option<Rc<Storage>>, start: usize, end: usize) -> Shared {
-        debug_assert!(start <= end && end <= storage.as_ref().map_or(0, |s| s.bytes().len()));
+        debug_assert!(start <= end && end <= storage.as_ref().map_or(0, |s| s.len()));
         Shared { storage, start: start as u32, end: end as u32 }
     }
 
@@ -222,7 +241,7 @@ impl Shared {
     /// Copies `bytes` into memory of their exact size outside of the pool: for what is kept for long, where a pooled
     /// buffer would waste most of itself. Costs two allocations.
     pub fn kept_copy(bytes: &[u8]) -> Shared {
-        let storage = Storage { mem: bytes.into(), class: None };
+        let storage = Storage { mem: bytes.into(), len: bytes.len(), class: None };
         Shared::new(Some(Rc::new(storage)), 0, bytes.len())
     }
 
@@ -243,12 +262,14 @@ impl Shared {
 impl Deref for Shared {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        self.storage.as_ref().map_or(&[], |s| &s.bytes()[self.start as usize..self.end as usize])
+        self.storage.as_ref().map_or(&[], |s| s.part(self.start, self.end))
     }
 }
 
 impl Drop for Shared {
+    #[inline]
     fn drop(&mut self) {
         if let Some(storage) = self.storage.take() {
             release(storage);

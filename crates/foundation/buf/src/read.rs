@@ -24,8 +24,9 @@ impl ReadBuf {
     }
 
     /// The bytes that wait.
+    #[inline]
     pub fn filled(&self) -> &[u8] {
-        self.storage.as_ref().map_or(&[], |s| &s.bytes()[self.start as usize..self.end as usize])
+        self.storage.as_ref().map_or(&[], |s| s.part(self.start, self.end))
     }
 
     /// How many bytes wait.
@@ -52,22 +53,23 @@ impl ReadBuf {
     /// Room to read into; empty only when [`ReadBuf::capacity`] bytes wait. Leases a buffer when there is none,
     /// moves the waiting bytes when they are shared or stand in the way.
     pub fn spare(&mut self) -> &mut [u8] {
-        self.make_room();
-        let end = self.end as usize;
-        self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| &mut s.bytes_mut()[end..])
+        if self.storage.is_none() {
+            (self.start, self.end) = (0, 0);
+            self.storage = Some(pool::lease(self.class));
+        } else {
+            self.make_room();
+        }
+        let end = self.end;
+        self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| s.behind_mut(end))
     }
 
     fn make_room(&mut self) {
-        let Some(storage) = self.storage.as_mut() else {
-            (self.start, self.end) = (0, 0);
-            self.storage = Some(pool::lease(self.class));
-            return;
-        };
+        let Some(storage) = self.storage.as_mut() else { return };
         let waiting = self.start as usize..self.end as usize;
         match Rc::get_mut(storage) {
             Some(_) if waiting.is_empty() => (self.start, self.end) = (0, 0),
             Some(own) => {
-                if waiting.end == own.bytes().len() && waiting.start > 0 {
+                if waiting.end == own.len() && waiting.start > 0 {
                     let len = waiting.len();
                     own.bytes_mut().copy_within(waiting, 0);
                     (self.start, self.end) = (0, len as u32);
@@ -88,7 +90,7 @@ impl ReadBuf {
 
     /// Says that `n` bytes were put into [`ReadBuf::spare`].
     pub fn commit(&mut self, n: usize) {
-        assert!(self.end as usize + n <= self.storage.as_ref().map_or(0, |s| s.bytes().len()));
+        assert!(self.end as usize + n <= self.storage.as_ref().map_or(0, |s| s.len()));
         self.end += n as u32;
     }
 

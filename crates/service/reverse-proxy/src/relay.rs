@@ -1,13 +1,12 @@
 //! One try: a request on its way to a server, and the answer on its way back, both at once.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use balance::Cause;
 use buf::{Class, Front, OutQueue, ReadBuf};
-use event_loop::{EndOfTurn, end_of_turn, now};
+use event_loop::now;
 use forward::{FieldRules, ResponseOptions};
 use http1::{BodyEvent, Garbage, Limits, RequestEncoder, ResponseDecoder};
 use message::{BodyLength, Fields, FieldsBuilder, Method, ResponseHead};
@@ -46,8 +45,6 @@ pub(crate) struct Relay<'a> {
     /// Bytes of the request that the server's socket took.
     pub(crate) written: u64,
     upload: Upload,
-    /// A whole request waits for the end of the turn before it is sent.
-    turn: EndOfTurn,
     request_trailers: Option<Fields>,
     answer_trailers: Option<Fields>,
 }
@@ -103,7 +100,6 @@ impl<'a> Relay<'a> {
             wait: None,
             written: 0,
             upload: Upload::Streaming,
-            turn: end_of_turn(),
             request_trailers: None,
             answer_trailers: None,
         }
@@ -222,9 +218,6 @@ impl<'a> Relay<'a> {
     fn poll_upload(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_, '_>) -> Result<(), TryFailed> {
         while self.upload == Upload::Streaming {
             if self.encoder.finished() || self.out.len() >= HIGH_MARK {
-                if self.written == 0 && Pin::new(&mut self.turn).poll(cx).is_pending() {
-                    return Ok(());
-                }
                 match self.poll_flush(cx)? {
                     Poll::Ready(()) if self.encoder.finished() => self.upload = Upload::Sent,
                     Poll::Ready(()) => {}

@@ -1,11 +1,10 @@
 //! Taking connections from a listener.
 
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use event_loop::{race, sleep, spawn};
-use net::Listener;
+use net::{Listener, is_exhausted};
 
 use crate::connection::connection;
 use crate::context::{Context, Site};
@@ -59,9 +58,4 @@ pub async fn accept_loop<S: Site>(listener: Listener, context: Rc<Context<S>>, s
             Err(_) => {}
         }
     }
-}
-
-fn is_exhausted(error: &io::Error) -> bool {
-    // EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOSPC (more descriptors in the poll than `max_user_watches`)
-    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12 | 28))
 }

@@ -8,7 +8,7 @@ use std::task::{self, Poll};
 
 use buf::{Class, ReadBuf};
 use clock::Tick;
-use event_loop::{Boxed, end_of_turn, now};
+use event_loop::{Boxed, now};
 use http1::{RequestDecoder, ResponseEncoder};
 use message::RequestHead;
 use net::{Peer, Transport};
@@ -16,7 +16,7 @@ use observe::{Failure, Kind as Fault};
 
 use crate::body::RequestBody;
 use crate::connection::Connection;
-use crate::context::{Context, Handled, Site};
+use crate::context::{Context, Handled, Settings, Site};
 use crate::deadlines::Kind;
 use crate::exchange::{Client, Conclusion, Ending, Exchange};
 use crate::linger;
@@ -34,7 +34,8 @@ pub(crate) enum Next {
 }
 
 enum Head {
-    Request(RequestHead),
+    /// In its place.
+    Request,
     /// Nothing waits: the connection is idle.
     Idle,
     /// The client has closed, cleanly.
@@ -50,8 +51,9 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
     let mut decoder = RequestDecoder::new();
     let wire = Wire::new(&connection.stream, site.settings().timeouts);
     loop {
-        let request = match next_head(&wire, &mut decoder, &mut input, &*site, &connection.head_by).await {
-            Head::Request(request) => request,
+        let mut head = None;
+        match next_head(&wire, &mut decoder, &mut input, &mut head, site.settings(), &connection.head_by).await {
+            Head::Request => {}
             Head::Idle => return Next::Idle,
             Head::Gone => return Next::Close,
             Head::Failed(failure) => {
@@ -62,9 +64,10 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
                 }
                 return Next::Close;
             }
-        };
+        }
+        let Some(request) = &head else { return Next::Close };
         // The head may have been long on its way: it is served by what is configured now.
-        site = context.site();
+        context.renew(&mut site);
         context.counters().requests.add(1);
         wire.answered.set(false);
         let client =
@@ -72,19 +75,15 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
         let (ending, ends_by_close) = {
             let settings = site.settings();
             let mut exchange = Exchange {
-                body: RequestBody::new(&wire, &mut decoder, &mut input, &request, settings.limits, settings.body_bytes),
-                response: Response::new(&wire, &request, context.draining_flag()),
+                body: RequestBody::new(&wire, &mut decoder, &mut input, request, settings.limits, settings.body_bytes),
+                response: Response::new(&wire, request, context.draining_flag()),
                 client,
                 request,
             };
             let handled = match exchange.body.limit(settings.body_bytes) {
                 Ok(()) => match site.handle(&mut exchange) {
                     Handled::Done(handled) => handled,
-                    Handled::Waits(mut handler) => {
-                        let handled = poll_fn(|cx| poll_handler(&wire, &mut handler, cx)).await;
-                        wire.write_late.set(true);
-                        handled
-                    }
+                    Handled::Waits(mut handler) => poll_fn(|cx| poll_handler(&wire, &mut handler, cx)).await,
                 },
                 too_large => too_large,
             };
@@ -135,15 +134,15 @@ fn report<S: Site>(context: &Context<S>, site: &S, failure: &Failure, peer: &Pee
     site.failed(failure, peer);
 }
 
-/// Reads until the next head is complete. Answers that gathered are flushed before any wait.
-async fn next_head<S: Site>(
+/// Reads until the next head is complete, and puts it in its place. Answers that gathered are flushed before any wait.
+async fn next_head(
     wire: &Wire<'_>,
     decoder: &mut RequestDecoder,
     input: &mut ReadBuf,
-    site: &S,
+    place: &mut Option<RequestHead>,
+    settings: &Settings,
     head_by: &Cell<Option<Tick>>,
 ) -> Head {
-    let settings = site.settings();
     // Pipelined requests are parsed no further while their answers pile up.
     if wire.out.borrow().len() >= HIGH_MARK
         && let Err(failure) = wire.flush().await
@@ -153,18 +152,15 @@ async fn next_head<S: Site>(
     let mut reread = false;
     loop {
         match decoder.head(input, &settings.limits) {
-            Ok(Some(request)) => {
-                wire.deadlines.clear(Kind::Header);
-                head_by.set(None);
-                return Head::Request(request);
-            }
-            Ok(None) => {}
+            Ok(head) => *place = head,
             Err(reject) => return Head::Failed(Failure::refused(reject.status(), reject.sentence())),
         }
-        let begun = decoder.head_begun(input);
-        if wire.write_late.take() && !wire.out.borrow().is_empty() {
-            end_of_turn().await;
+        if place.is_some() {
+            wire.deadlines.clear(Kind::Header);
+            head_by.set(None);
+            return Head::Request;
         }
+        let begun = decoder.head_begun(input);
         if let Err(failure) = wire.flush().await {
             return Head::Failed(failure);
         }

@@ -52,7 +52,7 @@ fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'stat
                 return;
             }
             // The active phase lives in a box of its own, freed between requests: an idle connection is only this loop.
-            if Boxed::new(active(&connection)).await == Next::Close {
+            if Boxed::with(|| active(&connection)).await == Next::Close {
                 return;
             }
             // Woken for nothing before the first request: its time from accept goes on.

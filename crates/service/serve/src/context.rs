@@ -71,9 +71,10 @@ pub enum Handled<'e> {
 }
 
 impl<'e> Handled<'e> {
-    /// An exchange that has to wait for something.
-    pub fn waits(future: impl Future<Output = Result<(), Failure>> + 'e) -> Handled<'e> {
-        Handled::Waits(Boxed::new(future))
+    /// An exchange that has to wait for something, in the future that `make` makes (in its place: [`Boxed::with`]).
+    #[inline(always)]
+    pub fn waits<F: Future<Output = Result<(), Failure>> + 'e>(make: impl FnOnce() -> F) -> Handled<'e> {
+        Handled::Waits(Boxed::with(make))
     }
 }
 
@@ -118,6 +119,15 @@ impl<S: Site> Context<S> {
     /// The present site. An exchange keeps the one it began with.
     pub fn site(&self) -> Rc<S> {
         Rc::clone(&self.site.borrow())
+    }
+
+    /// Makes `site` the present one, if it is not.
+    #[inline]
+    pub(crate) fn renew(&self, site: &mut Rc<S>) {
+        let present = self.site.borrow();
+        if !Rc::ptr_eq(site, &present) {
+            *site = Rc::clone(&present);
+        }
     }
 
     /// Serves another site from the next request of each connection on.

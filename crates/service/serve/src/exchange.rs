@@ -16,7 +16,7 @@ use crate::wire::Wire;
 /// One request and its answer. The parts are separate fields, so that a handler can drive both directions at once.
 pub struct Exchange<'c> {
     /// The request's head.
-    pub request: RequestHead,
+    pub request: &'c RequestHead,
     /// The request's body.
     pub body: RequestBody<'c>,
     /// The answer.
@@ -89,7 +89,7 @@ impl Exchange<'_> {
             }
             // A deadline that fired would make every write fail.
             deadlines.clear_all();
-            self.response.refuse(failure, Some(&self.request));
+            self.response.refuse(failure, Some(self.request));
         }
         let conclusion = match (self.response.keep_alive(), self.body.is_done()) {
             (false, _) => Conclusion::Ends(Ending::Close),

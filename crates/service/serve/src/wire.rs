@@ -27,9 +27,6 @@ pub(crate) struct Wire<'c> {
     pub(crate) answered: Cell<bool>,
     /// Whether so much of the request's body is left, unread by the handler, that the connection will close.
     pub(crate) body_in_the_way: Cell<bool>,
-    /// Whether the answer came from a handler that waited: then it is one of many that came in this turn, and is written at
-    /// the turn's end, one behind the other.
-    pub(crate) write_late: Cell<bool>,
     pace: RefCell<Pace>,
     /// A piece of a file that is being read into memory, so that sending it will not block.
     warming: RefCell<Option<Blocking<()>>>,
@@ -44,7 +41,6 @@ impl<'c> Wire<'c> {
             timeouts,
             answered: Cell::new(false),
             body_in_the_way: Cell::new(false),
-            write_late: Cell::new(false),
             pace: RefCell::new(Pace::new()),
             warming: RefCell::new(None),
         }

@@ -27,9 +27,9 @@ impl Site for OneRoute {
     }
 
     fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
-        Handled::waits(async move {
+        Handled::waits(|| async move {
             let path = exchange.request.path_bytes().to_vec();
-            match self.files.respond(&exchange.request, &path).await {
+            match self.files.respond(exchange.request, &path).await {
                 Answer::Send { head, body } => body.send(&head, &mut exchange.response),
                 Answer::Refuse(failure) => Err(failure),
             }

@@ -225,25 +225,3 @@ fn shortening_leaves_sleeps_alone() {
         assert_eq!(now(), Tick(60_000));
     });
 }
-
-#[test]
-fn the_end_of_a_turn_comes_after_the_others() {
-    for driver in DRIVERS {
-        run(driver, async {
-            let order = Rc::new(RefCell::new(Vec::new()));
-            for i in 0..4 {
-                let order = Rc::clone(&order);
-                spawn(async move {
-                    order.borrow_mut().push((0, i));
-                    crate::end_of_turn().await;
-                    order.borrow_mut().push((1, i));
-                });
-            }
-            sleep(Duration::from_millis(1)).await;
-            let order = order.take();
-            // The last to run in the turn has nobody to wait for.
-            assert_eq!(order.len(), 8);
-            assert!(order[..4].iter().all(|(half, _)| *half == 0) && order[4].0 == 1);
-        });
-    }
-}

@@ -43,7 +43,7 @@ impl Site for TestSite {
     }
 
     fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
-        Handled::waits(self.proxy.handle(exchange, None))
+        Handled::waits(|| self.proxy.handle(exchange, None))
     }
 
     fn failed(&self, failure: &Failure, _: &Peer) {

@@ -26,7 +26,7 @@ impl Site for TestSite {
     }
 
     fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
-        Handled::waits(respond(exchange))
+        Handled::waits(|| respond(exchange))
     }
 
     fn failed(&self, failure: &Failure, _: &Peer) {
