@@ -1,14 +1,25 @@
 //! Connecting out.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use event_loop::Direction;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::addr::Address;
 use crate::memory;
 use crate::stream::Stream;
 use crate::transport::Transport;
+
+/// What a connection attempt may be given besides its goal. Unix sockets and memory have none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// The address to connect from; otherwise the system's choice. Each one has its own local ports, some 28,000.
+    pub source: Option<IpAddr>,
+    /// Bytes the system may hold for us unread; otherwise its own choice. Makes a slow reader felt soon.
+    pub receive_buffer: Option<usize>,
+}
 
 /// Connects to `address`. Bound it with `event_loop::within`: the system's own patience is minutes. Dropping the
 /// future gives up the attempt.
@@ -16,9 +27,17 @@ use crate::transport::Transport;
 /// # Errors
 /// The system's: `ConnectionRefused`, `HostUnreachable`, `NotFound` (no such Unix socket), ...
 pub async fn connect(address: &Address) -> io::Result<Stream> {
+    connect_with(address, &ConnectOptions::default()).await
+}
+
+/// Connects to `address` as `options` say. See [`connect`].
+///
+/// # Errors
+/// As for [`connect`]; `AddrNotAvailable` when the source is none of ours, `AddrInUse` or that when it has no port left.
+pub async fn connect_with(address: &Address, options: &ConnectOptions) -> io::Result<Stream> {
     match address {
         Address::Tcp(addr) => {
-            let io = mio::net::TcpStream::connect(*addr)?;
+            let io = begin_tcp(*addr, options)?;
             io.set_nodelay(true)?;
             finish(Stream::tcp(io)?).await
         }
@@ -30,6 +49,29 @@ pub async fn connect(address: &Address) -> io::Result<Stream> {
         Address::Memory(number) => memory::connect(*number).map(Stream::from),
     }
 }
+
+fn begin_tcp(addr: SocketAddr, options: &ConnectOptions) -> io::Result<mio::net::TcpStream> {
+    if *options == ConnectOptions::default() {
+        return mio::net::TcpStream::connect(addr);
+    }
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if let Some(bytes) = options.receive_buffer {
+        // Before connecting: the window's scale is agreed on then.
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(source) = options.source {
+        // So that ports whose last connection has only just ended can be chosen.
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    match socket.connect(&addr.into()) {
+        Err(e) if e.kind() != io::ErrorKind::WouldBlock && e.raw_os_error() != Some(IN_PROGRESS) => Err(e),
+        _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+    }
+}
+
+/// The attempt has begun; whether it succeeds is told later.
+const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 fn connect_unix(path: &Path) -> io::Result<mio::net::UnixStream> {
     // A Unix socket whose backlog is full answers EAGAIN instead of waiting; that is a refusal for the caller.

@@ -15,7 +15,7 @@ mod stream;
 mod transport;
 
 pub use addr::{Address, ParseAddressError, Peer};
-pub use connect::connect;
-pub use listener::{Accepted, Bound, Listener, bind};
+pub use connect::{ConnectOptions, connect, connect_with};
+pub use listener::{Accepted, Bound, Listener, bind, is_exhausted};
 pub use stream::Stream;
 pub use transport::{FileSend, Transport};

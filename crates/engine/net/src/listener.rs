@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
 use event_loop::{Direction, Ready, Registration};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::addr::{Address, Peer};
@@ -109,16 +110,26 @@ fn bind_unix(path: &Path, count: usize, backlog: i32) -> io::Result<Vec<Bound>> 
         }
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    socket.listen(backlog)?;
-    let listener = std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
     let address = Address::Unix(PathBuf::from(path));
-    (0..count)
-        .map(|_| {
-            let twin = BoundSocket::Unix(listener.try_clone()?);
-            Ok(Bound { socket: twin, address: address.clone() })
-        })
-        .collect()
+    // Duplicated before it is bound: when no descriptor is left, no file has been made yet.
+    let twins = (0..count).map(|_| {
+        let twin = std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket.try_clone()?));
+        Ok(Bound { socket: BoundSocket::Unix(twin), address: address.clone() })
+    });
+    let twins = twins.collect::<io::Result<_>>()?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(backlog).inspect_err(|_| drop(std::fs::remove_file(path)))?;
+    Ok(twins)
+}
+
+/// Whether the process, or the system, has run out of something that open connections hold: descriptors, memory, places in
+/// the poll. Such an error of an accept comes again until some are closed, see [`Listener::shed`].
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        // ENOSPC: more descriptors in polls than `fs.epoll.max_user_watches`.
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC)
+    )
 }
 
 enum Kind {
@@ -140,9 +151,12 @@ impl Listener {
     /// Puts a bound socket on this worker's reactor.
     ///
     /// # Errors
-    /// The poll's.
+    /// The poll's; or that no descriptor is left for the reserve, without which it could not even refuse connections later.
     pub fn new(bound: Bound) -> io::Result<Listener> {
-        let reserve = File::open("/dev/null").ok();
+        let reserve = match bound.socket {
+            BoundSocket::Memory(_) => None,
+            _ => Some(File::open("/dev/null")?),
+        };
         let (kind, registration) = match bound.socket {
             BoundSocket::Tcp(listener) => {
                 let mut io = mio::net::TcpListener::from_std(listener);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use buf::{Class, FileRange, ReadBuf};
 use event_loop::{Driver, Worker, WorkerConfig, now, sleep, spawn, stats};
 use net::memory::{self, Weather};
-use net::{Address, FileSend, Listener, Stream, Transport, bind, connect};
+use net::{Address, ConnectOptions, FileSend, Listener, Stream, Transport, bind, connect, connect_with};
 
 fn run<T>(driver: Driver, root: impl Future<Output = T>) -> T {
     let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
@@ -234,5 +234,31 @@ fn connecting_to_nobody_is_refused() {
         let missing: Address = "unix:/nonexistent/socket".parse().unwrap();
         assert_eq!(connect(&missing).await.unwrap_err().kind(), std::io::ErrorKind::NotFound);
         assert_eq!(connect(&Address::Memory(99)).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn connects_from_the_source_it_is_given() {
+    run(Driver::Mio, async {
+        let bound = bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
+        let address = bound.address().clone();
+        let listener = Listener::new(bound).unwrap();
+        let source = "127.0.0.7".parse().unwrap();
+        let options = ConnectOptions { source: Some(source), receive_buffer: Some(4096) };
+        let near = connect_with(&address, &options).await.unwrap();
+        let far = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        assert_eq!(far.peer.ip(), Some(source));
+        write_all(&far.stream, b"hello").await;
+        far.stream.shutdown_write().unwrap();
+        assert_eq!(read_to_end(&near).await.unwrap(), b"hello");
+    });
+}
+
+#[test]
+fn a_source_that_is_not_ours_is_refused() {
+    run(Driver::Mio, async {
+        let options = ConnectOptions { source: Some("192.0.2.1".parse().unwrap()), receive_buffer: None };
+        let error = connect_with(&"127.0.0.1:9".parse().unwrap(), &options).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrNotAvailable);
     });
 }
