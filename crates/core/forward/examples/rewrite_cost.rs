@@ -12,9 +12,9 @@ use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
 
 use buf::{OutQueue, Shared};
-use forward::{ClientAddress, ClientInfo, FieldRules, HostPolicy, RequestOptions, ResponseOptions, Scheme};
+use forward::{ClientAddress, ClientInfo, FieldRules, HostPolicy, RequestOptions, ResponseOptions, Scheme, TooManyOptions};
 use message::{
-    BodyLength, Field, Fields, FieldsBuilder, Known, Method, RequestHead, ResponseHead, Span, TargetForm, Version,
+    BodyLength, Field, FieldLines, Fields, HeadWriter, Known, Method, RequestHead, ResponseHead, Span, TargetForm, Version,
 };
 
 const ROUNDS: usize = 1000;
@@ -51,7 +51,7 @@ fn main() {
     }
 }
 
-/// With the lease of the builder's buffer and its return.
+/// With the lease of the queue's buffer and its return.
 #[inline(never)]
 fn request(head: &RequestHead, client: &ClientInfo<'_>, rules: &FieldRules) {
     let options = RequestOptions {
@@ -61,20 +61,28 @@ fn request(head: &RequestHead, client: &ClientInfo<'_>, rules: &FieldRules) {
         trailers: true,
         upgrade: false,
     };
-    let mut out = FieldsBuilder::lines_only();
-    let sent = forward::request(head, &options, client, &mut out);
-    black_box(sent).ok();
-    black_box(&out.finish());
+    let len_max = forward::request_len_max(head, &options, client);
+    let mut out = OutQueue::new();
+    let written = out.write_with(len_max, |memory| {
+        let mut lines = HeadWriter::over(memory);
+        let _ = black_box(forward::request(head, &options, client, &mut lines)?);
+        Ok::<_, TooManyOptions>(lines.len())
+    });
+    black_box((written, out)).0.ok();
 }
 
-/// With the lease of the builder's buffer and its return.
+/// With the lease of the queue's buffer and its return.
 #[inline(never)]
 fn response(head: &ResponseHead, rules: &FieldRules) {
     let options = ResponseOptions { rules, trailers: true, upgrade: false };
-    let mut out = FieldsBuilder::lines_only();
-    let passed = forward::response(head, &options, &mut out);
-    black_box(passed).ok();
-    black_box(&out.finish());
+    let len_max = forward::response_len_max(head, &options);
+    let mut out = OutQueue::new();
+    let written = out.write_with(len_max, |memory| {
+        let mut lines = HeadWriter::over(memory);
+        forward::response(head, &options, &mut lines)?;
+        Ok::<_, TooManyOptions>(lines.len())
+    });
+    black_box((written, out)).0.ok();
 }
 
 /// The way of a head and a small body through the queue of a connection.
@@ -110,12 +118,12 @@ fn request_head() -> RequestHead {
 
 /// A table over a head, as a decoder makes it.
 fn read(head: &str) -> Fields {
-    let mut fields = Fields::over(Shared::copy_of(head.as_bytes()));
+    let mut fields = FieldLines::new();
     let mut at = 0;
     for line in head.split_inclusive("\r\n") {
         if let Some((name, value)) = line.split_once(": ") {
             let value_at = at + name.len() + 2;
-            fields.push_span(Field {
+            fields.push(Field {
                 name: Span::new(at, at + name.len()),
                 value: Span::new(value_at, value_at + value.trim_end().len()),
                 known: Known::of(name.as_bytes()),
@@ -123,5 +131,6 @@ fn read(head: &str) -> Fields {
         }
         at += line.len();
     }
-    fields
+    fields.set_canonical(true);
+    fields.over(Shared::copy_of(head.as_bytes()))
 }

@@ -4,6 +4,24 @@ use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
 
+/// Each octet's decimal digits and a dot, and how many bytes that are.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut table = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [b'0' + (octet / 100) as u8, b'0' + (octet / 10 % 10) as u8, b'0' + (octet % 10) as u8];
+        let skipped = if octet >= 100 { 0 } else if octet >= 10 { 1 } else { 2 };
+        let mut i = skipped;
+        while i < 3 {
+            table[octet].0[i - skipped] = digits[i];
+            i += 1;
+        }
+        table[octet].1 = 4 - skipped as u8;
+        octet += 1;
+    }
+    table
+};
+
 /// `"[` + the longest IPv6 address + `]"`.
 const NODE_MAX: usize = 2 + 39 + 2;
 
@@ -43,24 +61,18 @@ impl ClientAddress {
 
     /// Without the formatting machinery, which takes a thousand instructions for this.
     fn dotted(octets: [u8; 4]) -> ClientAddress {
-        let mut address = ClientAddress { text: [0; NODE_MAX], len: 0, quoted: false };
-        let mut put = |b: u8| {
-            address.text[usize::from(address.len)] = b;
-            address.len += 1;
-        };
-        for (i, octet) in octets.into_iter().enumerate() {
-            if i > 0 {
-                put(b'.');
+        let mut text = [0; NODE_MAX];
+        let mut at = 0;
+        for octet in octets {
+            let (digits, len) = OCTETS[usize::from(octet)];
+            // All four, of which the next ones overwrite what is no digit.
+            if let Some(room) = text.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+                *room = digits;
             }
-            if octet >= 100 {
-                put(b'0' + octet / 100);
-            }
-            if octet >= 10 {
-                put(b'0' + octet / 10 % 10);
-            }
-            put(b'0' + octet % 10);
+            at += usize::from(len);
         }
-        address
+        // The dot behind the last one does not count.
+        ClientAddress { text, len: (at - 1) as u8, quoted: false }
     }
 
     fn format(quoted: bool, text: fmt::Arguments<'_>) -> ClientAddress {

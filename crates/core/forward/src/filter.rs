@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use message::{Fields, FieldsBuilder, Known, KnownSet};
+use message::{BodyLength, Fields, HeadWriter, Known, KnownSet};
 
 use crate::rules::FieldRules;
 
 /// Fields that concern one connection only, whichever way they go (RFC 9110 §7.6.1), and the framing, which the
-/// encoder writes anew. Proxy-Authorization and Proxy-Authenticate are between a client and its own proxy.
+/// encoder writes anew (but see [`says_length`]). Proxy-Authorization and Proxy-Authenticate are between a client and its own proxy.
 pub(crate) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::ContentLength,
@@ -22,6 +22,43 @@ pub(crate) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
 ]);
 
 const CONNECTION: KnownSet = KnownSet::of(&[Known::Connection]);
+
+pub(crate) const CONTENT_LENGTH: KnownSet = KnownSet::of(&[Known::ContentLength]);
+
+const OTHER: KnownSet = KnownSet::of(&[Known::Other]);
+
+/// Whether the Content-Length there is says the length of the body the way the encoder would: one line, the very digits. It
+/// may then pass with its neighbours. Any other could mean another length to another reader, and stays behind.
+#[inline]
+pub(crate) fn says_length(fields: &Fields, body: BodyLength) -> bool {
+    let BodyLength::Known(length) = body else { return false };
+    if !fields.has_any(CONTENT_LENGTH) {
+        return false;
+    }
+    let mut said = None;
+    for line in fields.lines() {
+        if line.known == Known::ContentLength && said.replace(line.value).is_some() {
+            return false;
+        }
+    }
+    said.is_some_and(|value| is_decimal_of(value.of(fields.bytes()), length))
+}
+
+fn is_decimal_of(text: &[u8], number: u64) -> bool {
+    // Shorter than what could overflow, and no zeros before it.
+    if text.is_empty() || text.len() > 19 || (text[0] == b'0' && text.len() > 1) {
+        return false;
+    }
+    let mut said = 0;
+    for digit in text {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return false;
+        }
+        said = said * 10 + u64::from(value);
+    }
+    said == number
+}
 
 /// How many fields Connection may name besides the well-known ones. Each of them is looked for in every line, so
 /// there has to be a limit; real messages name two or three.
@@ -65,8 +102,26 @@ pub(crate) enum XForwarded {
 
 impl Filter<'_> {
     /// Copies the lines that pass, less what Connection names.
-    pub(crate) fn copy(mut self, fields: &Fields, out: &mut FieldsBuilder) -> Result<(), TooManyOptions> {
+    // Always: most heads need no more than this.
+    #[inline(always)]
+    pub(crate) fn copy(mut self, fields: &Fields, out: &mut HeadWriter<'_>) -> Result<(), TooManyOptions> {
         self.known = self.known.with(self.rules.taken_out());
+        // Connection is among those that stay.
+        let looked_at = if self.looks_at_others() { self.known.with(OTHER) } else { self.known };
+        if !fields.has_any(looked_at) && out.copy_canonical(fields) {
+            return Ok(());
+        }
+        self.copy_some(fields, out)
+    }
+
+    /// Whether a name that is not known may have to stay, though Connection does not name it.
+    #[inline]
+    fn looks_at_others(&self) -> bool {
+        self.x_forwarded == XForwarded::Stays || self.rules.takes_out_others()
+    }
+
+    #[inline(never)]
+    fn copy_some(mut self, fields: &Fields, out: &mut HeadWriter<'_>) -> Result<(), TooManyOptions> {
         if !fields.has_any(CONNECTION) {
             self.copy_passing(fields, &[], out);
             return Ok(());
@@ -101,7 +156,7 @@ impl Filter<'_> {
     }
 
     #[cold]
-    fn copy_without_nominated(&self, fields: &Fields, out: &mut FieldsBuilder) {
+    fn copy_without_nominated(&self, fields: &Fields, out: &mut HeadWriter<'_>) {
         let mut names = [&[][..]; NOMINATED_MAX];
         let all = fields.all(Known::Connection).flat_map(options);
         let nominated = all.filter(|o| Known::of(o) == Known::Other && self.is_nominated(o));
@@ -109,20 +164,21 @@ impl Filter<'_> {
         self.copy_passing(fields, &names[..count], out);
     }
 
-    fn copy_passing(&self, fields: &Fields, nominated: &[&[u8]], out: &mut FieldsBuilder) {
+    fn copy_passing(&self, fields: &Fields, nominated: &[&[u8]], out: &mut HeadWriter<'_>) {
         let stays = self.known;
         let bytes = fields.bytes();
-        if self.rules.takes_out_others() || !nominated.is_empty() {
+        let no_others = !fields.has_any(OTHER);
+        if no_others || (!self.looks_at_others() && nominated.is_empty()) {
+            out.copy_where(fields, |line| !stays.contains(line.known));
+        } else if self.rules.takes_out_others() || !nominated.is_empty() {
             out.copy_where(fields, |line| {
                 !stays.contains(line.known)
                     && (line.known != Known::Other || self.passes_other(line.name.of(bytes), nominated))
             });
-        } else if self.x_forwarded == XForwarded::Stays {
+        } else {
             out.copy_where(fields, |line| {
                 !stays.contains(line.known) && (line.known != Known::Other || !is_x_forwarded(line.name.of(bytes)))
             });
-        } else {
-            out.copy_where(fields, |line| !stays.contains(line.known));
         }
     }
 

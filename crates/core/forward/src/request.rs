@@ -1,13 +1,10 @@
 //! The fields that a server is sent.
 
-use message::{
-    BodyLength, Fields, FieldsBuilder, Known, KnownSet, LINE_EXTRA, LineWriter, Method, RequestHead, TargetForm,
-    Version,
-};
+use message::{BodyLength, Fields, HeadWriter, Known, KnownSet, Method, RequestHead, TargetForm, Version};
 
 use crate::PSEUDONYM;
 use crate::client::{ClientInfo, Scheme};
-use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions, XForwarded};
+use crate::filter::{CONTENT_LENGTH, Filter, HOP_BY_HOP, TooManyOptions, XForwarded, says_length};
 use crate::rules::{FieldRules, is_token_byte};
 
 /// Which Host a server is sent.
@@ -49,16 +46,17 @@ pub struct Sent {
     pub upgrade: bool,
 }
 
-/// Writes the fields of `head` as a server is to have them, all but framing and Connection. Look at
-/// [`FieldsBuilder::overflowed`] afterwards: with what is added here a head may pass 64 KiB (431).
+/// Writes the fields of `head` as a server is to have them, all but framing and Connection. They take at most
+/// [`request_len_max`] bytes; look at [`HeadWriter::overflowed`] afterwards, since with what is added here a head may pass
+/// 64 KiB (431).
 ///
 /// # Errors
-/// Connection names too many fields; `out` is not to be used then.
+/// Connection names too many fields; what was written is not to be used then.
 pub fn request(
     head: &RequestHead,
     options: &RequestOptions<'_>,
     client: &ClientInfo<'_>,
-    out: &mut FieldsBuilder,
+    out: &mut HeadWriter<'_>,
 ) -> Result<Sent, TooManyOptions> {
     let fields = &head.fields;
     let rules = options.rules;
@@ -66,11 +64,14 @@ pub fn request(
     if keeps_host(head, options) {
         stays = stays.without(HOST);
     } else if !rules.taken_out().contains(Known::Host) {
-        out.push_known(Known::Host, b"Host", host(head, options));
+        out.push(Known::Host, b"Host", host(head, options));
     }
     // RFC 9110 §6.6.2: what announces trailers goes where they can follow.
     if options.trailers && head.body == BodyLength::Streamed {
         stays = stays.without(TRAILER);
+    }
+    if says_length(&head.fields, head.body) {
+        stays = stays.without(CONTENT_LENGTH);
     }
     let hops_left = max_forwards(head);
     if hops_left.is_some() {
@@ -81,7 +82,7 @@ pub fn request(
     if let Some(hops) = hops_left
         && !rules.taken_out().contains(Known::MaxForwards)
     {
-        out.push_known(
+        out.push(
             Known::MaxForwards,
             b"Max-Forwards",
             itoa::Buffer::new().format(hops.saturating_sub(1)).as_bytes(),
@@ -89,8 +90,36 @@ pub fn request(
     }
     tell_of_client(head, rules, client, out);
     let sent = write_te_and_upgrade(head, options, out);
-    rules.write(out);
+    rules.write_lines(out);
     Ok(sent)
+}
+
+/// The most bytes that [`request`] writes, and the line that [`Sent::connection`] asks for.
+pub fn request_len_max(head: &RequestHead, options: &RequestOptions<'_>, client: &ClientInfo<'_>) -> usize {
+    let asked = usize::from(head.authority.len);
+    let named = if let HostPolicy::Name(name) = options.host { name.len() } else { 0 };
+    let host = "Host: \r\n".len() + asked + options.upstream.len() + named;
+    let told = TOLD_LEN + 2 * client.address.node().len() + 2 * asked;
+    received_len_max(&head.fields, options.upgrade) + host + told + OTHERS_LEN + options.rules.lines_len()
+}
+
+/// The five lines that tell of the client, less its address and the authority it asked.
+const TOLD_LEN: usize = "X-Forwarded-For: \r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: \r\n\
+    Forwarded: for=;host=\"\";proto=https\r\nVia: 1.1 \r\n"
+    .len()
+    + PSEUDONYM.len();
+
+/// The lines that are written anew and may be longer than the received ones.
+const OTHERS_LEN: usize =
+    "Max-Forwards: 18446744073709551615\r\nTE: trailers\r\nUpgrade: \r\nConnection: upgrade, te\r\n".len();
+
+/// The most bytes that received lines take when they are laid out anew, or joined into one list.
+#[inline]
+pub(crate) fn received_len_max(fields: &Fields, upgrade: bool) -> usize {
+    // A line gains at most a space and a line feed; a value that becomes an item of a list gains a comma and a space, and
+    // loses more. Only the list of protocols is taken apart, and gains a space for each of its commas.
+    let bytes = fields.bytes().len();
+    bytes + 2 * fields.len() + if upgrade { bytes } else { 0 }
 }
 
 /// How many further hops an OPTIONS request may take (RFC 9110 §7.6.2): at 0 it is for us to answer. `None` for
@@ -134,7 +163,7 @@ fn host<'a>(head: &'a RequestHead, options: &RequestOptions<'a>) -> &'a [u8] {
 }
 
 /// Via, X-Forwarded-* and Forwarded. An untrusted client's own have been left behind.
-fn tell_of_client(head: &RequestHead, rules: &FieldRules, client: &ClientInfo<'_>, out: &mut FieldsBuilder) {
+fn tell_of_client(head: &RequestHead, rules: &FieldRules, client: &ClientInfo<'_>, out: &mut HeadWriter<'_>) {
     let asked = head.authority_bytes();
     let form = form_of(asked);
     let appends = if client.trusted { TOLD } else { VIA };
@@ -145,53 +174,38 @@ fn tell_of_client(head: &RequestHead, rules: &FieldRules, client: &ClientInfo<'_
     }
 }
 
-/// The common case: all five fields, nothing to append to, one piece of memory.
-fn tell_at_once(version: Version, asked: &[u8], quoted: bool, client: &ClientInfo<'_>, out: &mut FieldsBuilder) {
-    let (address, node) = (client.address.address(), client.address.node());
-    const OURS: usize = 5 * LINE_EXTRA
-        + "X-Forwarded-ForX-Forwarded-ProtohttpsX-Forwarded-HostForwardedVia1.1 ".len()
-        + "for=;host=\"\";proto=https".len()
-        + PSEUDONYM.len();
-    let Some(mut lines) = out.lines(OURS + address.len() + node.len() + 2 * asked.len()) else { return };
-    lines.begin(Known::XForwardedFor, b"X-Forwarded-For");
-    lines.put(address);
-    lines.end();
-    lines.begin(Known::XForwardedProto, b"X-Forwarded-Proto");
-    put_scheme(&mut lines, client.scheme);
-    lines.end();
-    lines.begin(Known::XForwardedHost, b"X-Forwarded-Host");
-    lines.put(asked);
-    lines.end();
-    lines.begin(Known::Forwarded, b"Forwarded");
-    lines.put(b"for=");
-    lines.put(node);
-    lines.put(if quoted { b";host=\"" } else { b";host=" });
-    lines.put(asked);
-    lines.put(if quoted { b"\";proto=" } else { b";proto=" });
-    put_scheme(&mut lines, client.scheme);
-    lines.end();
-    put_via(&mut lines, version);
-}
-
-/// The line with our element alone.
-#[inline(always)]
-pub(crate) fn put_via(lines: &mut LineWriter<'_>, version: Version) {
-    lines.begin(Known::Via, b"Via");
-    match version {
-        Version::Http10 => lines.put(b"1.0 "),
-        Version::Http11 => lines.put(b"1.1 "),
-    }
-    lines.put(PSEUDONYM.as_bytes());
-    lines.end();
-}
-
-/// A branch for each, so that their lengths are known when compiling.
-#[inline(always)]
-fn put_scheme(lines: &mut LineWriter<'_>, scheme: Scheme) {
-    match scheme {
-        Scheme::Http => lines.put(b"http"),
-        Scheme::Https => lines.put(b"https"),
-    }
+/// The common case: all five fields, nothing to append to. What does not vary between requests is written in a few
+/// pieces whose length is known when compiling.
+// A function of its own has the registers it needs.
+#[inline(never)]
+fn tell_at_once(version: Version, asked: &[u8], quoted: bool, client: &ClientInfo<'_>, out: &mut HeadWriter<'_>) {
+    let (address, scheme) = (client.address, client.scheme);
+    out.push_pieces(TOLD, |out| {
+        out.put(b"X-Forwarded-For: ")?;
+        out.put_slice(address.address())?;
+        match scheme {
+            Scheme::Http => out.put(b"\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: ")?,
+            Scheme::Https => out.put(b"\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: ")?,
+        }
+        out.put_slice(asked)?;
+        out.put(b"\r\nForwarded: for=")?;
+        out.put_slice(address.node())?;
+        match quoted {
+            true => out.put(b";host=\"")?,
+            false => out.put(b";host=")?,
+        }
+        out.put_slice(asked)?;
+        match (quoted, scheme) {
+            (true, Scheme::Http) => out.put(b"\";proto=http\r\nVia: 1.")?,
+            (true, Scheme::Https) => out.put(b"\";proto=https\r\nVia: 1.")?,
+            (false, Scheme::Http) => out.put(b";proto=http\r\nVia: 1.")?,
+            (false, Scheme::Https) => out.put(b";proto=https\r\nVia: 1.")?,
+        }
+        match version {
+            Version::Http10 => out.put(b"0 tollgate\r\n"),
+            Version::Http11 => out.put(b"1 tollgate\r\n"),
+        }
+    });
 }
 
 #[cold]
@@ -200,7 +214,7 @@ fn tell_one_by_one(
     rules: &FieldRules,
     form: Form,
     client: &ClientInfo<'_>,
-    out: &mut FieldsBuilder,
+    out: &mut HeadWriter<'_>,
 ) {
     let mut add = |known: Known, name: &[u8], believed: bool, element: &[&[u8]]| {
         if !rules.taken_out().contains(known) {
@@ -231,7 +245,7 @@ pub(crate) fn append(
     name: &[u8],
     believed: bool,
     element: &[&[u8]],
-    out: &mut FieldsBuilder,
+    out: &mut HeadWriter<'_>,
 ) {
     if believed && fields.has_any(KnownSet::of(&[known])) {
         let earlier = fields.all(known).filter(|value| !value.is_empty());
@@ -262,7 +276,11 @@ enum Form {
 }
 
 fn form_of(authority: &[u8]) -> Form {
-    match authority.iter().fold(0, |worst, b| worst | ODDITY[usize::from(*b)]) {
+    let oddity = |b: &u8| ODDITY[usize::from(*b)];
+    // Four at a time: the loop would cost as much as its work.
+    let (fours, rest) = authority.as_chunks::<4>();
+    let worst = fours.iter().fold(0, |worst, [a, b, c, d]| worst | oddity(a) | oddity(b) | oddity(c) | oddity(d));
+    match rest.iter().fold(worst, |worst, b| worst | oddity(b)) {
         _ if authority.is_empty() => Form::Unfit,
         0 => Form::Token,
         1 => Form::Quoted,
@@ -286,11 +304,11 @@ const ODDITY: [u8; 256] = {
 };
 
 /// The two hop-by-hop fields that can be meant for the server too. Connection has to name them (RFC 9110 §10.1.4, §7.8).
-fn write_te_and_upgrade(head: &RequestHead, options: &RequestOptions<'_>, out: &mut FieldsBuilder) -> Sent {
+fn write_te_and_upgrade(head: &RequestHead, options: &RequestOptions<'_>, out: &mut HeadWriter<'_>) -> Sent {
     let upgrade = options.upgrade && head.upgrade && write_upgrade(&head.fields, out);
     let te = options.trailers && head.fields.has_any(TE) && head.fields.has_token(Known::Te, b"trailers");
     if te {
-        out.push_known(Known::Te, b"TE", b"trailers");
+        out.push(Known::Te, b"TE", b"trailers");
     }
     let connection = match (upgrade, te) {
         (false, false) => None,
@@ -302,7 +320,7 @@ fn write_te_and_upgrade(head: &RequestHead, options: &RequestOptions<'_>, out: &
 }
 
 /// Writes the protocols the sender names, less `h2c`: HTTP/2 behind our back would carry requests that nobody checks.
-pub(crate) fn write_upgrade(fields: &Fields, out: &mut FieldsBuilder) -> bool {
+pub(crate) fn write_upgrade(fields: &Fields, out: &mut HeadWriter<'_>) -> bool {
     let protocols = fields
         .all(Known::Upgrade)
         .flat_map(|value| value.split(|b| *b == b','))

@@ -1,10 +1,12 @@
 //! The fields that a client is sent.
 
-use message::{BodyLength, Fields, FieldsBuilder, Known, KnownSet, LINE_EXTRA, ResponseHead};
+use message::{BodyLength, Fields, FieldsBuilder, HeadWriter, Known, KnownSet, ResponseHead, Version};
 
 use crate::PSEUDONYM;
-use crate::filter::{Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded};
-use crate::request::{append, put_via, via, write_upgrade};
+use crate::filter::{
+    CONTENT_LENGTH, Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded, says_length,
+};
+use crate::request::{append, received_len_max, via, write_upgrade};
 use crate::rules::FieldRules;
 
 /// What a route wants of its answers.
@@ -18,29 +20,24 @@ pub struct ResponseOptions<'a> {
     pub upgrade: bool,
 }
 
-/// What cannot be said by fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Passed {
-    /// The length that an answer *without* a body declares for the one it would have (to HEAD, or 304): give it to
-    /// the encoder as the body's length, so that the client learns it. `None` for every other answer.
-    pub declared_length: Option<u64>,
-}
-
 /// Writes the fields of `head` as a client is to have them, all but framing and Connection. Date and Server pass;
-/// Upgrade only in a 101 that was asked for. Also for interim answers. Look at [`FieldsBuilder::overflowed`]
-/// afterwards (502).
+/// Upgrade only in a 101 that was asked for. Also for interim answers. They take at most [`response_len_max`] bytes; look
+/// at [`HeadWriter::overflowed`] afterwards (502).
 ///
 /// # Errors
-/// Connection names too many fields; `out` is not to be used then.
+/// Connection names too many fields; what was written is not to be used then.
+#[inline]
 pub fn response(
     head: &ResponseHead,
     options: &ResponseOptions<'_>,
-    out: &mut FieldsBuilder,
-) -> Result<Passed, TooManyOptions> {
+    out: &mut HeadWriter<'_>,
+) -> Result<(), TooManyOptions> {
     let mut stays = STAYS;
     if options.trailers && head.body == BodyLength::Streamed {
-        stays = stays.without(KnownSet::of(&[Known::Trailer]));
+        stays = stays.without(TRAILER);
+    }
+    if says_length(&head.fields, head.body) {
+        stays = stays.without(CONTENT_LENGTH);
     }
     let rules = options.rules;
     Filter { known: stays, rules, x_forwarded: XForwarded::Ordinary }.copy(&head.fields, out)?;
@@ -50,25 +47,39 @@ pub fn response(
     if head.status == 101 && options.upgrade {
         write_upgrade(&head.fields, out);
     }
-    rules.write(out);
-    Ok(Passed { declared_length: declared_length(head) })
+    rules.write_lines(out);
+    Ok(())
+}
+
+/// The most bytes that [`response`] writes.
+#[inline]
+pub fn response_len_max(head: &ResponseHead, options: &ResponseOptions<'_>) -> usize {
+    const VIA_LEN: usize = "Via: 1.1 \r\n".len() + PSEUDONYM.len();
+    received_len_max(&head.fields, options.upgrade) + VIA_LEN + options.rules.lines_len()
 }
 
 /// Via. Most servers are no proxies and send none to append to.
-fn tell_way(head: &ResponseHead, out: &mut FieldsBuilder) {
+fn tell_way(head: &ResponseHead, out: &mut HeadWriter<'_>) {
     if head.fields.has_any(VIA) {
         append(&head.fields, Known::Via, b"Via", true, &via(head.version), out);
-    } else if let Some(mut lines) = out.lines("Via1.1 ".len() + PSEUDONYM.len() + LINE_EXTRA) {
-        put_via(&mut lines, head.version);
+        return;
+    }
+    match head.version {
+        Version::Http10 => out.push_pieces(VIA, |out| out.put(b"Via: 1.0 tollgate\r\n")),
+        Version::Http11 => out.push_pieces(VIA, |out| out.put(b"Via: 1.1 tollgate\r\n")),
     }
 }
 
 const VIA: KnownSet = KnownSet::of(&[Known::Via]);
 
+const TRAILER: KnownSet = KnownSet::of(&[Known::Trailer]);
+
 const STAYS: KnownSet = HOP_BY_HOP.with(VIA);
 
-/// RFC 9110 §8.6: neither a 1xx nor a 204 has a length to declare.
-fn declared_length(head: &ResponseHead) -> Option<u64> {
+/// The length that an answer *without* a body declares for the one it would have (to HEAD, or 304): give it to
+/// the encoder as the body's length, so that the client learns it. `None` for every other answer.
+// RFC 9110 §8.6: neither a 1xx nor a 204 has a length to declare.
+pub fn declared_length(head: &ResponseHead) -> Option<u64> {
     if head.body != BodyLength::None || head.is_interim() || head.status == 204 {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use message::{FieldsBuilder, Known, KnownSet};
+use message::{FieldsBuilder, HeadWriter, Known, KnownSet};
 
 /// The compiled `request_headers` or `response_headers` of a route. Empty rules cost nothing.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,12 @@ pub struct FieldRules {
     /// What is set, then what is added.
     set: Vec<Line>,
     added: Vec<Line>,
+    /// Bytes of these lines.
+    lines_len: usize,
 }
+
+/// What a line takes besides its name and value: a colon, a space, CR and LF.
+const LINE_EXTRA: usize = 4;
 
 #[derive(Clone, Debug)]
 struct Line {
@@ -84,7 +89,7 @@ const NOT_YOURS: KnownSet = KnownSet::of(&[
 impl FieldRules {
     /// Rules that change nothing.
     pub const fn none() -> FieldRules {
-        FieldRules { known: KnownSet::of(&[]), others: Vec::new(), set: Vec::new(), added: Vec::new() }
+        FieldRules { known: KnownSet::of(&[]), others: Vec::new(), set: Vec::new(), added: Vec::new(), lines_len: 0 }
     }
 
     /// Whether they change nothing.
@@ -96,6 +101,7 @@ impl FieldRules {
     pub fn set(&mut self, side: Side, name: &str, value: &str) -> Result<(), RuleError> {
         let line = Line::checked(side, name, value)?;
         self.take_out(line.known, &line.name);
+        self.lines_len += line.len();
         self.set.push(line);
         Ok(())
     }
@@ -106,6 +112,7 @@ impl FieldRules {
         if side == Side::Request && line.known == Known::Host {
             return Err(error(name, RuleProblem::OneHost));
         }
+        self.lines_len += line.len();
         self.added.push(line);
         Ok(())
     }
@@ -126,6 +133,20 @@ impl FieldRules {
         for line in self.set.iter().chain(&self.added) {
             out.push_known(line.known, &line.name, &line.value);
         }
+    }
+
+    /// What [`FieldRules::write`] does, straight into a head.
+    #[inline]
+    pub(crate) fn write_lines(&self, out: &mut HeadWriter<'_>) {
+        if self.lines_len > 0 {
+            self.set.iter().chain(&self.added).for_each(|line| out.push(line.known, &line.name, &line.value));
+        }
+    }
+
+    /// How many bytes that takes.
+    #[inline]
+    pub(crate) fn lines_len(&self) -> usize {
+        self.lines_len
     }
 
     /// Whether a field of that name is taken out: removed, or replaced by one that [`FieldRules::write`] writes.
@@ -155,6 +176,10 @@ impl FieldRules {
 }
 
 impl Line {
+    fn len(&self) -> usize {
+        self.name.len() + self.value.len() + LINE_EXTRA
+    }
+
     fn checked(side: Side, name: &str, value: &str) -> Result<Line, RuleError> {
         let known = checked_name(side, name)?;
         let blank_end = value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']);

@@ -11,27 +11,40 @@ use std::net::IpAddr;
 
 use buf::Shared;
 use message::{
-    BodyLength, Field, Fields, FieldsBuilder, Known, Method, RequestHead, ResponseHead, Span, TargetForm, Version,
+    BodyLength, Field, FieldLines, Fields, FieldsBuilder, HeadWriter, Known, KnownSet, Method, RequestHead, ResponseHead,
+    Span, TargetForm, Version,
 };
 
 use crate::*;
 
-/// The fields of `lines`, over the bytes as they are.
+/// The fields of the lines that stand in `text` behind `from`, over the bytes as they are.
 fn fields_at(text: &str, from: usize) -> Fields {
-    let mut fields = Fields::over(Shared::copy_of(text.as_bytes()));
+    let mut lines = FieldLines::new();
     let mut at = from;
+    let mut canonical = true;
     for line in text[from..].split_inclusive("\r\n").take_while(|line| *line != "\r\n") {
         let (name, rest) = line.split_once(':').expect("a field line");
         let value = rest.trim_matches([' ', '\t', '\r', '\n']);
         let value_at = at + name.len() + 1 + (rest.len() - rest.trim_start_matches([' ', '\t']).len());
-        fields.push_span(Field {
+        // White space alone is before the value and behind it.
+        let value_at = if value.is_empty() { at + name.len() + 1 + usize::from(rest.starts_with(' ')) } else { value_at };
+        canonical &= rest == format!(" {value}\r\n");
+        lines.push(Field {
             name: Span::new(at, at + name.len()),
             value: Span::new(value_at, value_at + value.len()),
             known: Known::of(name.as_bytes()),
         });
         at += line.len();
     }
-    fields
+    lines.set_canonical(canonical && !lines.lines().is_empty());
+    lines.over(Shared::copy_of(text.as_bytes()))
+}
+
+/// The same table, of which nothing is known but its lines.
+fn without_layout(fields: &Fields) -> Fields {
+    let mut twin = Fields::over(fields.shared_bytes());
+    fields.lines().iter().for_each(|line| twin.push_span(*line));
+    twin
 }
 
 fn fields(lines: &[&str]) -> Fields {
@@ -109,12 +122,11 @@ impl Default for Setup {
 
 impl Setup {
     fn send(&self, head: &RequestHead) -> (String, Sent) {
-        let mut out = FieldsBuilder::new();
-        let sent = self.try_send(head, &mut out).expect("it can be sent");
-        (text_of(out), sent)
+        let (fields, sent) = self.try_send(head).expect("it can be sent");
+        (text_of(&fields), sent)
     }
 
-    fn try_send(&self, head: &RequestHead, out: &mut FieldsBuilder) -> Result<Sent, TooManyOptions> {
+    fn try_send(&self, head: &RequestHead) -> Result<(Fields, Sent), TooManyOptions> {
         let address = ClientAddress::new(self.address.parse::<IpAddr>().expect("an address"));
         let client = ClientInfo { address: &address, scheme: self.scheme, trusted: self.trusted };
         let options = RequestOptions {
@@ -124,7 +136,13 @@ impl Setup {
             trailers: self.trailers,
             upgrade: self.upgrade,
         };
-        crate::request(head, &options, &client, out)
+        let len_max = request_len_max(head, &options, &client);
+        let sent = written(len_max, |out| crate::request(head, &options, &client, out));
+        // However the lines are copied, they are the same.
+        let twin = RequestHead { fields: without_layout(&head.fields), ..head.clone() };
+        let again = written(len_max, |out| crate::request(&twin, &options, &client, out));
+        assert_eq!(format!("{sent:?}"), format!("{again:?}"));
+        sent
     }
 
     /// The lines that a GET of `lines` becomes.
@@ -133,13 +151,38 @@ impl Setup {
     }
 }
 
-/// The bytes that are sent, after a look at the table, which has to say the same.
-fn text_of(out: FieldsBuilder) -> String {
-    assert!(!out.overflowed());
-    let fields = out.finish();
+/// What a client is sent for an answer of the server.
+fn respond_to(head: &ResponseHead, options: &ResponseOptions<'_>) -> Result<Fields, TooManyOptions> {
+    let len_max = response_len_max(head, options);
+    let write = |head: &ResponseHead| written(len_max, |out| crate::response(head, options, out)).map(|(sent, ())| sent);
+    let sent = write(head);
+    let again = write(&ResponseHead { fields: without_layout(&head.fields), ..head.clone() });
+    assert_eq!(format!("{sent:?}"), format!("{again:?}"));
+    sent
+}
+
+/// The lines that `write` writes, read back: they fit into `len_max` bytes, and are what was noted of them.
+fn written<R, E>(
+    len_max: usize,
+    write: impl FnOnce(&mut HeadWriter<'_>) -> Result<R, E>,
+) -> Result<(Fields, R), E> {
+    let mut memory = vec![b'#'; len_max];
+    let mut out = HeadWriter::over(&mut memory);
+    let said = write(&mut out)?;
+    assert!(!out.overflowed(), "more than {len_max} bytes");
+    let (len, noted) = (out.len(), out.names());
+    memory.truncate(len);
+    let text = String::from_utf8(memory).expect("text");
+    let fields = fields_at(&text, 0);
+    let names = fields.lines().iter().fold(KnownSet::default(), |names, line| names.with(KnownSet::of(&[line.known])));
+    assert_eq!(noted, names, "{text}");
+    Ok((fields, said))
+}
+
+/// The bytes that are sent: each line laid out as a line of ours.
+fn text_of(fields: &Fields) -> String {
     let told: Vec<u8> = fields.iter().flat_map(|f| [f.name, b": ", f.value, b"\r\n"].concat()).collect();
     assert_eq!(told, fields.bytes());
-    fields.iter().for_each(|f| assert_eq!(f.known, Known::of(f.name)));
     String::from_utf8(told).expect("text")
 }
 

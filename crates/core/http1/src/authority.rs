@@ -3,6 +3,10 @@
 use std::net::Ipv6Addr;
 use std::str::from_utf8;
 
+use message::Span;
+
+use crate::block::seek;
+
 /// The port part of a valid authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
@@ -32,6 +36,19 @@ const HOST: [bool; 256] = {
     }
     table
 };
+
+/// Whether the value at `span` of `head` is an authority of the plain kind: letters, digits, dots and hyphens, then perhaps
+/// a port of at most four digits. What is not may be one all the same.
+#[inline(always)]
+pub(crate) fn is_plain(head: &[u8], span: Span) -> bool {
+    let range = span.range();
+    // Neither goes on behind the value, since a blank or CR follows it.
+    let colon = seek(head, range.start, |b| b.with(0x20).outside(b'a', b'z') & b.outside(b'-', b'9') | b.is(b'/'));
+    if colon >= range.end || colon == range.start {
+        return colon == range.end && colon > range.start;
+    }
+    head[colon] == b':' && range.end - colon <= 5 && head[colon + 1..range.end].iter().all(u8::is_ascii_digit)
+}
 
 /// Judges `bytes`; `None` when they are no authority. An empty host is none (RFC 9110 §4.2.1).
 pub(crate) fn judge(bytes: &[u8]) -> Option<Port> {
@@ -91,3 +108,6 @@ fn port(rest: &[u8]) -> Option<Port> {
     }
     (number <= u32::from(u16::MAX)).then_some(Port::Number)
 }
+
+#[cfg(test)]
+mod tests;

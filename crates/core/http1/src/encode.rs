@@ -1,7 +1,9 @@
 //! What both encoders have in common: fields and the framing of a body on its way out.
 
+use std::fmt;
+
 use buf::OutQueue;
-use message::Fields;
+use message::{Fields, HeadWriter, Known};
 
 use crate::error::BodyMismatch;
 
@@ -29,42 +31,33 @@ pub(crate) fn any_fields(out: &mut OutQueue, fields: &Fields) {
     }
 }
 
-/// The lines of a head that the encoder makes itself, gathered on the stack and copied once.
-pub(crate) struct Lines {
-    bytes: [u8; Lines::MAX],
-    len: usize,
+/// A head that does not fit into 64 KiB; nothing of it was queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadTooLarge;
+
+impl fmt::Display for HeadTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the head is larger than 64 KiB")
+    }
 }
 
-impl Lines {
-    /// Content-Length with twenty digits (38), Date (37), Connection (24) and the empty line, with room to spare.
-    const MAX: usize = 128;
+impl std::error::Error for HeadTooLarge {}
 
-    pub(crate) fn new() -> Lines {
-        Lines { bytes: [0; Lines::MAX], len: 0 }
-    }
+/// Room for the lines of a head that an encoder makes itself: Content-Length with twenty digits (38), Date (37),
+/// Connection (24) and the empty line, with room to spare.
+pub(crate) const OWN_LINES_MAX: usize = 128;
 
-    /// Adds bytes whose number is known when compiling, so that no call to copy them is needed.
-    #[inline(always)]
-    pub(crate) fn put<const N: usize>(&mut self, part: &[u8; N]) {
-        if let Some(room) = self.bytes.get_mut(self.len..self.len + N) {
-            room.copy_from_slice(part);
-            self.len += N;
-        }
-    }
+/// How long a head became that was written in place, if it fits.
+pub(crate) fn whole<E: From<HeadTooLarge>>(head: &HeadWriter<'_>) -> Result<usize, E> {
+    if head.overflowed() { Err(HeadTooLarge.into()) } else { Ok(head.len()) }
+}
 
-    pub(crate) fn put_content_length(&mut self, length: u64) {
-        self.put(CONTENT_LENGTH);
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(length).as_bytes();
-        if let Some(room) = self.bytes.get_mut(self.len..self.len + digits.len()) {
-            room.copy_from_slice(digits);
-            self.len += digits.len();
-        }
-        self.put(CRLF);
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+/// Content-Length, unless it is there.
+pub(crate) fn put_content_length(lines: &mut HeadWriter<'_>, length: u64) {
+    if !lines.names().contains(Known::ContentLength) {
+        lines.put(CONTENT_LENGTH);
+        lines.put_decimal(length);
+        lines.put(CRLF);
     }
 }
 

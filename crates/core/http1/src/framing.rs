@@ -95,16 +95,27 @@ fn is<const N: usize>(value: &[u8], lower: &[u8; N]) -> bool {
 
 /// Digits only: no sign, no white space, no list; leading zeros are fine, 64 bits are the end.
 fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
+    // So many digits cannot overflow.
+    if value.is_empty() || value.len() > 19 {
+        return long_decimal(value);
     }
-    value.iter().try_fold(0u64, |n, b| {
-        let digit = b.wrapping_sub(b'0');
+    let mut number = 0;
+    for byte in value {
+        let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        n.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+        number = 10 * number + u64::from(digit);
+    }
+    Some(number)
+}
+
+#[cold]
+fn long_decimal(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    value.iter().try_fold(0u64, |n, b| n.checked_mul(10)?.checked_add(u64::from(b - b'0')))
 }
 
 /// Sorts a Transfer-Encoding. A list that has an empty end, or ends in `chunked` and has it elsewhere too, is refused:

@@ -18,10 +18,12 @@
 //! is decided elsewhere.
 
 mod authority;
+mod block;
 mod body;
 mod chunk;
 mod encode;
 mod error;
+mod first_line;
 mod framing;
 mod head;
 mod limits;
@@ -37,6 +39,7 @@ mod target;
 mod trailers;
 
 pub use body::BodyEvent;
+pub use encode::HeadTooLarge;
 pub use error::{BodyMismatch, Fault, Garbage, Reject};
 pub use limits::Limits;
 pub use request_decoder::RequestDecoder;

@@ -6,8 +6,8 @@ use message::{FieldLines, RequestHead};
 use crate::body::{Body, BodyEvent};
 use crate::error::{Fault, Reject};
 use crate::limits::Limits;
-use crate::request_head;
-use crate::scan::{Scan, Section};
+use crate::request_head::{self, Parts};
+use crate::scan::{Bounds, Scan};
 
 /// Empty lines before a request that are passed over. RFC 9112 §2.2 asks for one at least: old clients end a body
 /// with a CRLF that its length does not count.
@@ -65,30 +65,37 @@ impl RequestDecoder {
             debug_assert!(matches!(self.body, Body::Failed(_)), "the body of the last request was not read");
             return Err(self.body.failure().into());
         }
+        let bounds = limits.request(input.capacity());
+        let bytes = input.filled();
+        let mut lines = FieldLines::new();
+        if self.scan.is_new()
+            && let Some(parts) = Parts::at_once(bytes, bounds, &mut lines)
+        {
+            let facts = parts.judge(bytes, &lines)?;
+            // The rest of the decoder is as new.
+            (self.empty_lines, self.body) = (0, Body::of(facts.body));
+            return Ok(Some(parts.over(lines.over(input.split_to(parts.end)), &facts)));
+        }
+        self.piecemeal(input, bounds)
+    }
+
+    /// Reads on in a head that is not complete, or not plain.
+    #[inline(never)]
+    fn piecemeal(&mut self, input: &mut ReadBuf, bounds: Bounds) -> Result<Option<RequestHead>, Reject> {
         if matches!(input.filled().first(), Some(b'\r' | b'\n')) && !self.skip_empty_lines(input)? {
             return Ok(None);
         }
-        let mut lines = FieldLines::new();
-        let Some(section) = self.find_end(input, limits, &mut lines)? else { return Ok(None) };
-        let head = request_head::parse(input, section, lines)?;
-        input.consume(section.end);
-        *self = RequestDecoder { body: Body::of(head.body), ..RequestDecoder::new() };
-        Ok(Some(head))
-    }
-
-    fn find_end(
-        &mut self,
-        input: &ReadBuf,
-        limits: &Limits,
-        lines: &mut FieldLines,
-    ) -> Result<Option<Section>, Reject> {
         let bytes = input.filled();
-        let found = self.scan.find_head(bytes, limits.request(input.capacity()), lines);
+        let found = self.scan.find_end(bytes, bounds);
         if let Ok(Some(section)) = found {
-            return Ok(Some(section));
+            let (parts, lines) = Parts::of(bytes, section)?;
+            let facts = parts.judge(bytes, &lines)?;
+            *self = RequestDecoder { body: Body::of(facts.body), ..RequestDecoder::new() };
+            return Ok(Some(parts.over(lines.over(input.split_to(parts.end)), &facts)));
         }
         self.check_beginning(bytes)?;
-        Ok(found?)
+        found?;
+        Ok(None)
     }
 
     /// Judges what is there of an incomplete head. It runs before a limit or a bad line end further on is reported, as

@@ -1,9 +1,11 @@
 //! The writing side of a client.
 
 use buf::{OutQueue, Shared};
-use message::{BodyLength, Fields};
+use message::{BodyLength, Fields, HeadWriter, Known};
 
-use crate::encode::{BodyFraming, CHUNKED, CRLF, Lines, Wrap, built_lines};
+use crate::encode::{
+    BodyFraming, CHUNKED, CRLF, HeadTooLarge, OWN_LINES_MAX, Wrap, built_lines, put_content_length, whole,
+};
 use crate::error::BodyMismatch;
 
 /// Writes one HTTP/1.1 request.
@@ -55,31 +57,53 @@ impl RequestEncoder {
         connection: Option<&[u8]>,
     ) {
         debug_assert!(self.state == State::Start);
-        let mut lines = Lines::new();
-        let framing = match body {
-            BodyLength::None if matches!(method, b"POST" | b"PUT" | b"PATCH") => {
-                lines.put_content_length(0);
-                BodyFraming::Length(0)
-            }
-            BodyLength::None => BodyFraming::Length(0),
-            BodyLength::Known(length) => {
-                lines.put_content_length(length);
-                BodyFraming::Length(length)
-            }
-            BodyLength::Streamed | BodyLength::UntilClose => {
-                lines.put(CHUNKED);
-                BodyFraming::Chunked
-            }
-        };
-        lines.put(CRLF);
-        let (fields, lines) = (built_lines(fields), lines.bytes());
+        let body = declared(method, body);
+        let mut memory = [0; OWN_LINES_MAX];
+        let mut lines = HeadWriter::over(&mut memory);
+        put_framing(&mut lines, body);
+        let len = lines.len();
+        let (fields, lines) = (built_lines(fields), &memory[..len]);
         match connection {
-            None => out.put_parts([method, b" ", target, b" HTTP/1.1\r\n", fields, lines]),
+            None => out.put_parts([method, b" ", target, END_OF_LINE, fields, lines]),
             Some(value) => {
-                out.put_parts([method, b" ", target, b" HTTP/1.1\r\n", fields, b"Connection: ", value, CRLF, lines]);
+                out.put_parts([method, b" ", target, END_OF_LINE, fields, b"Connection: ", value, CRLF, lines]);
             }
         }
-        self.state = State::Body(framing);
+        self.state = State::Body(framing_of(body));
+    }
+
+    /// Writes a head whose fields `fields` writes straight into the queue, in at most `fields_max` bytes: the cheapest way,
+    /// for a head that is passed on. They have Host and no Transfer-Encoding, and a Content-Length only if it says what
+    /// `body` says, in as many digits as that takes. Otherwise as for [`RequestEncoder::head`].
+    ///
+    /// # Errors
+    ///
+    /// What `fields` says, or the head exceeds 64 KiB. Nothing was written then.
+    pub fn head_with<E: From<HeadTooLarge>>(
+        &mut self,
+        out: &mut OutQueue,
+        method: &[u8],
+        target: &[u8],
+        body: BodyLength,
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        debug_assert!(self.state == State::Start);
+        let body = declared(method, body);
+        let line_len = method.len() + 1 + target.len() + END_OF_LINE.len();
+        out.write_with(line_len + fields_max + OWN_LINES_MAX, |memory| {
+            let mut head = HeadWriter::over(memory);
+            head.put_slice(method);
+            head.put(b" ");
+            head.put_slice(target);
+            head.put(END_OF_LINE);
+            fields(&mut head)?;
+            debug_assert!(!head.names().contains(Known::TransferEncoding), "framing is the encoder's");
+            put_framing(&mut head, body);
+            whole::<E>(&head)
+        })?;
+        self.state = State::Body(framing_of(body));
+        Ok(())
     }
 
     /// Writes a piece of the body.
@@ -128,4 +152,32 @@ impl RequestEncoder {
     pub fn finished(&self) -> bool {
         self.state == State::Done
     }
+}
+
+const END_OF_LINE: &[u8; 11] = b" HTTP/1.1\r\n";
+
+/// Where a body is expected, that there is none has to be said.
+fn declared(method: &[u8], body: BodyLength) -> BodyLength {
+    match body {
+        BodyLength::None if matches!(method, b"POST" | b"PUT" | b"PATCH") => BodyLength::Known(0),
+        body => body,
+    }
+}
+
+fn framing_of(body: BodyLength) -> BodyFraming {
+    match body {
+        BodyLength::None => BodyFraming::Length(0),
+        BodyLength::Known(length) => BodyFraming::Length(length),
+        BodyLength::Streamed | BodyLength::UntilClose => BodyFraming::Chunked,
+    }
+}
+
+/// The last lines of the head.
+fn put_framing(lines: &mut HeadWriter<'_>, body: BodyLength) {
+    match body {
+        BodyLength::None => {}
+        BodyLength::Known(length) => put_content_length(lines, length),
+        BodyLength::Streamed | BodyLength::UntilClose => lines.put(CHUNKED),
+    }
+    lines.put(CRLF);
 }

@@ -1,72 +1,118 @@
 //! From the bytes of a complete head to a `RequestHead`.
 
-use buf::ReadBuf;
 use httparse::{Error, Request, Status};
-use message::{BodyLength, Field, FieldLines, Known, KnownSet, Method, RequestHead, Span, Version};
+use message::{BodyLength, Field, FieldLines, Fields, Known, KnownSet, Method, RequestHead, Span, Version};
 
 use crate::authority;
 use crate::error::{Fault, Reject};
+use crate::first_line::{self, RequestLine};
 use crate::framing::{self, Coding, Framing};
 use crate::head::{fault_of, span_in};
-use crate::scan::Section;
+use crate::scan::{Bounds, Scan, Section};
 use crate::{split, target};
 
-/// Parses the head that is the beginning of `input`. `lines` are its fields; none if they were not taken apart yet.
-pub(crate) fn parse(input: &ReadBuf, section: Section, lines: FieldLines) -> Result<RequestHead, Reject> {
-    let bytes = &input.filled()[..section.end];
-    let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(&bytes[..section.first_line], &mut []) {
-        // The line is there and nothing behind it.
-        Ok(Status::Partial) => {}
-        Ok(Status::Complete(_)) => return Err(Fault::FirstLine.into()),
-        Err(error) => return Err(refusal(error, bytes)),
-    }
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(Fault::FirstLine.into());
-    };
-    let lines = if lines.lines().is_empty() { split::complete(bytes, section.first_line)? } else { lines };
-    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let method_span = span_in(bytes, method.as_bytes());
-    let method = Method::of(method.as_bytes());
-    let target_span = span_in(bytes, target.as_bytes());
-    let target = target::split(method, bytes, target_span).ok_or(Reject::Target)?;
+/// A complete head whose parts were found, but not judged; its fields are kept apart from it, so that they are not moved.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    line: RequestLine,
+    /// Its bytes, the empty line included.
+    pub(crate) end: usize,
+}
 
-    let mut facts = Facts::default();
-    facts.collect(lines.lines(), bytes, version)?;
-    let body = facts.body(version)?;
-    if version == Version::Http11 && facts.host.is_none() {
-        return Err(Reject::HostMissing);
+impl Parts {
+    /// Reads a head of which nothing was looked at before, all of it in one pass, its fields into `lines`. `None` when the head is not complete,
+    /// exceeds a limit, has a faulty line, or a request line that is not plain.
+    #[inline(always)]
+    pub(crate) fn at_once(bytes: &[u8], bounds: Bounds, lines: &mut FieldLines) -> Option<Parts> {
+        let window = &bytes[..bytes.len().min(bounds.section)];
+        let (line, first_line) = first_line::request(window)?;
+        if first_line > bounds.first_line {
+            return None;
+        }
+        let end = split::at_once(window, first_line, bounds.fields, lines)?;
+        debug_assert_eq!(Scan::of_head().find_end(bytes, bounds), Ok(Some(Section { first_line, end })));
+        Some(Parts { line, end })
     }
-    Ok(RequestHead {
-        method,
-        method_span,
-        version,
-        form: target.form,
-        target: target_span,
-        // RFC 9112 §3.2.2: an absolute-form target overrides Host.
-        authority: target.authority.or(facts.host).unwrap_or_default(),
-        path: target.path,
-        query: target.query,
-        fields: lines.over(input.share(0..section.end)),
-        body,
-        keep_alive: !facts.framing.close && (version == Version::Http11 || facts.framing.keep_alive),
-        // Nobody waits for a 100 before sending nothing.
-        expect_continue: facts.expect_continue && !matches!(body, BodyLength::None | BodyLength::Known(0)),
-        // RFC 9110 §7.8: Upgrade in an HTTP/1.0 request is ignored.
-        upgrade: facts.upgrade && facts.framing.upgrade_named && version == Version::Http11,
-    })
+
+    /// Reads the complete head that is the beginning of `bytes`.
+    pub(crate) fn of(bytes: &[u8], section: Section) -> Result<(Parts, FieldLines), Reject> {
+        let bytes = &bytes[..section.end];
+        let mut request = Request::new(&mut []);
+        match request.parse_with_uninit_headers(&bytes[..section.first_line], &mut []) {
+            // The line is there and nothing behind it.
+            Ok(Status::Partial) => {}
+            Ok(Status::Complete(_)) => return Err(Fault::FirstLine.into()),
+            Err(error) => return Err(refusal(error, bytes)),
+        }
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+            return Err(Fault::FirstLine.into());
+        };
+        let lines = split::complete(bytes, section.first_line)?;
+        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        let method_span = span_in(bytes, method.as_bytes());
+        let method = Method::of(method.as_bytes());
+        let target_span = span_in(bytes, target.as_bytes());
+        let target = target::split(method, bytes, target_span).ok_or(Reject::Target)?;
+        let line = RequestLine { method, method_span, target_span, target, version };
+        Ok((Parts { line, end: section.end }, lines))
+    }
+
+    /// What the fields say that concerns this layer, if they may say that.
+    #[inline(always)]
+    pub(crate) fn judge(&self, bytes: &[u8], lines: &FieldLines) -> Result<Facts, Reject> {
+        let version = self.line.version;
+        let mut facts = Facts::default();
+        facts.collect(lines.lines(), &bytes[..self.end], version)?;
+        facts.body = facts.body_length(version)?;
+        if version == Version::Http11 && facts.host.is_none() {
+            return Err(Reject::HostMissing);
+        }
+        Ok(facts)
+    }
+
+    /// The head with its fields.
+    #[inline(always)]
+    pub(crate) fn over(self, fields: Fields, facts: &Facts) -> RequestHead {
+        let RequestLine { method, method_span, target_span, target, version } = self.line;
+        let body = facts.body;
+        RequestHead {
+            method,
+            method_span,
+            version,
+            form: target.form,
+            target: target_span,
+            // RFC 9112 §3.2.2: an absolute-form target overrides Host.
+            authority: target.authority.or(facts.host).unwrap_or_default(),
+            path: target.path,
+            query: target.query,
+            fields,
+            body,
+            keep_alive: !facts.framing.close && (version == Version::Http11 || facts.framing.keep_alive),
+            // Nobody waits for a 100 before sending nothing.
+            expect_continue: facts.expect_continue && !matches!(body, BodyLength::None | BodyLength::Known(0)),
+            // RFC 9110 §7.8: Upgrade in an HTTP/1.0 request is ignored.
+            upgrade: facts.upgrade && facts.framing.upgrade_named && version == Version::Http11,
+        }
+    }
 }
 
 /// The names that this layer looks into.
 const CONCERN: KnownSet = framing::NAMES.with(KnownSet::of(&[Known::Host, Known::Expect, Known::Upgrade]));
 
 /// What the fields say that concerns this layer.
-#[derive(Default)]
-struct Facts {
+pub(crate) struct Facts {
     framing: Framing,
     host: Option<Span>,
     expect_continue: bool,
     upgrade: bool,
+    pub(crate) body: BodyLength,
+}
+
+impl Default for Facts {
+    fn default() -> Facts {
+        let framing = Framing::default();
+        Facts { framing, host: None, expect_continue: false, upgrade: false, body: BodyLength::None }
+    }
 }
 
 impl Facts {
@@ -83,7 +129,9 @@ impl Facts {
                     if self.host.is_some() {
                         return Err(Reject::HostRepeated);
                     }
-                    authority::judge(value).ok_or(Reject::HostInvalid)?;
+                    if !authority::is_plain(bytes, line.value) {
+                        authority::judge(value).ok_or(Reject::HostInvalid)?;
+                    }
                     self.host = Some(line.value);
                 }
                 // RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored.
@@ -102,7 +150,7 @@ impl Facts {
 
     /// RFC 9112 §6.3, the strict reading: a server that cannot tell the length closes.
     #[inline(always)]
-    fn body(&self, version: Version) -> Result<BodyLength, Reject> {
+    fn body_length(&self, version: Version) -> Result<BodyLength, Reject> {
         match self.framing.coding {
             None => Ok(self.framing.content_length.map_or(BodyLength::None, BodyLength::Known)),
             // RFC 9112 §6.1: a 1.0 client cannot have meant it, or something in between rewrote the version.

@@ -6,8 +6,8 @@ use message::{FieldLines, Method, ResponseHead};
 use crate::body::{Body, BodyEvent};
 use crate::error::{Fault, Garbage};
 use crate::limits::Limits;
-use crate::response_head;
-use crate::scan::{Scan, Section};
+use crate::response_head::{self, Facts, Parts};
+use crate::scan::{Bounds, Scan};
 
 /// Interim answers to one request that are read. Uploads with progress reports send a few dozen at the most.
 const INTERIM_MAX: u8 = 100;
@@ -75,42 +75,58 @@ impl ResponseDecoder {
             return Ok(None);
         };
         *begun |= !input.is_empty();
+        let bounds = limits.response(input.capacity());
+        let bytes = input.filled();
         let mut lines = FieldLines::new();
-        let Some(section) = self.find_end(input, limits, &mut lines)? else { return Ok(None) };
-        let parsed = response_head::parse(input, section, lines, self.method)?;
-        if parsed.head.status < 200 && parsed.head.status != 101 {
-            if self.interim == INTERIM_MAX {
-                return Err(Garbage::TooManyInterim);
-            }
-            self.interim += 1;
-        } else {
-            self.state = State::Body(Body::of(parsed.head.body));
-            self.keep_alive = parsed.head.keep_alive;
-            self.coded = parsed.coded;
+        if self.scan.is_new()
+            && let Some(parts) = Parts::at_once(bytes, bounds, &mut lines)
+        {
+            let facts = parts.judge(bytes, &lines, self.method)?;
+            return self.finish(input, parts, lines, &facts).map(Some);
         }
-        input.consume(section.end);
-        self.scan = Scan::of_head();
-        self.line_checked = false;
-        Ok(Some(parsed.head))
+        self.piecemeal(input, bounds)
     }
 
-    fn find_end(
-        &mut self,
-        input: &ReadBuf,
-        limits: &Limits,
-        lines: &mut FieldLines,
-    ) -> Result<Option<Section>, Garbage> {
+    /// Reads on in a head that is not complete, or not plain.
+    #[inline(never)]
+    fn piecemeal(&mut self, input: &mut ReadBuf, bounds: Bounds) -> Result<Option<ResponseHead>, Garbage> {
         let bytes = input.filled();
         // httparse would pass over empty lines here, and nobody sends them before an answer.
         if matches!(bytes.first(), Some(b'\r' | b'\n')) {
             return Err(Fault::FirstLine.into());
         }
-        let found = self.scan.find_head(bytes, limits.response(input.capacity()), lines);
+        let found = self.scan.find_end(bytes, bounds);
         if let Ok(Some(section)) = found {
-            return Ok(Some(section));
+            let (parts, lines) = Parts::of(bytes, section)?;
+            let facts = parts.judge(bytes, &lines, self.method)?;
+            return self.finish(input, parts, lines, &facts).map(Some);
         }
         self.check_beginning(bytes)?;
-        Ok(found?)
+        found?;
+        Ok(None)
+    }
+
+    #[inline(always)]
+    fn finish(
+        &mut self,
+        input: &mut ReadBuf,
+        parts: Parts,
+        lines: FieldLines,
+        facts: &Facts,
+    ) -> Result<ResponseHead, Garbage> {
+        if parts.is_interim() {
+            if self.interim == INTERIM_MAX {
+                return Err(Garbage::TooManyInterim);
+            }
+            self.interim += 1;
+        } else {
+            self.state = State::Body(Body::of(facts.body));
+            self.keep_alive = facts.keep_alive;
+            self.coded = facts.coded;
+        }
+        self.scan = Scan::of_head();
+        self.line_checked = false;
+        Ok(parts.over(lines.over(input.split_to(parts.end)), facts))
     }
 
     /// Judges what is there of an incomplete head, before a fault further on is reported: as with fewer bytes at hand.

@@ -4,9 +4,13 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use buf::{FileRange, OutQueue, Shared};
-use message::{BodyLength, Fields, Known, KnownSet, Method, RequestHead, ResponseHead, Version, reason_phrase};
+use message::{
+    BodyLength, Fields, HeadWriter, Known, KnownSet, Method, RequestHead, ResponseHead, Version, reason_phrase,
+};
 
-use crate::encode::{BodyFraming, CHUNKED, CRLF, Lines, Wrap, any_fields, built_lines};
+use crate::encode::{
+    BodyFraming, CHUNKED, CRLF, HeadTooLarge, OWN_LINES_MAX, Wrap, any_fields, built_lines, put_content_length, whole,
+};
 use crate::error::BodyMismatch;
 
 /// Writes the answer to one request.
@@ -70,50 +74,116 @@ impl ResponseEncoder {
         out.put(CRLF);
     }
 
+    /// Like [`ResponseEncoder::interim`], with fields that `fields` writes straight into the queue, in at most `fields_max`
+    /// bytes.
+    ///
+    /// # Errors
+    ///
+    /// What `fields` says, or the head exceeds 64 KiB. Nothing was written then.
+    pub fn interim_with<E: From<HeadTooLarge>>(
+        &mut self,
+        out: &mut OutQueue,
+        status: u16,
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        debug_assert!((100..200).contains(&status) && status != 101 && !self.started());
+        if self.version == Version::Http10 || self.started() {
+            return Ok(());
+        }
+        out.write_with(STATUS_LINE_MAX + fields_max + CRLF.len(), |memory| {
+            let mut head = HeadWriter::over(memory);
+            put_status_line(&mut head, status);
+            fields(&mut head)?;
+            head.put(CRLF);
+            whole::<E>(&head)
+        })
+    }
+
+    /// Has the connection closed after this answer. Before the head.
+    pub fn close(&mut self) {
+        debug_assert!(!self.started());
+        self.keep_alive = false;
+    }
+
     /// Writes the head: status line, the fields, then Date (unless they have one), Content-Length or Transfer-Encoding as
     /// `head.body` says, and Connection. `head.fields` must be built with a `FieldsBuilder` and hold neither framing
     /// nor Connection. `close`: the connection is to be closed after this answer.
     ///
     /// A final answer without body or length, other than 204 and 304, is given a Content-Length of 0.
     pub fn head(&mut self, out: &mut OutQueue, head: &ResponseHead, date: &[u8; 29], close: bool) {
-        debug_assert!(!self.started() && head.status >= 200);
-        let bodiless = self.to_head || matches!(head.status, 204 | 304);
-        let framing = match head.body {
-            _ if bodiless => BodyFraming::Dropped,
+        self.keep_alive &= !close;
+        let begun = self.begun(head.status, head.body);
+        let mut memory = [0; OWN_LINES_MAX];
+        let mut lines = HeadWriter::over(&mut memory);
+        if head.fields.has_any(DATE) {
+            lines.note(DATE);
+        }
+        begun.put_lines(&mut lines, || *date);
+        let len = lines.len();
+        let (fields, lines) = (built_lines(&head.fields), &memory[..len]);
+        match usual_status_line(head.status) {
+            Some(line) => out.put_parts([line, fields, lines]),
+            None => {
+                status_line(out, head.status);
+                out.put_parts([fields, lines]);
+            }
+        }
+        self.begin(begun);
+    }
+
+    /// Writes a head whose fields `fields` writes straight into the queue, in at most `fields_max` bytes: the cheapest way,
+    /// for a head that is passed on. They have neither Transfer-Encoding nor Connection, and a Content-Length only if it
+    /// says what `body` says, in as many digits as that takes. `date` is asked for when they have none. Otherwise as for
+    /// [`ResponseEncoder::head`].
+    ///
+    /// # Errors
+    ///
+    /// What `fields` says, or the head exceeds 64 KiB. Nothing was written then, and another head may be.
+    pub fn head_with<E: From<HeadTooLarge>>(
+        &mut self,
+        out: &mut OutQueue,
+        status: u16,
+        body: BodyLength,
+        date: impl FnOnce() -> [u8; 29],
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let begun = self.begun(status, body);
+        out.write_with(STATUS_LINE_MAX + fields_max + OWN_LINES_MAX, |memory| {
+            let mut head = HeadWriter::over(memory);
+            put_status_line(&mut head, status);
+            fields(&mut head)?;
+            debug_assert!(!head.names().meets(NOT_THEIRS), "framing and Connection are the encoder's");
+            begun.put_lines(&mut head, date);
+            whole::<E>(&head)
+        })?;
+        self.begin(begun);
+        Ok(())
+    }
+
+    fn begun(&self, status: u16, body: BodyLength) -> Begun {
+        debug_assert!(!self.started() && status >= 200);
+        let framing = match body {
+            _ if self.to_head || matches!(status, 204 | 304) => BodyFraming::Dropped,
             BodyLength::None => BodyFraming::Length(0),
             BodyLength::Known(length) => BodyFraming::Length(length),
             _ if self.version == Version::Http10 => BodyFraming::Close,
             BodyLength::Streamed | BodyLength::UntilClose => BodyFraming::Chunked,
         };
-        self.keep_alive &= !close && framing != BodyFraming::Close;
-        self.state = State::Body(framing);
+        let keep_alive = self.keep_alive && framing != BodyFraming::Close;
+        // RFC 9110 §8.6: what a GET would have had, but never in a 204.
+        let length = match (framing, body) {
+            (BodyFraming::Length(length), _) => Some(length),
+            (BodyFraming::Dropped, BodyLength::Known(length)) if status != 204 => Some(length),
+            _ => None,
+        };
+        Begun { framing, length, keep_alive, version: self.version }
+    }
 
-        let mut lines = Lines::new();
-        match (framing, head.body) {
-            (BodyFraming::Length(length), _) => lines.put_content_length(length),
-            (BodyFraming::Chunked, _) => lines.put(CHUNKED),
-            // RFC 9110 §8.6: what a GET would have had, but never in a 204.
-            (BodyFraming::Dropped, BodyLength::Known(length)) if head.status != 204 => lines.put_content_length(length),
-            _ => {}
-        }
-        if !head.fields.has_any(DATE) {
-            lines.put(b"Date: ");
-            lines.put(date);
-            lines.put(CRLF);
-        }
-        if !self.keep_alive {
-            lines.put(b"Connection: close\r\n");
-        } else if self.version == Version::Http10 {
-            lines.put(b"Connection: keep-alive\r\n");
-        }
-        lines.put(CRLF);
-        match usual_status_line(head.status) {
-            Some(line) => out.put_parts([line, built_lines(&head.fields), lines.bytes()]),
-            None => {
-                status_line(out, head.status);
-                out.put_parts([built_lines(&head.fields), lines.bytes()]);
-            }
-        }
+    fn begin(&mut self, begun: Begun) {
+        self.keep_alive = begun.keep_alive;
+        self.state = State::Body(begun.framing);
     }
 
     /// Writes a 101 with the given fields, of which Upgrade must be one, and Connection: upgrade. HTTP/1 is over on this
@@ -239,7 +309,43 @@ impl ResponseEncoder {
     }
 }
 
+/// An answer whose head is being written.
+struct Begun {
+    framing: BodyFraming,
+    /// What Content-Length says.
+    length: Option<u64>,
+    keep_alive: bool,
+    /// The client's.
+    version: Version,
+}
+
+impl Begun {
+    /// The last lines of the head: what the fields do not say.
+    #[inline(always)]
+    fn put_lines(&self, lines: &mut HeadWriter<'_>, date: impl FnOnce() -> [u8; 29]) {
+        if let Some(length) = self.length {
+            put_content_length(lines, length);
+        } else if self.framing == BodyFraming::Chunked {
+            lines.put(CHUNKED);
+        }
+        if !lines.names().meets(DATE) {
+            lines.put(b"Date: ");
+            lines.put(&date());
+            lines.put(CRLF);
+        }
+        if !self.keep_alive {
+            lines.put(b"Connection: close\r\n");
+        } else if self.version == Version::Http10 {
+            lines.put(b"Connection: keep-alive\r\n");
+        }
+        lines.put(CRLF);
+    }
+}
+
 const DATE: KnownSet = KnownSet::of(&[Known::Date]);
+
+/// What fields that are passed on never hold.
+const NOT_THEIRS: KnownSet = KnownSet::of(&[Known::TransferEncoding, Known::Connection]);
 
 /// The status lines that are sent most, whole.
 fn usual_status_line(status: u16) -> Option<&'static [u8]> {
@@ -254,7 +360,23 @@ fn usual_status_line(status: u16) -> Option<&'static [u8]> {
 
 /// Any status line. RFC 9110 §6.2: it names our version, whatever the client's.
 fn status_line(out: &mut OutQueue, status: u16) {
-    let mut digits = itoa::Buffer::new();
-    let digits = digits.format(status).as_bytes();
-    out.put_parts([b"HTTP/1.1 ", digits, b" ", reason_phrase(status).as_bytes(), CRLF]);
+    let mut memory = [0; STATUS_LINE_MAX];
+    let mut line = HeadWriter::over(&mut memory);
+    put_status_line(&mut line, status);
+    let len = line.len();
+    out.put(&memory[..len]);
+}
+
+/// The longest reason phrase has 31 bytes.
+const STATUS_LINE_MAX: usize = 64;
+
+fn put_status_line(line: &mut HeadWriter<'_>, status: u16) {
+    if status == 200 {
+        return line.put(b"HTTP/1.1 200 OK\r\n");
+    }
+    line.put(b"HTTP/1.1 ");
+    line.put_decimal(u64::from(status));
+    line.put(b" ");
+    line.put_slice(reason_phrase(status).as_bytes());
+    line.put(CRLF);
 }

@@ -1,59 +1,101 @@
 //! From the bytes of a complete head to a `ResponseHead`.
 
-use buf::ReadBuf;
 use httparse::{Response, Status};
-use message::{BodyLength, FieldLines, Method, ResponseHead, Version};
+use message::{BodyLength, FieldLines, Fields, Method, ResponseHead, Version};
 
 use crate::error::{Fault, Garbage};
+use crate::first_line::{self, StatusLine};
 use crate::framing::{self, Coding, Framing};
 use crate::head::fault_of;
-use crate::scan::Section;
+use crate::scan::{Bounds, Scan, Section};
 use crate::split;
 
-/// A parsed head, and what of it concerns the decoder alone.
-pub(crate) struct Parsed {
-    pub(crate) head: ResponseHead,
+/// A complete head whose parts were found, but not judged; its fields are kept apart from it, so that they are not moved.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    line: StatusLine,
+    /// Its bytes, the empty line included.
+    pub(crate) end: usize,
+}
+
+/// What the head says that concerns the decoder.
+pub(crate) struct Facts {
+    pub(crate) body: BodyLength,
+    pub(crate) keep_alive: bool,
     /// A transfer coding besides `chunked` was applied.
     pub(crate) coded: bool,
 }
 
-/// Parses the head that is the beginning of `input`, as an answer to `method`. `lines` are its fields; none if they were
-/// not taken apart yet.
-pub(crate) fn parse(input: &ReadBuf, section: Section, lines: FieldLines, method: Method) -> Result<Parsed, Garbage> {
-    let bytes = &input.filled()[..section.end];
-    let mut response = Response::new(&mut []);
-    match response.parse(&bytes[..section.first_line]) {
-        // The line is there and nothing behind it.
-        Ok(Status::Partial) => {}
-        Ok(Status::Complete(_)) => return Err(Fault::FirstLine.into()),
-        Err(error) => return Err(fault_of(error).into()),
-    }
-    let (Some(minor), Some(status)) = (response.version, response.code) else {
-        return Err(Fault::FirstLine.into());
-    };
-    let lines = if lines.lines().is_empty() { split::complete(bytes, section.first_line)? } else { lines };
-    if !(100..=599).contains(&status) {
-        return Err(Garbage::Status);
-    }
-    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-
-    let mut framing = Framing::default();
-    for line in lines.lines() {
-        if framing::NAMES.contains(line.known) {
-            framing.field(line.known, line.value.of(bytes))?;
+impl Parts {
+    /// Reads a head of which nothing was looked at before, all of it in one pass, its fields into `lines`. `None` when the head is not complete,
+    /// exceeds a limit, has a faulty line, or a status line that is not plain.
+    #[inline(always)]
+    pub(crate) fn at_once(bytes: &[u8], bounds: Bounds, lines: &mut FieldLines) -> Option<Parts> {
+        let window = &bytes[..bytes.len().min(bounds.section)];
+        let (line, first_line) = first_line::status(window)?;
+        if first_line > bounds.first_line {
+            return None;
         }
+        let end = split::at_once(window, first_line, bounds.fields, lines)?;
+        debug_assert_eq!(Scan::of_head().find_end(bytes, bounds), Ok(Some(Section { first_line, end })));
+        Some(Parts { line, end })
     }
-    // RFC 9112 §6.1: Transfer-Encoding in a 1.0 message means that its framing is faulty.
-    if framing.coding.is_some() && version == Version::Http10 {
-        return Err(Fault::TransferEncoding.into());
+
+    /// Reads the complete head that is the beginning of `bytes`.
+    pub(crate) fn of(bytes: &[u8], section: Section) -> Result<(Parts, FieldLines), Garbage> {
+        let bytes = &bytes[..section.end];
+        let mut response = Response::new(&mut []);
+        match response.parse(&bytes[..section.first_line]) {
+            // The line is there and nothing behind it.
+            Ok(Status::Partial) => {}
+            Ok(Status::Complete(_)) => return Err(Fault::FirstLine.into()),
+            Err(error) => return Err(fault_of(error).into()),
+        }
+        let (Some(minor), Some(status)) = (response.version, response.code) else {
+            return Err(Fault::FirstLine.into());
+        };
+        let lines = split::complete(bytes, section.first_line)?;
+        if !(100..=599).contains(&status) {
+            return Err(Garbage::Status);
+        }
+        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        Ok((Parts { line: StatusLine { version, status }, end: section.end }, lines))
     }
-    let body = body_of(status, &framing, method);
-    let persistent = !framing.close && (version == Version::Http11 || framing.keep_alive);
-    let keep_alive = persistent && body != BodyLength::UntilClose;
-    let coded =
-        body != BodyLength::None && matches!(framing.coding, Some(Coding::OtherThenChunked | Coding::NotChunked));
-    let fields = lines.over(input.share(0..section.end));
-    Ok(Parsed { head: ResponseHead { version, status, fields, body, keep_alive }, coded })
+
+    /// Whether another head follows, which is the answer.
+    pub(crate) fn is_interim(&self) -> bool {
+        self.line.status < 200 && self.line.status != 101
+    }
+
+    /// What the head says as an answer to `method`, if it may say that.
+    #[inline(always)]
+    pub(crate) fn judge(&self, bytes: &[u8], lines: &FieldLines, method: Method) -> Result<Facts, Garbage> {
+        let StatusLine { version, status } = self.line;
+        let mut framing = Framing::default();
+        for line in lines.lines() {
+            if framing::NAMES.contains(line.known) {
+                framing.field(line.known, line.value.of(bytes))?;
+            }
+        }
+        // RFC 9112 §6.1: Transfer-Encoding in a 1.0 message means that its framing is faulty.
+        if framing.coding.is_some() && version == Version::Http10 {
+            return Err(Fault::TransferEncoding.into());
+        }
+        let body = body_of(status, &framing, method);
+        let persistent = !framing.close && (version == Version::Http11 || framing.keep_alive);
+        let keep_alive = persistent && body != BodyLength::UntilClose;
+        let coded =
+            body != BodyLength::None && matches!(framing.coding, Some(Coding::OtherThenChunked | Coding::NotChunked));
+        Ok(Facts { body, keep_alive, coded })
+    }
+
+    /// The head with its fields.
+    #[inline(always)]
+    pub(crate) fn over(self, fields: Fields, facts: &Facts) -> ResponseHead {
+        let StatusLine { version, status } = self.line;
+        let Facts { body, keep_alive, .. } = *facts;
+        ResponseHead { version, status, fields, body, keep_alive }
+    }
 }
 
 /// RFC 9112 §6.3, in its order.

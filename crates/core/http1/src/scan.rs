@@ -4,13 +4,10 @@
 //! more than one that arrives whole. Only CRLF ends a line. Limits are checked at the byte that exceeds them,
 //! before anything behind that byte is looked at: that is why cutting the bytes differently changes nothing.
 //!
-//! A head that is whole at the first look is usually spared this scan: `split` finds its end while it takes the fields
-//! apart. It only says yes where this scan would; anything else is left to this scan to judge.
-
-use message::FieldLines;
+//! A head that is whole at the first look, and good, is spared this scan: `first_line` and `split` find its end while they
+//! take it apart. They only say yes where this scan would; anything else is left to this scan to judge.
 
 use crate::error::Fault;
-use crate::split;
 
 /// A complete head or trailer section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,22 +56,9 @@ impl Scan {
         self.first_line.unwrap_or(0)
     }
 
-    /// Looks for the empty line of a head, and takes its fields apart into `lines`, which is empty, if the whole head is
-    /// there at the first look. If not, they are left for the time when it is complete.
-    #[inline]
-    pub(crate) fn find_head(
-        &mut self,
-        bytes: &[u8],
-        bounds: Bounds,
-        lines: &mut FieldLines,
-    ) -> Result<Option<Section>, Fault> {
-        if self.at == 0
-            && let Some(section) = split::at_once(bytes, bounds, lines)
-        {
-            debug_assert_eq!(Scan::of_head().find_end(bytes, bounds), Ok(Some(section)));
-            return Ok(Some(section));
-        }
-        self.find_end(bytes, bounds)
+    /// Whether nothing was looked at yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.at == 0
     }
 
     /// Looks for the empty line. `bytes` begins with the section; at every call it has the bytes of the call before.

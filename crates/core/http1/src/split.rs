@@ -3,32 +3,21 @@
 //! It reads what the strict grammar allows and nothing else: a token, a colon, a value without control characters, CRLF.
 //! In debug builds, and when fuzzing, httparse reads every complete section too, and must agree to the byte.
 
-use message::{Field, FieldLines, Known, Span};
+use message::{Field, FieldLines, Known, KnownSet, Span};
 
+use crate::block::{Block, Marks, seek};
 use crate::error::Fault;
 use crate::head::fault_of;
-use crate::scan::{Bounds, Section};
 
-/// Reads a head of which nothing was looked at before: finds its end and takes its fields apart in the same pass. `None`
-/// when the head is not complete, exceeds a limit or has a faulty line; which of them it is, `Scan::find_end` and
-/// [`complete`] say, in their order.
-#[inline]
-pub(crate) fn at_once(bytes: &[u8], bounds: Bounds, lines: &mut FieldLines) -> Option<Section> {
-    let window = &bytes[..bytes.len().min(bounds.section)];
-    let lf = seek(window, |b| b == b'\n');
-    if lf >= window.len().min(bounds.first_line) || lf == 0 || window[lf - 1] != b'\r' {
-        return None;
-    }
-    match take_apart(window, lf + 1, bounds.fields, lines) {
-        Ok(end) => {
-            cross_check(&window[..end], lf + 1, Ok(lines));
-            Some(Section { first_line: lf + 1, end })
-        }
-        Err(_) => {
-            *lines = FieldLines::new();
-            None
-        }
-    }
+/// Takes the fields of a head apart of which only the first line was looked at, finding its end in the same pass: into `lines`,
+/// which are empty. `window` begins with the head and holds no more than its limits allow; the fields begin at `from`. `None` when the head is not
+/// complete, has more than `lines_max` lines or a faulty one; which of them it is, `Scan::find_end` and [`complete`]
+/// say, in their order.
+#[inline(always)]
+pub(crate) fn at_once(window: &[u8], from: usize, lines_max: usize, lines: &mut FieldLines) -> Option<usize> {
+    let end = take_apart(window, from, lines_max, lines).ok()?;
+    cross_check(&window[..end], from, Ok(lines));
+    Some(end)
 }
 
 /// Takes the fields of `section` apart, which `Scan::find_end` found complete, from `from` on.
@@ -47,71 +36,165 @@ pub(crate) fn complete(section: &[u8], from: usize) -> Result<FieldLines, Fault>
 /// The cost is linear in the bytes, whatever stands there.
 #[inline(always)]
 fn take_apart(window: &[u8], from: usize, lines_max: usize, lines: &mut FieldLines) -> Result<usize, Fault> {
-    let mut rest = window.get(from..).unwrap_or_default();
+    lines.set_canonical(true);
+    let mut at = from;
     loop {
-        let at = window.len() - rest.len();
-        if let [b'\r', behind @ ..] = rest {
-            return if behind.first() == Some(&b'\n') { Ok(at + 2) } else { Err(Fault::LineEnding) };
+        at = plain_lines(window, at, lines_max, lines);
+        match window.get(at..) {
+            Some([b'\r', b'\n', ..]) => return Ok(at + 2),
+            Some([b'\r', ..]) => return Err(Fault::LineEnding),
+            _ if lines.lines().len() == lines_max => return Err(Fault::TooManyFields),
+            _ => at = odd_line(window, at, lines).ok_or(Fault::FieldLine)?,
         }
-        if lines.lines().len() == lines_max {
-            return Err(Fault::TooManyFields);
-        }
-        let (name, behind) = rest.split_at(seek(rest, |b| b == b':'));
-        let known = Known::of(name);
-        // A name the table knows is a token.
-        if known == Known::Other && !is_token(name) {
-            return Err(Fault::FieldLine);
-        }
-        let Some((_, mut value)) = behind.split_first() else { return Err(Fault::FieldLine) };
-        value = value.strip_prefix(b" ").unwrap_or(value);
-        if value.first().is_some_and(|b| *b <= b' ') {
-            value = without_blanks(value);
-        }
-        let mut cr = seek(value, is_control);
-        while value.get(cr) == Some(&b'\t') {
-            cr += 1 + seek(&value[cr + 1..], is_control);
-        }
-        let start = window.len() - value.len();
-        let (mut value, behind) = value.split_at(cr);
-        let [b'\r', b'\n', next @ ..] = behind else { return Err(Fault::FieldLine) };
-        while let [shorter @ .., b' ' | b'\t'] = value {
-            value = shorter;
-        }
-        lines.push(Field { name: Span::new(at, at + name.len()), value: Span::new(start, start + value.len()), known });
-        rest = next;
     }
 }
 
-/// More white space before a value than the one space everybody sends.
-#[cold]
-fn without_blanks(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', behind @ ..] = value {
-        value = behind;
+/// How far a plain line is looked at in one go: fifteen bytes of a name, a colon, a space, the first two blocks of a value
+/// and what may be its CRLF. One check of the bounds does for all of it.
+const LOOK: usize = 52;
+
+/// Takes lines apart from `at` on for as long as they are plain, and says where the next one begins. A plain line has the
+/// shape that everybody sends: a name of less than sixteen bytes, a colon, one space, and a value that is not empty, ends
+/// in neither space nor tab, and holds no tab.
+// A function of its own: as a part of a larger one it runs out of registers.
+#[inline(never)]
+fn plain_lines(window: &[u8], from: usize, lines_max: usize, lines: &mut FieldLines) -> usize {
+    let slots = lines.room(lines_max);
+    let (mut count, mut names) = (0, KnownSet::default());
+    let (mut at, mut base, mut copy) = (from, 0, [0; 2 * LOOK]);
+    // Where a look would reach beyond the window, a copy of its end goes on, with room behind it.
+    'plain: for turn in 0..2 {
+        let mut window = window;
+        if turn == 1 {
+            base = copy_end(window, &mut copy);
+            (window, at) = (&copy, at - base);
+        }
+        while let Some(look) = window.get(at..).and_then(<[u8]>::first_chunk::<LOOK>) {
+            let block = part(look, 0);
+            // Where the head ends there may be no colon; if there is, CR and what follows it are no name.
+            let colons = Block::of(block).is(b':').bits();
+            if colons == 0 {
+                break 'plain;
+            }
+            let name_len = first_of(colons);
+            let known = Known::at_front(block, name_len);
+            // A name the table knows is a token.
+            if known == Known::Other && !is_short_token(block, name_len) {
+                break 'plain;
+            }
+            let start = name_len + 2;
+            if look[name_len + 1] != b' ' || look[start] <= b' ' {
+                break 'plain;
+            }
+            let Some((len, tail)) = plain_value(window, at, look, start) else { break 'plain };
+            // A tab would have ended the value before.
+            if tail[1..] != *b"\r\n" || tail[0] == b' ' {
+                break 'plain;
+            }
+            let Some(slot) = slots.get_mut(count) else { break 'plain };
+            let place = (base + at) as u16;
+            slot.name = Span { start: place, len: name_len as u16 };
+            slot.value = Span { start: place + start as u16, len: len as u16 };
+            slot.known = known;
+            names.insert(known);
+            count += 1;
+            at += start + len + 2;
+        }
     }
-    value
+    lines.fill(count, names);
+    base + at
 }
 
-/// The place of the first byte that `marks` marks; the length of `bytes` when there is none. The comparison is made for a
-/// block of bytes at once: the compiler turns it into vector instructions. It is picky about the form of this loop; count
-/// instructions (`examples/cost.rs`) after a change.
+/// How far the value goes that begins at `start` of a look at `at`: its length up to the first control character, and the
+/// byte before that one, it, and the byte behind it.
 #[inline(always)]
-fn seek(bytes: &[u8], marks: impl Fn(u8) -> bool) -> usize {
-    let mut rest = bytes;
-    while let Some((block, behind)) = rest.split_first_chunk::<16>() {
-        if block.iter().fold(false, |any, b| any | marks(*b)) {
-            let marked = u128::from_le_bytes(block.map(|b| if marks(b) { 0xff } else { 0 }));
-            return bytes.len() - rest.len() + (marked.trailing_zeros() / 8) as usize;
+fn plain_value<'w>(window: &'w [u8], at: usize, look: &'w [u8; LOOK], start: usize) -> Option<(usize, &'w [u8; 3])> {
+    let mut ends = controls(Block::of(part(look, start))).bits();
+    let mut len = first_of(ends);
+    if ends == 0 {
+        ends = controls(Block::of(part(look, start + 16))).bits();
+        len = 16 + first_of(ends);
+        if ends == 0 {
+            let end = seek(window, at + start + 32, controls);
+            return Some((end - at - start, window.get(end - 1..)?.first_chunk()?));
         }
-        rest = behind;
     }
-    let last = rest.iter().position(|b| marks(*b)).unwrap_or(rest.len());
-    bytes.len() - rest.len() + last
+    Some((len, part(look, start + len - 1)))
 }
 
-/// What is below the space, and DEL.
+/// Copies the end of a window, or all of it, to the front of `copy`, and says what it left out.
 #[inline(always)]
-fn is_control(b: u8) -> bool {
-    b < b' ' || b == 0x7f
+fn copy_end(window: &[u8], copy: &mut [u8; 2 * LOOK]) -> usize {
+    let (room, _) = copy.split_at_mut(LOOK);
+    match window.last_chunk::<LOOK>() {
+        Some(last) => {
+            room.copy_from_slice(last);
+            window.len() - LOOK
+        }
+        None => {
+            room[..window.len()].copy_from_slice(window);
+            0
+        }
+    }
+}
+
+/// The bytes of a look from `at` on, which is not too near to its end.
+#[inline(always)]
+fn part<const N: usize>(look: &[u8; LOOK], at: usize) -> &[u8; N] {
+    look[at..].first_chunk().unwrap_or(&[0; N])
+}
+
+/// The first byte marked in a block that has one. The mask tells the compiler that it is one of sixteen.
+#[inline(always)]
+fn first_of(marks: u32) -> usize {
+    (marks.trailing_zeros() & 15) as usize
+}
+
+/// What may not stand in a value, but for the tab.
+#[inline(always)]
+fn controls(block: Block) -> Marks {
+    block.below(b' ') | block.is(0x7f)
+}
+
+/// Takes a line of any shape apart that begins at `at`, and says where the next one begins. `None` for a faulty one.
+#[inline(never)]
+fn odd_line(window: &[u8], at: usize, lines: &mut FieldLines) -> Option<usize> {
+    let blank = |at: usize| matches!(window.get(at), Some(b' ' | b'\t'));
+    let colon = seek(window, at, |b| b.is(b':'));
+    let name = &window[at..colon];
+    let known = Known::of(name);
+    // A name the table knows is a token.
+    if colon == window.len() || known == Known::Other && !is_token(name) {
+        return None;
+    }
+    let mut start = colon + 1;
+    while blank(start) {
+        start += 1;
+    }
+    let mut cr = seek(window, start, controls);
+    while window.get(cr) == Some(&b'\t') {
+        cr = seek(window, cr + 1, controls);
+    }
+    if window.get(cr..cr + 2)? != b"\r\n" {
+        return None;
+    }
+    let mut end = cr;
+    while end > start && blank(end - 1) {
+        end -= 1;
+    }
+    if end < cr || start != colon + 2 || window[colon + 1] != b' ' {
+        lines.set_canonical(false);
+    }
+    lines.push(Field { name: Span::new(at, colon), value: Span::new(start, end), known });
+    Some(cr + 2)
+}
+
+/// Whether the first `len` bytes of `block` are a token. Nearly every name is letters, digits and hyphens.
+#[inline(always)]
+fn is_short_token(block: &[u8; 16], len: usize) -> bool {
+    let name = Block::of(block);
+    let others = name.with(0x20).outside(b'a', b'z') & name.outside(b'-', b'9') | name.is(b'/');
+    len > 0 && (others.bits() & ((1 << len) - 1) == 0 || is_token(&block[..len]))
 }
 
 /// The bytes of a token (RFC 9110 §5.6.2).
@@ -131,6 +214,7 @@ const TOKEN: [bool; 256] = {
     table
 };
 
+#[inline(never)]
 fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().fold(true, |so_far, b| so_far & TOKEN[usize::from(*b)])
 }
@@ -160,3 +244,6 @@ fn cross_check(section: &[u8], from: usize, ours: Result<&FieldLines, Fault>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use message::{Method, Span, TargetForm};
 use crate::authority::{self, Port};
 
 /// A target, taken apart.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) form: TargetForm,
     /// Of absolute-form and authority-form targets.

@@ -16,17 +16,34 @@ pub(crate) const WAKE: Token = Token(usize::MAX);
 const SIMULATED_EPOCH: u64 = 1_704_067_200;
 
 pub(crate) enum Engine {
-    Mio { poll: Poll, events: Events, begun: Instant },
-    Simulated { now: Tick, random: u64 },
+    /// `woke`: when the last wait ended, as a time since `begun`.
+    Mio {
+        poll: Poll,
+        events: Events,
+        begun: Instant,
+        woke: Duration,
+    },
+    Simulated {
+        now: Tick,
+        random: u64,
+    },
 }
 
 impl Engine {
     /// Waits for events, or until `until` (`None`: for ever), and marks them. Zero wait when `busy`. False when a
-    /// simulation has nothing left to wait for.
-    pub(crate) fn wait(&mut self, reactor: &Reactor, busy: bool, until: Option<Tick>) -> io::Result<bool> {
+    /// simulation has nothing left to wait for. `ended` is told how long it was since the last wait.
+    pub(crate) fn wait(
+        &mut self,
+        reactor: &Reactor,
+        busy: bool,
+        until: Option<Tick>,
+        ended: impl FnOnce(Duration),
+    ) -> io::Result<bool> {
         match self {
-            Engine::Mio { poll, events, begun } => {
-                let now = tick_of(begun.elapsed());
+            Engine::Mio { poll, events, begun, woke } => {
+                let elapsed = begun.elapsed();
+                ended(elapsed.saturating_sub(*woke));
+                let now = tick_of(elapsed);
                 let timeout = match until {
                     _ if busy => Some(Duration::ZERO),
                     Some(at) => Some(at.since(now)),
@@ -54,11 +71,12 @@ impl Engine {
     }
 
     /// Reads the clock, once a turn.
-    pub(crate) fn read_clock(&self, reactor: &Reactor) {
+    pub(crate) fn read_clock(&mut self, reactor: &Reactor) {
         let (tick, unix) = match self {
-            Engine::Mio { begun, .. } => {
+            Engine::Mio { begun, woke, .. } => {
                 let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-                (tick_of(begun.elapsed()), unix)
+                *woke = begun.elapsed();
+                (tick_of(*woke), unix)
             }
             Engine::Simulated { now, .. } => (*now, SIMULATED_EPOCH + u64::from(now.0) / 1000),
         };

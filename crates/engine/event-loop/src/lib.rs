@@ -17,6 +17,7 @@ mod blocking;
 mod boxed;
 mod combine;
 mod driver;
+pub mod precise;
 mod reactor;
 mod registration;
 mod remote;
@@ -24,6 +25,7 @@ pub mod signals;
 mod sleep;
 mod slots;
 mod task;
+mod watch;
 mod worker;
 
 pub use blocking::{Blocking, BlockingError, blocking};
@@ -33,6 +35,7 @@ pub use registration::{Direction, Ready, Registration};
 pub use remote::{Closed, Remote};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use task::TaskId;
+pub use watch::LongTurn;
 pub use worker::{Driver, Stats, Worker, WorkerConfig};
 
 use clock::{HttpDate, Tick};

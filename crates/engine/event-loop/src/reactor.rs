@@ -10,6 +10,7 @@ use crate::registration::Direction;
 use crate::remote::{self, Remote};
 use crate::slots::{ERROR, FIRED, READ, READ_CLOSED, SET, Slots, WRITE, Waiter};
 use crate::task::{TaskId, Tasks};
+use crate::watch::Watch;
 use crate::worker::Stats;
 
 /// Reads and writes that one poll of a task may make before it lets the others run. A task that always finds
@@ -27,6 +28,7 @@ pub(crate) struct Reactor {
     pub(crate) remote: Remote,
     /// What the wheel gave out in this turn; kept, so that a turn with timers allocates nothing.
     pub(crate) due: Cell<Vec<u32>>,
+    pub(crate) watch: Watch,
     pub(crate) budget: Cell<u32>,
     pub(crate) yields: Cell<u64>,
     pub(crate) turns: Cell<u64>,
@@ -193,6 +195,8 @@ impl Reactor {
             turns: self.turns.get(),
             yields: self.yields.get(),
             panics: self.tasks.panics.get(),
+            long_turns: self.watch.long_turns.get(),
+            longest_turn: self.watch.longest.get(),
         }
     }
 }

@@ -85,7 +85,9 @@ impl Remote {
 
     /// What has arrived. The flag is lowered first, so that whoever sends meanwhile signals again.
     pub(crate) fn take(&self, mut each: impl FnMut(Message)) {
-        if self.inbox.messages.is_empty() {
+        // An empty queue is not enough: its last message may have been taken between its sender's push and that sender's
+        // signal. Left up, the flag would keep every later sender from signalling.
+        if self.inbox.messages.is_empty() && !self.inbox.signalled.load(Ordering::Acquire) {
             return;
         }
         // A swap, so that no look at the queue can come before it: a producer that still saw the flag up is in time.
@@ -131,5 +133,82 @@ pub(crate) fn wake_elsewhere(task: TaskId) {
     let workers = WORKERS.read().unwrap_or_else(|e| e.into_inner());
     if let Some(remote) = &workers[usize::from(task.worker())] {
         remote.push(Message::Wake(task));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll, Token, Waker};
+
+    use super::*;
+
+    fn remote() -> (Poll, Remote) {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        (poll, Remote::new(Some(waker)))
+    }
+
+    fn signalled(poll: &mut Poll, patience: Duration) -> bool {
+        let mut events = Events::with_capacity(1);
+        poll.poll(&mut events, Some(patience)).unwrap();
+        !events.is_empty()
+    }
+
+    #[test]
+    fn what_comes_while_the_inbox_is_emptied_signals_again() {
+        let (mut poll, remote) = remote();
+        let mut taken = 0;
+        remote.send(|| ()).unwrap();
+        remote.send(|| ()).unwrap();
+        for expected in [2, 3] {
+            assert!(signalled(&mut poll, Duration::from_secs(10)));
+            assert!(!signalled(&mut poll, Duration::ZERO), "a burst is one signal");
+            remote.take(|_| {
+                if taken == 0 {
+                    remote.send(|| ()).unwrap();
+                }
+                taken += 1;
+            });
+            assert_eq!(taken, expected, "what is sent meanwhile waits for the next turn");
+        }
+        assert!(!signalled(&mut poll, Duration::ZERO) && remote.is_empty());
+    }
+
+    /// A worker that sleeps whenever it has looked: a message whose signal is lost would wait for ever.
+    #[test]
+    fn no_signal_is_lost_and_senders_keep_their_order() {
+        const EACH: u32 = 20_000;
+        let (mut poll, remote) = remote();
+        let (send, receive) = crossbeam::channel::bounded(2 * EACH as usize);
+        let mut next = [0; 2];
+        std::thread::scope(|scope| {
+            for sender in 0..next.len() {
+                let (remote, send) = (remote.clone(), send.clone());
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        let send = send.clone();
+                        remote.send(move || send.send((sender, number)).unwrap()).unwrap();
+                        if number % 7 == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+            while next.iter().sum::<u32>() < 2 * EACH {
+                let woken = signalled(&mut poll, Duration::from_secs(10));
+                assert!(woken, "{} messages came, and no signal for the next", next.iter().sum::<u32>());
+                remote.take(|message| {
+                    if let Message::Run(work) = message {
+                        work();
+                    }
+                });
+                for (sender, number) in receive.try_iter() {
+                    assert_eq!(number, next[sender]);
+                    next[sender] += 1;
+                }
+            }
+        });
     }
 }

@@ -202,6 +202,21 @@ impl Tasks {
         true
     }
 
+    /// What the next runnable task is called.
+    pub(crate) fn next_name(&self) -> &'static str {
+        let (queue, slots) = (self.queue.borrow(), self.slots.borrow());
+        let task = queue.front().and_then(|index| slots[*index as usize].future.as_ref());
+        task.map_or("a task that was cancelled", |future| future.name())
+    }
+
+    /// Runs what is no task; its panic costs nobody else.
+    pub(crate) fn catch(&self, name: &'static str, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            self.panics.set(self.panics.get() + 1);
+            (self.on_panic)(name);
+        }
+    }
+
     fn finish(&self, index: u32, future: BoxedTask) {
         if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
             self.panics.set(self.panics.get() + 1);

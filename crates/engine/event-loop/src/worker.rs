@@ -5,7 +5,7 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clock::{HttpDate, Tick, Wheel};
 use mio::Events;
@@ -14,7 +14,8 @@ use crate::driver::{Engine, WAKE};
 use crate::reactor::{self, Installed, OPERATIONS_PER_POLL, Reactor};
 use crate::remote::{self, Message, Remote};
 use crate::slots::Slots;
-use crate::task::{TaskId, Tasks};
+use crate::task::Tasks;
+use crate::watch::{LongTurn, Watch};
 
 /// What a worker is driven by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +38,13 @@ pub struct WorkerConfig {
     pub max_events: usize,
     /// Told the name of a task that panicked and was ended (the panic hook has printed where). The others go on.
     pub on_panic: fn(task: &'static str),
+    /// Told of a turn in which everybody had to wait for too long.
+    pub on_long_turn: fn(LongTurn),
 }
 
 impl Default for WorkerConfig {
     fn default() -> WorkerConfig {
-        WorkerConfig { driver: Driver::Mio, max_events: 1024, on_panic: |_| () }
+        WorkerConfig { driver: Driver::Mio, max_events: 1024, on_panic: |_| (), on_long_turn: |_| () }
     }
 }
 
@@ -58,8 +61,12 @@ pub struct Stats {
     pub turns: u64,
     /// Times a task used up its operations and was made to wait for the others.
     pub yields: u64,
-    /// Tasks that ended in a panic.
+    /// Tasks (and work sent from elsewhere) that ended in a panic.
     pub panics: u64,
+    /// Turns longer than 100 ms.
+    pub long_turns: u64,
+    /// The longest of those.
+    pub longest_turn: Duration,
 }
 
 /// One reactor, before it runs. Make it on the thread that will run it.
@@ -67,6 +74,7 @@ pub struct Worker {
     engine: Engine,
     reactor: Rc<Reactor>,
     number: u8,
+    on_long_turn: fn(LongTurn),
 }
 
 impl Worker {
@@ -75,13 +83,14 @@ impl Worker {
     /// # Errors
     /// When the system gives no epoll or eventfd descriptor, or 256 workers live in this process already.
     pub fn new(config: WorkerConfig) -> io::Result<(Worker, Remote)> {
-        let (engine, registry, waker) = match config.driver {
+        let (mut engine, registry, waker) = match config.driver {
             Driver::Mio => {
                 let poll = mio::Poll::new()?;
                 let registry = poll.registry().try_clone()?;
                 let waker = mio::Waker::new(&registry, WAKE)?;
                 let events = Events::with_capacity(config.max_events.max(1));
-                (Engine::Mio { poll, events, begun: Instant::now() }, Some(registry), Some(waker))
+                let engine = Engine::Mio { poll, events, begun: Instant::now(), woke: Duration::ZERO };
+                (engine, Some(registry), Some(waker))
             }
             Driver::Simulated { seed } => {
                 // The generator must not begin at zero.
@@ -101,12 +110,13 @@ impl Worker {
             tasks: Tasks::new(number, config.on_panic),
             remote: remote.clone(),
             due: Cell::default(),
+            watch: Watch::default(),
             budget: Cell::new(OPERATIONS_PER_POLL),
             yields: Cell::new(0),
             turns: Cell::new(0),
         });
         engine.read_clock(&reactor);
-        Ok((Worker { engine, reactor, number }, remote))
+        Ok((Worker { engine, reactor, number, on_long_turn: config.on_long_turn }, remote))
     }
 
     /// Runs `root` and all that it spawns on this thread until `root` is done; the other tasks are dropped then.
@@ -148,11 +158,15 @@ impl Worker {
         r.turns.set(r.turns.get() + 1);
         let busy = r.tasks.runnable() > 0 || !r.remote.is_empty();
         let until = r.wheel.borrow().next_due();
-        let alive = self.engine.wait(&r, busy, until)?;
+        let alive = self.engine.wait(&r, busy, until, |took| {
+            if let Some(long) = r.watch.turn_ended(took) {
+                (self.on_long_turn)(long);
+            }
+        })?;
         r.fire_timers();
         r.remote.take(|message| match message {
-            Message::Run(work) => work(),
-            Message::Wake(task) => self.wake(task),
+            Message::Run(work) => r.tasks.catch("work sent by another thread", work),
+            Message::Wake(task) => r.tasks.wake(task),
         });
         self.engine.order(&r);
         // What becomes runnable from here on waits for the next turn, after the sockets were looked at.
@@ -163,12 +177,16 @@ impl Worker {
     fn run_ready(r: &Reactor) {
         for _ in 0..r.tasks.runnable() {
             r.budget.set(OPERATIONS_PER_POLL);
-            r.tasks.run_one();
+            if r.watch.is_suspicious() {
+                r.watch.time(|| {
+                    let name = r.tasks.next_name();
+                    r.tasks.run_one();
+                    name
+                });
+            } else {
+                r.tasks.run_one();
+            }
         }
-    }
-
-    fn wake(&self, task: TaskId) {
-        self.reactor.tasks.wake(task);
     }
 }
 

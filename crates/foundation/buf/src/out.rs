@@ -43,6 +43,12 @@ impl Copied {
         &self.buf.as_ref()[self.start as usize..self.end as usize]
     }
 
+    /// Where more can be added.
+    #[inline]
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.buf.as_mut()[self.end as usize..]
+    }
+
     /// Adds all of `parts`, `len` bytes in sum, or nothing when they do not fit.
     #[inline(always)]
     fn append<const N: usize>(&mut self, parts: &[&[u8]; N], len: usize) -> bool {
@@ -59,7 +65,7 @@ impl Copied {
 
     /// Adds what fits of `bytes`, and says how much that was.
     fn fill(&mut self, bytes: &[u8]) -> usize {
-        let room = &mut self.buf.as_mut()[self.end as usize..];
+        let room = self.room();
         let n = room.len().min(bytes.len());
         room[..n].copy_from_slice(&bytes[..n]);
         self.end += n as u32;
@@ -187,6 +193,67 @@ impl OutQueue {
         self.put_each(&parts);
     }
 
+    /// Has `write` write to the end of the queue, into one piece of memory with room for at least `len` bytes (64 KiB, when
+    /// `len` is more). It says how many bytes it wrote; what it wrote before an error is not queued.
+    ///
+    /// # Errors
+    /// What `write` says.
+    #[inline]
+    pub fn write_with<E>(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let mut end = self.lend_end(len.min(Class::K64.bytes()));
+        let wrote = write(end.room());
+        if let Ok(n) = &wrote {
+            assert!(*n <= end.room().len());
+            end.end += *n as u32;
+            self.len += *n as u64;
+        }
+        self.give_end_back(end);
+        wrote.map(drop)
+    }
+
+    /// Takes the copied bytes at the very end of the queue out of it, or none, with room for `len` more.
+    #[inline]
+    fn lend_end(&mut self, len: usize) -> Copied {
+        if self.has_no_rest() {
+            if self.first.is_none() {
+                return Copied::lease(Class::for_bytes(len));
+            }
+            if self.first.room().len() >= len {
+                return std::mem::take(&mut self.first);
+            }
+        }
+        self.lend_end_of_rest(len)
+    }
+
+    #[cold]
+    fn lend_end_of_rest(&mut self, len: usize) -> Copied {
+        let last = self.rest.as_mut().and_then(|rest| rest.0.pop_back());
+        match last {
+            Some(Chunk::Copied(copied)) if copied.buf.capacity() - copied.end as usize >= len => return copied,
+            Some(other) => self.push(other),
+            None => {}
+        }
+        // As in `put_in_pieces`: more than the first buffer holds comes in a burst.
+        Copied::lease(Class::for_bytes(len).max(Class::K16))
+    }
+
+    /// Puts back what [`OutQueue::lend_end`] took, unless nothing is in it.
+    #[inline]
+    fn give_end_back(&mut self, end: Copied) {
+        if end.start == end.end {
+            return;
+        }
+        if self.has_no_rest() && self.first.is_none() {
+            self.first = end;
+        } else {
+            self.push(Chunk::Copied(end));
+        }
+    }
+
     fn put_each(&mut self, parts: &[&[u8]]) {
         parts.iter().for_each(|part| self.put_in_pieces(part));
     }
@@ -280,6 +347,12 @@ impl OutQueue {
             None if n == 0 => Front::Empty,
             None => Front::Bytes(n),
         }
+    }
+
+    /// All that waits, if it is one piece of bytes; the usual case, for which [`OutQueue::front`] needs no slices.
+    #[inline]
+    pub fn only(&self) -> Option<&[u8]> {
+        (!self.first.is_none() && self.has_no_rest()).then(|| self.first.bytes())
     }
 
     /// Whether a file range waits anywhere in the queue.

@@ -55,7 +55,8 @@ pub(crate) struct Storage {
 
 struct Pool {
     free: [Vec<Rc<Storage>>; 4],
-    leased: [usize; 4],
+    /// The buffers there are, free and leased. Changes with the allocator only, so that a lease is a pop and no more.
+    made: [usize; 4],
 }
 
 /// Bytes behind each buffer that nobody uses. Buffers of a power of two lie at the same distance modulo the page, so
@@ -94,7 +95,7 @@ impl Storage {
 
 thread_local! {
     static POOL: RefCell<Pool> = const {
-        RefCell::new(Pool { free: [const { Vec::new() }; 4], leased: [0; 4] })
+        RefCell::new(Pool { free: [const { Vec::new() }; 4], made: [0; 4] })
     };
 }
 
@@ -115,8 +116,9 @@ pub fn stats() -> PoolStats {
         let mut s = PoolStats::default();
         for class in Class::ALL {
             let i = class as usize;
-            s.leased += pool.leased[i];
-            s.leased_bytes += pool.leased[i] * class.bytes();
+            let leased = pool.made[i] - pool.free[i].len();
+            s.leased += leased;
+            s.leased_bytes += leased * class.bytes();
             s.free_bytes += pool.free[i].len() * class.bytes();
         }
         s
@@ -125,34 +127,45 @@ pub fn stats() -> PoolStats {
 
 /// Gives every free buffer of this thread back to the allocator.
 pub fn trim() {
-    let free = POOL.with_borrow_mut(|pool| std::mem::take(&mut pool.free));
+    let free = POOL.with_borrow_mut(|pool| {
+        for (made, free) in pool.made.iter_mut().zip(&pool.free) {
+            *made -= free.len();
+        }
+        std::mem::take(&mut pool.free)
+    });
     drop(free);
 }
 
+#[inline]
 pub(crate) fn lease(class: Class) -> Rc<Storage> {
-    let pooled = POOL.with_borrow_mut(|pool| {
-        pool.leased[class as usize] += 1;
-        pool.free[class as usize].pop()
-    });
-    pooled.unwrap_or_else(|| {
-        let mem = vec![0; class.bytes() + STAGGER].into_boxed_slice();
-        Rc::new(Storage { mem, len: class.bytes(), class: Some(class) })
-    })
+    POOL.with_borrow_mut(|pool| pool.free[class as usize].pop()).unwrap_or_else(|| make(class))
+}
+
+#[cold]
+fn make(class: Class) -> Rc<Storage> {
+    POOL.with_borrow_mut(|pool| pool.made[class as usize] += 1);
+    let mem = vec![0; class.bytes() + STAGGER].into_boxed_slice();
+    Rc::new(Storage { mem, len: class.bytes(), class: Some(class) })
 }
 
 /// Gives up one hold on `storage`; the last holder puts it back into the pool.
+#[inline]
 pub(crate) fn release(storage: Rc<Storage>) {
-    if Rc::strong_count(&storage) > 1 {
-        return;
+    if Rc::strong_count(&storage) == 1 {
+        give_back(storage);
     }
+}
+
+fn give_back(storage: Rc<Storage>) {
     let Some(class) = storage.class else { return };
     let i = class as usize;
     // While the thread ends its pool may be gone already; the allocator takes the buffer then.
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
-        pool.leased[i] -= 1;
         if pool.free[i].len() < KEEP[i] {
             pool.free[i].push(storage);
+        } else {
+            pool.made[i] -= 1;
         }
     });
 }

@@ -29,6 +29,12 @@ impl ReadBuf {
         self.storage.as_ref().map_or(&[], |s| s.part(self.start, self.end))
     }
 
+    /// The bytes that wait, to be worked on in place (decrypted, say). Empty while a part of the buffer is shared.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        let waiting = self.start as usize..self.end as usize;
+        self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| &mut s.bytes_mut()[waiting])
+    }
+
     /// How many bytes wait.
     pub fn len(&self) -> usize {
         (self.end - self.start) as usize
@@ -180,6 +186,20 @@ mod tests {
         b.consume(4000);
         assert_eq!(b.spare().len(), 4000);
         assert_eq!(b.filled(), &[1; 96]);
+    }
+
+    #[test]
+    fn waiting_bytes_change_in_place_unless_shared() {
+        let mut b = ReadBuf::new(Class::K4);
+        assert!(b.filled_mut().is_empty());
+        b.fill_from(b"xabc");
+        b.consume(1);
+        b.filled_mut()[0] = b'A';
+        assert_eq!(b.filled(), b"Abc");
+        let part = b.share(0..1);
+        assert!(b.filled_mut().is_empty());
+        drop(part);
+        assert_eq!(b.filled_mut(), b"Abc");
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Span {
 }
 
 /// One line of the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Field {
     /// Where the name stands.
     pub name: Span,
@@ -85,59 +85,57 @@ const TABLE_LINES: usize = 32;
 
 #[derive(Default)]
 pub(crate) struct Table {
-    lines: Vec<Field>,
+    /// The lines, and behind them slots for more.
+    slots: Vec<Field>,
+    /// How many lines.
+    len: usize,
     /// The known names among them, so that asking for an absent one costs a bit test.
     seen: KnownSet,
-    /// Whether `seen` is all that is kept of a line.
-    unlisted: bool,
+    /// See [`Fields::is_canonical`].
+    canonical: bool,
 }
 
 impl Table {
-    /// A table that lists no line ([`crate::FieldsBuilder::lines_only`]).
-    pub(crate) fn unlisted() -> Table {
-        Table { lines: Vec::new(), seen: KnownSet::default(), unlisted: true }
+    /// Says whether the lines are laid out as [`Fields::is_canonical`] wants them. Whoever adds a line that is not has to
+    /// take it back.
+    #[inline]
+    pub(crate) fn set_canonical(&mut self, canonical: bool) {
+        self.canonical = canonical;
     }
 
     #[inline]
     pub(crate) fn push(&mut self, field: Field) {
+        if self.len == self.slots.len() {
+            self.make_room();
+        }
+        self.slots[self.len] = field;
+        self.len += 1;
         self.seen.insert(field.known);
-        if self.unlisted {
-            return;
-        }
-        if self.lines.capacity() == 0 {
-            self.lines = recycled();
-        }
-        self.lines.push(field);
     }
 
-    /// Adds lines whose bytes have moved by `distance` (wrapping), and whose names are `seen`.
     #[inline]
-    pub(crate) fn extend_moved(&mut self, lines: &[Field], distance: u16, seen: KnownSet) {
-        self.seen = self.seen.with(seen);
-        if !self.unlisted {
-            self.list_moved(lines, distance);
-        }
+    fn lines(&self) -> &[Field] {
+        self.slots.get(..self.len).unwrap_or_default()
     }
 
-    #[inline(never)]
-    fn list_moved(&mut self, lines: &[Field], distance: u16) {
-        if self.lines.capacity() == 0 {
-            self.lines = recycled();
+    #[cold]
+    fn make_room(&mut self) {
+        if self.slots.is_empty() {
+            self.slots = recycled();
+        } else {
+            self.slots.resize(2 * self.slots.len(), Field::default());
         }
-        let moved = |span: Span| Span { start: span.start.wrapping_add(distance), len: span.len };
-        let moved = |f: &Field| Field { name: moved(f.name), value: moved(f.value), known: f.known };
-        self.lines.extend(lines.iter().map(moved));
     }
 }
 
 fn recycled() -> Vec<Field> {
-    TABLES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(TABLE_LINES))
+    TABLES.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![Field::default(); TABLE_LINES])
 }
 
 impl Clone for Table {
     fn clone(&self) -> Table {
-        let mut twin = Table { lines: Vec::new(), seen: self.seen, unlisted: self.unlisted };
-        self.lines.iter().for_each(|f| twin.push(*f));
+        let mut twin = Table { slots: Vec::new(), len: 0, seen: self.seen, canonical: self.canonical };
+        self.lines().iter().for_each(|f| twin.push(*f));
         twin
     }
 }
@@ -145,18 +143,17 @@ impl Clone for Table {
 impl Drop for Table {
     #[inline]
     fn drop(&mut self) {
-        if self.lines.capacity() > 0 {
-            recycle(std::mem::take(&mut self.lines));
+        if !self.slots.is_empty() {
+            recycle(std::mem::take(&mut self.slots));
         }
     }
 }
 
-fn recycle(mut table: Vec<Field>) {
+fn recycle(table: Vec<Field>) {
     // Neither a table that a flood of fields made long is kept, nor one that was cut to size.
-    if table.capacity() < TABLE_LINES || table.capacity() > 4 * TABLE_LINES {
+    if table.len() < TABLE_LINES || table.len() > 4 * TABLE_LINES {
         return;
     }
-    table.clear();
     let _ = TABLES.try_with(|tables| {
         let mut tables = tables.borrow_mut();
         if tables.len() < TABLES_KEPT {
@@ -185,22 +182,58 @@ impl FieldLines {
     }
 
     /// The lines so far.
+    #[inline]
     pub fn lines(&self) -> &[Field] {
-        &self.table.lines
+        self.table.lines()
+    }
+
+    /// Slots for more lines, so that there are `lines_max` at most; none only when there are that many. To add some, write
+    /// them into the first slots and call [`FieldLines::fill`]: the cheapest way to add many.
+    #[inline]
+    pub fn room(&mut self, lines_max: usize) -> &mut [Field] {
+        if self.table.len == self.table.slots.len() {
+            self.table.make_room();
+        }
+        let end = self.table.slots.len().min(lines_max);
+        self.table.slots.get_mut(self.table.len..end).unwrap_or_default()
+    }
+
+    /// Says that the first `count` slots of [`FieldLines::room`] are lines now, and that `names` are their names.
+    #[inline]
+    pub fn fill(&mut self, count: usize, names: KnownSet) {
+        self.table.len += count;
+        self.table.seen = self.table.seen.with(names);
+        debug_assert!(self.table.len <= self.table.slots.len());
+    }
+
+    /// Says that the bytes will be laid out as [`Fields::is_canonical`] wants them, or not. A new table is not.
+    #[inline]
+    pub fn set_canonical(&mut self, canonical: bool) {
+        self.table.set_canonical(canonical);
     }
 
     /// The table of these lines over `bytes`, which hold them all.
+    #[inline]
     pub fn over(self, bytes: Shared) -> Fields {
-        debug_assert!(self.table.lines.iter().all(|f| f.name.range().end.max(f.value.range().end) <= bytes.len()));
+        debug_assert!(self.lines().iter().all(|f| f.name.range().end.max(f.value.range().end) <= bytes.len()));
+        debug_assert!(!self.table.canonical || are_canonical(self.lines(), &bytes));
         Fields { bytes, table: self.table }
     }
 }
 
+/// Whether lines stand in `bytes` as [`Fields::is_canonical`] wants them.
+fn are_canonical(lines: &[Field], bytes: &[u8]) -> bool {
+    let begin = lines.first().map_or(0, |line| usize::from(line.name.start));
+    let end = lines.iter().try_fold(begin, |at, line| {
+        let (name, value) = (line.name.range(), line.value.range());
+        let holds = |at: usize, pair: &[u8]| bytes.get(at..at + 2) == Some(pair);
+        let follows = name.start == at && value.start == name.end + 2;
+        (follows && holds(name.end, b": ") && holds(value.end, b"\r\n")).then_some(value.end + 2)
+    });
+    end.is_some()
+}
+
 /// The fields of one message, in order, over the bytes that hold them.
-///
-/// Those of a [`crate::FieldsBuilder::lines_only`] are there to be sent: they know their bytes, which names are among
-/// them ([`Fields::has_any`]) and whether there are any ([`Fields::is_empty`]). To ask them for a line is a mistake of
-/// the program, which debug builds assert; otherwise no line is found.
 #[derive(Clone, Default)]
 pub struct Fields {
     pub(crate) bytes: Shared,
@@ -216,6 +249,7 @@ impl Fields {
     /// Adds a line whose name and value lie in the bytes.
     pub fn push_span(&mut self, field: Field) {
         debug_assert!(field.value.range().end <= self.bytes.len());
+        self.table.set_canonical(false);
         self.table.push(field);
     }
 
@@ -236,13 +270,12 @@ impl Fields {
 
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
-        if self.table.unlisted { self.bytes.is_empty() } else { self.table.lines.is_empty() }
+        self.table.len == 0
     }
 
     /// The spans of all lines in order, within [`Fields::bytes`].
     pub fn lines(&self) -> &[Field] {
-        debug_assert!(!self.table.unlisted, "fields without a table are asked for their lines");
-        &self.table.lines
+        self.table.lines()
     }
 
     /// All lines in order.
@@ -256,11 +289,26 @@ impl Fields {
         self.table.seen.meets(names)
     }
 
+    /// Whether every line stands in [`Fields::bytes`] as `name: value CRLF`, with one space before the value and nothing
+    /// behind it, each line directly behind the one before, in the order of [`Fields::lines`]. The bytes from the name of
+    /// one line to two behind the value of a later one are then those lines, ready to be sent. So are most heads that are
+    /// received. False says nothing: a table that was filled line by line is not looked at. Costs a load.
+    #[inline]
+    pub fn is_canonical(&self) -> bool {
+        self.table.canonical
+    }
+
+    /// The names of all lines.
+    #[inline]
+    pub fn names(&self) -> KnownSet {
+        self.table.seen
+    }
+
     /// A copy that takes no more memory than it needs and none of the pools': for a head that is kept for long.
     pub fn kept_copy(&self) -> Fields {
-        let mut lines = Vec::with_capacity(self.len());
-        lines.extend_from_slice(self.lines());
-        Fields { bytes: Shared::kept_copy(&self.bytes), table: Table { lines, seen: self.table.seen, unlisted: false } }
+        let Table { len, seen, canonical, .. } = self.table;
+        let table = Table { slots: self.lines().to_vec(), len, seen, canonical };
+        Fields { bytes: Shared::kept_copy(&self.bytes), table }
     }
 
     /// The value of the first line of that name.
@@ -294,9 +342,6 @@ fn list_has(value: &[u8], token: &[u8]) -> bool {
 
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.table.unlisted {
-            return write!(f, "\"{}\"", self.bytes.escape_ascii());
-        }
         f.debug_list().entries(self.iter()).finish()
     }
 }

@@ -9,9 +9,11 @@ mod fields;
 mod head;
 mod names;
 mod status;
+mod writer;
 
-pub use builder::{FieldsBuilder, LINE_EXTRA, LineWriter};
+pub use builder::FieldsBuilder;
 pub use fields::{Field, FieldLines, FieldRef, Fields, Span};
 pub use head::{BodyLength, Method, RequestHead, ResponseHead, TargetForm, Version};
 pub use names::{Known, KnownSet};
 pub use status::reason_phrase;
+pub use writer::{HeadWriter, Pieces};

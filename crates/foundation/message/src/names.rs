@@ -3,11 +3,12 @@
 macro_rules! known {
     ($($variant:ident = $text:literal,)*) => {
         /// A field name the code knows. Recognised once, compared as a byte from then on.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(u8)]
         #[allow(missing_docs)]
         pub enum Known {
             /// Any name not listed here.
+            #[default]
             Other,
             $($variant,)*
         }
@@ -94,6 +95,7 @@ impl KnownSet {
     }
 
     /// Adds a name.
+    #[inline]
     pub fn insert(&mut self, name: Known) {
         self.0 |= 1 << name as u8;
     }
@@ -119,26 +121,26 @@ impl KnownSet {
     }
 }
 
-/// How a name is recognised: its length and its two ends pick the only candidate, and the candidate is compared word by
-/// word. A name costs about thirty instructions whether it is known or not; a head has a dozen of them.
+/// How a name is recognised: its length and its first four bytes pick the only candidate, and the candidate is compared
+/// word by word. A name costs about twenty instructions whether it is known or not; a head has a dozen of them.
 struct Table {
     /// Makes the slots of all known names different; found at compile time.
     multiplier: u32,
-    /// Indices into `candidates`, one more than the index; 0 where there is none.
-    slots: [u8; 256],
-    candidates: [Candidate; Known::ALL.len()],
+    slots: [Candidate; 256],
 }
 
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Candidate {
     known: Known,
     len: u8,
-    /// The bit that tells the cases apart, wherever a letter stands.
-    case: Words,
-    lower: Words,
+    /// What of a name's bytes is compared: all bits but the one that tells a letter's cases apart, none behind its end.
+    keep: Words,
+    /// What they have to be.
+    want: Words,
 }
 
-/// The bytes of a name of up to 24 bytes, in words that may overlap.
+/// The bytes of a name of up to 24 bytes.
 type Words = [u64; 3];
 
 const LONGEST: usize = 24;
@@ -147,79 +149,88 @@ static TABLE: Table = Table::new();
 
 impl Table {
     const fn new() -> Table {
-        let none = Candidate { known: Known::Other, len: 0, case: [0; 3], lower: [0; 3] };
-        let mut candidates = [none; Known::ALL.len()];
-        let mut i = 0;
-        while i < Known::ALL.len() {
-            candidates[i] = Candidate::new(Known::ALL[i]);
-            i += 1;
-        }
         let mut multiplier = 0x9e37_79b1;
         loop {
             if let Some(slots) = slots(multiplier) {
-                return Table { multiplier, slots, candidates };
+                return Table { multiplier, slots };
             }
             multiplier = multiplier.wrapping_add(0x6a09_e668);
         }
     }
+
+    /// The only candidate for a name of that length and with those first bytes; they are zeros where it has none.
+    #[inline(always)]
+    fn candidate(&self, first: u32, len: usize) -> &Candidate {
+        &self.slots[slot(first, len, self.multiplier)]
+    }
 }
 
 impl Candidate {
+    const NONE: Candidate = Candidate { known: Known::Other, len: 0, keep: [0; 3], want: [0; 3] };
+
     const fn new(known: Known) -> Candidate {
         let name = known.as_str().as_bytes();
         assert!(name.len() <= LONGEST, "a known name is longer than three words");
-        let mut case = [0; LONGEST];
+        let mut keep = [0; LONGEST];
         let mut i = 0;
         while i < name.len() {
             assert!(!name[i].is_ascii_uppercase(), "known names are listed in lower case");
-            case[i] = if name[i].is_ascii_lowercase() { 0x20 } else { 0 };
+            keep[i] = if name[i].is_ascii_lowercase() { !0x20 } else { !0 };
             i += 1;
         }
-        Candidate { known, len: name.len() as u8, case: words(case.split_at(name.len()).0), lower: words(name) }
+        let (keep, bytes) = (words(&keep), words(name));
+        let want = [keep[0] & bytes[0], keep[1] & bytes[1], keep[2] & bytes[2]];
+        Candidate { known, len: name.len() as u8, keep, want }
     }
 }
 
 /// The slots of all known names, unless two share one.
-const fn slots(multiplier: u32) -> Option<[u8; 256]> {
-    let mut slots = [0; 256];
+const fn slots(multiplier: u32) -> Option<[Candidate; 256]> {
+    // Marks first: whole tables cost the compiler time.
+    let mut taken = [false; 256];
     let mut i = 0;
     while i < Known::ALL.len() {
-        let slot = slot(Known::ALL[i].as_str().as_bytes(), multiplier);
-        if slots[slot] != 0 {
+        let slot = Known::ALL[i].slot(multiplier);
+        if taken[slot] {
             return None;
         }
-        slots[slot] = i as u8 + 1;
+        taken[slot] = true;
         i += 1;
+    }
+    let mut slots = [Candidate::NONE; 256];
+    while i > 0 {
+        i -= 1;
+        slots[Known::ALL[i].slot(multiplier)] = Candidate::new(Known::ALL[i]);
     }
     Some(slots)
 }
 
-/// The slot of a name that is not empty.
-const fn slot(name: &[u8], multiplier: u32) -> usize {
-    let first = name[0] | 0x20;
-    let last = name[name.len() - 1] | 0x20;
-    let key = u32::from_le_bytes([name.len() as u8, first, last, 0]);
+#[inline(always)]
+const fn slot(first: u32, len: usize, multiplier: u32) -> usize {
+    // Without the bit that tells a letter's cases apart.
+    let key = (first & !0x2020_2020).wrapping_add(8 * len as u32);
     (key.wrapping_mul(multiplier) >> 24) as usize
 }
 
-/// Every byte of a name of at most [`LONGEST`] bytes is in one word at least; where, depends on the length alone.
+/// The bytes of a name of at most [`LONGEST`] bytes; behind its end there are zeros.
 const fn words(name: &[u8]) -> Words {
     if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        let middle = match name.len() {
-            0..=16 => 0,
-            _ => match name.split_at(8).1.first_chunk() {
-                Some(middle) => u64::from_le_bytes(*middle),
-                None => 0,
-            },
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        // The last eight bytes overlap those before them, which are shifted out.
+        let empty = 64 - (name.len() as u32 * 8 - 1) % 64 - 1;
+        return match name.split_at(8).1.first_chunk() {
+            _ if name.len() == 8 => [first, 0, 0],
+            Some(middle) if name.len() > 16 => [first, u64::from_le_bytes(*middle), last >> empty],
+            _ => [first, last >> empty, 0],
         };
-        return [u64::from_le_bytes(*first), u64::from_le_bytes(*last), middle];
     }
     if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        return [u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64, 0];
+        let last = (u32::from_le_bytes(*last) as u64) << (name.len() * 8 - 32);
+        return [u32::from_le_bytes(*first) as u64 | last, 0, 0];
     }
     match name {
-        [a, b, c] => [*a as u64, *b as u64, *c as u64],
-        [a, b] => [*a as u64, *b as u64, 0],
+        [a, b, c] => [u64::from_le_bytes([*a, *b, *c, 0, 0, 0, 0, 0]), 0, 0],
+        [a, b] => [u64::from_le_bytes([*a, *b, 0, 0, 0, 0, 0, 0]), 0, 0],
         [a] => [*a as u64, 0, 0],
         _ => [0; 3],
     }
@@ -229,28 +240,35 @@ impl Known {
     /// Recognises a field name, without regard to case.
     #[inline]
     pub fn of(name: &[u8]) -> Known {
-        if name.is_empty() || name.len() > LONGEST {
+        if name.len() > LONGEST {
             return Known::Other;
         }
-        let slot = TABLE.slots[slot(name, TABLE.multiplier)];
-        match TABLE.candidates.get(usize::from(slot).wrapping_sub(1)) {
-            Some(candidate) if candidate.is(name) => candidate.known,
-            _ => Known::Other,
-        }
-    }
-}
-
-impl Candidate {
-    #[inline]
-    fn is(&self, name: &[u8]) -> bool {
-        if usize::from(self.len) != name.len() {
-            return false;
-        }
         let words = words(name);
-        // A letter's other case is the same byte with this bit, and no byte else becomes the letter by setting it.
-        words[0] | self.case[0] == self.lower[0]
-            && words[1] | self.case[1] == self.lower[1]
-            && words[2] | self.case[2] == self.lower[2]
+        let Candidate { known, len, keep, want } = TABLE.candidate(words[0] as u32, name.len());
+        let same = usize::from(*len) == name.len()
+            && words[0] & keep[0] == want[0]
+            && words[1] & keep[1] == want[1]
+            && words[2] & keep[2] == want[2];
+        if same { *known } else { Known::Other }
+    }
+
+    /// Recognises the field name that is the first `len` bytes of `block`, without regard to case: cheaper than
+    /// [`Known::of`]. A name longer than the block is not recognised.
+    #[inline(always)]
+    pub fn at_front(block: &[u8; 16], len: usize) -> Known {
+        if len < 4 {
+            return Known::of(&block[..len]);
+        }
+        let word = u128::from_le_bytes(*block);
+        let words = [word as u64, (word >> 64) as u64];
+        let Candidate { known, len: length, keep, want } = TABLE.candidate(word as u32, len);
+        let differs = (words[0] & keep[0] ^ want[0]) | (words[1] & keep[1] ^ want[1]);
+        if usize::from(*length) == len && len <= 16 && differs == 0 { *known } else { Known::Other }
+    }
+
+    const fn slot(self, multiplier: u32) -> usize {
+        let name = self.as_str().as_bytes();
+        slot(words(name)[0] as u32, name.len(), multiplier)
     }
 }
 
@@ -267,11 +285,45 @@ mod tests {
         assert_eq!(less.with(KnownSet::of(&[Known::Te])), set);
     }
 
+    /// Every byte counts, and only a letter has two cases.
+    #[test]
+    fn a_name_with_one_byte_changed_is_another() {
+        for k in Known::ALL {
+            for at in 0..k.as_str().len() {
+                for byte in 0..=255 {
+                    let mut name = k.as_str().as_bytes().to_vec();
+                    name[at] = byte;
+                    let same = |other: &&Known| name.eq_ignore_ascii_case(other.as_str().as_bytes());
+                    let want = Known::ALL.iter().find(same).copied().unwrap_or(Known::Other);
+                    assert_eq!(Known::of(&name), want, "{}", name.escape_ascii());
+                    let len = name.len();
+                    name.resize(24, b' ');
+                    let block = name.first_chunk().expect("sixteen bytes");
+                    let want = if len <= 16 { want } else { Known::Other };
+                    assert_eq!(Known::at_front(block, len), want, "{}", name.escape_ascii());
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_known_name_is_found_in_any_case() {
         for k in Known::ALL {
             assert_eq!(Known::of(k.as_str().as_bytes()), *k);
             assert_eq!(Known::of(k.as_str().to_uppercase().as_bytes()), *k);
+            for behind in [": a value of any kind", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "xxxxxxxxxxxxxxxx"] {
+                for name in [k.as_str().to_owned(), k.as_str().to_uppercase()] {
+                    let line = name.clone() + behind;
+                    let block = line.as_bytes().first_chunk().expect("sixteen bytes");
+                    let want = if name.len() <= 16 { *k } else { Known::Other };
+                    assert_eq!(Known::at_front(block, name.len()), want, "{line:?}");
+                    for other in (0..30).filter(|n| *n != name.len()) {
+                        let known = line.get(..other).map_or(Known::Other, |n| Known::of(n.as_bytes()));
+                        let known = if other <= 16 { known } else { Known::Other };
+                        assert_eq!(Known::at_front(block, other), known, "{other} of {line:?}");
+                    }
+                }
+            }
         }
         for other in [
             "",

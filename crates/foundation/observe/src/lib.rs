@@ -3,5 +3,5 @@
 mod counters;
 mod failure;
 
-pub use counters::Counters;
+pub use counters::{Counter, Counters};
 pub use failure::{Failure, Kind, Level, Phase, Side};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use balance::{Cause, Decision, ServerId};
 use forward::TooManyOptions;
-use http1::Garbage;
+use http1::{Garbage, HeadTooLarge};
 use observe::{Failure, Kind};
 use upstream::Upstream;
 
@@ -63,7 +63,43 @@ pub(crate) fn garbage(who: Who<'_>, garbage: &Garbage) -> TryFailed {
     }
 }
 
-/// A server whose Connection field names more fields than anybody needs.
-pub(crate) fn options_flood(who: Who<'_>, flood: &TooManyOptions) -> TryFailed {
-    TryFailed::ours(Failure::because(Kind::UpstreamGarbage, format!("{who} sent a broken answer: {flood}")))
+/// Why a head cannot be passed on.
+pub(crate) enum Unfit {
+    /// Connection names more fields than anybody needs.
+    Options(TooManyOptions),
+    /// With what is added here it is larger than a head may be.
+    TooLarge,
+}
+
+impl From<TooManyOptions> for Unfit {
+    fn from(flood: TooManyOptions) -> Unfit {
+        Unfit::Options(flood)
+    }
+}
+
+impl From<HeadTooLarge> for Unfit {
+    fn from(_: HeadTooLarge) -> Unfit {
+        Unfit::TooLarge
+    }
+}
+
+impl Unfit {
+    /// What a client is told that sent such a head.
+    #[cold]
+    pub(crate) fn of_client(&self) -> TryFailed {
+        TryFailed::ours(match self {
+            Unfit::Options(flood) => Failure::because(Kind::BadRequest, flood.to_string()),
+            Unfit::TooLarge => Failure::refused(431, "The header fields are larger than this proxy can pass on."),
+        })
+    }
+
+    /// What is told of a server that sent such a head.
+    #[cold]
+    pub(crate) fn of_server(&self, who: Who<'_>) -> TryFailed {
+        let sentence = match self {
+            Unfit::Options(flood) => format!("{who} sent a broken answer: {flood}"),
+            Unfit::TooLarge => format!("{who} sent header fields larger than this proxy can pass on"),
+        };
+        TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
+    }
 }

@@ -8,12 +8,12 @@ use forward::{
     ClientAddress, ClientInfo, FieldRules, HostPolicy, PathRewrite, RequestOptions, ResponseOptions, Scheme,
 };
 use http1::Limits;
-use message::{BodyLength, FieldsBuilder, ResponseHead};
+use message::{BodyLength, Known, ResponseHead, TargetForm};
 use observe::{Failure, Kind};
-use serve::Exchange;
+use serve::{Exchange, Response};
 use upstream::{Checkout, Upstream};
 
-use crate::failure::{TryFailed, Who, options_flood};
+use crate::failure::{TryFailed, Unfit, Who};
 use crate::relay::{Ends, Relay};
 
 /// How requests and answers are rewritten on their way.
@@ -147,12 +147,16 @@ impl Proxy {
         let arrived = std::future::poll_fn(|cx| relay.poll_head(cx, &mut ends)).await;
         self.head_arrived(arrived, &relay, &mut ends, known)?;
         std::future::poll_fn(|cx| relay.poll_body(cx, &mut ends)).await?;
-        relay.finish();
+        // Only the connection is moved, which is a small part of the relay.
+        if relay.ended_cleanly() {
+            relay.checkout.give_back();
+        }
         Ok(())
     }
 
     /// Begins the answer to the client, unless there is none, or another try may bring a better one. Not in the future
     /// itself, which would keep room for both heads.
+    #[inline(never)]
     fn head_arrived(
         &self,
         arrived: Result<ResponseHead, TryFailed>,
@@ -177,62 +181,63 @@ impl Proxy {
                 return Err(TryFailed { decided: Some(decision), ..failed });
             }
         }
-        ends.response.start(&self.answer(&head, who)?);
-        Ok(())
+        self.start_answer(&head, who, ends.response)
     }
 
     /// Queues the rewritten head of the request.
+    // Not inside the future, where it would find all registers taken.
+    #[inline(never)]
     fn queue_head(&self, exchange: &Exchange<'_>, path: Option<&[u8]>, relay: &mut Relay<'_>) -> Result<(), TryFailed> {
         let Exchange { request, client, .. } = exchange;
         let address = client.peer().ip().map_or_else(ClientAddress::unknown, ClientAddress::new);
         let from = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false };
-        let server = self.upstream.server(relay.checkout.server()).map_or("", |s| s.authority());
+        let host = &self.rewrite.host;
+        let is_clients = *host == HostPolicy::Client && !request.authority.is_empty();
+        let server = self.upstream.server(relay.checkout.server()).filter(|_| !is_clients);
         let options = RequestOptions {
-            host: &self.rewrite.host,
-            upstream: server.as_bytes(),
+            host,
+            upstream: server.map_or(b"", |s| s.authority().as_bytes()),
             rules: &self.rewrite.request_fields,
             trailers: true,
             upgrade: false,
         };
-        let mut fields = FieldsBuilder::lines_only();
-        let sent = forward::request(request, &options, &from, &mut fields)
-            .map_err(|e| TryFailed::ours(too_many_options(&e)))?;
-        if fields.overflowed() {
-            let sentence = "The header fields are larger than this proxy can pass on.";
-            return Err(TryFailed::ours(Failure::refused(431, sentence)));
-        }
-        let fields = fields.finish();
-        let mut scratch = self.target.borrow_mut();
-        let path = path.unwrap_or(request.path_bytes());
-        let target = forward::target(request, path, &self.rewrite.path, &mut scratch);
-        let connection = sent.connection.map(str::as_bytes);
+        let mut scratch;
+        let target = match path {
+            None if request.form == TargetForm::Origin && self.rewrite.path.is_none() => request.target_bytes(),
+            _ => {
+                scratch = self.target.borrow_mut();
+                let path = path.unwrap_or(request.path_bytes());
+                forward::target(request, path, &self.rewrite.path, &mut scratch)
+            }
+        };
+        let fields_max = forward::request_len_max(request, &options, &from);
         let (encoder, out) = relay.head_out();
-        encoder.head(out, request.method_bytes(), target, &fields, request.body, connection);
-        Ok(())
+        let queued = encoder.head_with(out, request.method_bytes(), target, request.body, fields_max, |fields| {
+            let sent = forward::request(request, &options, &from, fields)?;
+            if let Some(connection) = sent.connection {
+                fields.push(Known::Connection, b"Connection", connection.as_bytes());
+            }
+            Ok::<_, Unfit>(())
+        });
+        queued.map_err(|unfit| unfit.of_client())
     }
 
-    /// The head of the answer as the client gets it.
-    fn answer(&self, head: &ResponseHead, who: Who<'_>) -> Result<ResponseHead, TryFailed> {
+    /// Queues the head of the answer as the client gets it.
+    fn start_answer(&self, head: &ResponseHead, who: Who<'_>, response: &mut Response<'_>) -> Result<(), TryFailed> {
         let options = ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false };
-        let mut fields = FieldsBuilder::lines_only();
-        let passed = forward::response(head, &options, &mut fields).map_err(|e| options_flood(who, &e))?;
-        if fields.overflowed() {
-            let sentence = format!("{who} sent header fields larger than this proxy can pass on");
-            return Err(TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence)));
-        }
         // A bodiless answer declares the length of the body it would have.
-        let body = passed.declared_length.map_or(head.body, BodyLength::Known);
-        Ok(ResponseHead::new(head.status, fields.finish(), body))
+        let body = forward::declared_length(head).map_or(head.body, BodyLength::Known);
+        let fields_max = forward::response_len_max(head, &options);
+        let started = response.start_with(head.status, body, fields_max, |fields| {
+            forward::response(head, &options, fields).map_err(Unfit::from)
+        });
+        started.map_err(|unfit| unfit.of_server(who))
     }
 
     fn no_server(&self) -> Failure {
         let name = &self.upstream.options().name;
         Failure::because(Kind::NoServer, format!("upstream {name} has no server that could take the request"))
     }
-}
-
-fn too_many_options(flood: &forward::TooManyOptions) -> Failure {
-    Failure::because(Kind::BadRequest, flood.to_string())
 }
 
 /// The failure as the client and the log are told it: with the tries that were made.

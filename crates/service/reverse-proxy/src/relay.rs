@@ -15,7 +15,7 @@ use observe::{Failure, Kind};
 use serve::{BodyChunk, Chunk, Client, RequestBody, Response};
 use upstream::Checkout;
 
-use crate::failure::{TryFailed, Who, garbage, options_flood};
+use crate::failure::{TryFailed, Unfit, Who, garbage};
 
 /// Above this many bytes waiting for the server, the client's body is not read.
 const HIGH_MARK: u64 = 64 << 10;
@@ -123,14 +123,16 @@ impl<'a> Relay<'a> {
     ) -> Poll<Result<ResponseHead, TryFailed>> {
         loop {
             self.poll_upload(cx, ends)?;
-            match self.decoder.head(&mut self.input, &self.limits) {
+            // Most often nothing has come when the request has just been sent.
+            let head = if self.input.is_empty() { Ok(None) } else { self.decoder.head(&mut self.input, &self.limits) };
+            match head {
                 Ok(Some(head)) if head.status == 101 => return Poll::Ready(Err(self.unasked_switch())),
                 Ok(Some(head)) if head.is_interim() => {
                     // A sign of life: the next head has its time anew.
                     self.stop_waiting();
                     // A 100 was sent by us when the body was asked for; the others are news for the client.
                     if head.status != 100 {
-                        ends.response.inform(head.status, &self.interim(&head)?);
+                        self.inform(&head, ends)?;
                     }
                     continue;
                 }
@@ -177,12 +179,9 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Gives the connection back when both messages ended cleanly; closes it otherwise.
-    pub(crate) fn finish(self) {
-        let clean = self.upload == Upload::Sent && self.decoder.keep_alive() && self.input.is_empty();
-        if clean {
-            self.checkout.give_back();
-        }
+    /// Whether both messages ended so that the connection can carry another exchange: it may be given back then.
+    pub(crate) fn ended_cleanly(&self) -> bool {
+        self.upload == Upload::Sent && self.decoder.keep_alive() && self.input.is_empty()
     }
 
     /// Reads more of the answer. While it waits, what gathered for the client is flushed, and the client is watched.
@@ -215,7 +214,12 @@ impl<'a> Relay<'a> {
     }
 
     /// Moves the request's body up as far as it goes now.
+    #[inline]
     fn poll_upload(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_, '_>) -> Result<(), TryFailed> {
+        if self.upload == Upload::Sent { Ok(()) } else { self.poll_unsent(cx, ends) }
+    }
+
+    fn poll_unsent(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_, '_>) -> Result<(), TryFailed> {
         while self.upload == Upload::Streaming {
             if self.encoder.finished() || self.out.len() >= HIGH_MARK {
                 match self.poll_flush(cx)? {
@@ -258,9 +262,7 @@ impl<'a> Relay<'a> {
     /// may be on the way (an early 413).
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, TryFailed> {
         while !self.out.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let Front::Bytes(n) = self.out.front(&mut slices) else { break };
-            match self.checkout.stream().poll_write(cx, &slices[..n], false) {
+            match self.poll_write_some(cx) {
                 Poll::Ready(Ok(n)) => {
                     self.out.advance(n as u64);
                     self.written += n as u64;
@@ -276,6 +278,19 @@ impl<'a> Relay<'a> {
             }
         }
         Ok(Poll::Ready(()))
+    }
+
+    fn poll_write_some(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let stream = self.checkout.stream();
+        if let Some(bytes) = self.out.only() {
+            return stream.poll_write(cx, &[IoSlice::new(bytes)], false);
+        }
+        let mut slices = [IoSlice::new(&[]); 16];
+        match self.out.front(&mut slices) {
+            Front::Bytes(n) => stream.poll_write(cx, &slices[..n], false),
+            // A request's body never is a file's.
+            Front::Empty | Front::File(_) => Poll::Ready(Ok(0)),
+        }
     }
 
     fn start_waiting(&mut self, wait: Wait) {
@@ -296,12 +311,15 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// The fields of an interim answer as the client may see them.
-    fn interim(&self, head: &ResponseHead) -> Result<Fields, TryFailed> {
-        let mut fields = FieldsBuilder::new();
+    /// Passes on an interim answer.
+    #[cold]
+    fn inform(&self, head: &ResponseHead, ends: &mut Ends<'_, '_>) -> Result<(), TryFailed> {
         let options = ResponseOptions { rules: &NO_RULES, trailers: false, upgrade: false };
-        let _ = forward::response(head, &options, &mut fields).map_err(|e| options_flood(self.who, &e))?;
-        Ok(fields.finish())
+        let fields_max = forward::response_len_max(head, &options);
+        let informed = ends.response.inform(head.status, fields_max, |fields| {
+            forward::response(head, &options, fields).map_err(Unfit::from)
+        });
+        informed.map_err(|unfit| unfit.of_server(self.who))
     }
 
     fn mismatch(&self) -> TryFailed {

@@ -3,8 +3,9 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
-use std::task::{self, Poll};
+use std::task::{self, Poll, ready};
 
 use buf::{Class, ReadBuf};
 use clock::Tick;
@@ -52,7 +53,12 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
     let wire = Wire::new(&connection.stream, site.settings().timeouts);
     loop {
         let mut head = None;
-        match next_head(&wire, &mut decoder, &mut input, &mut head, site.settings(), &connection.head_by).await {
+        let mut looking = Looking::default();
+        let looked = poll_fn(|cx| {
+            let reading = (&mut decoder, &mut input);
+            looking.poll_head(cx, &wire, reading, &mut head, site.settings(), &connection.head_by)
+        });
+        match looked.await {
             Head::Request => {}
             Head::Idle => return Next::Idle,
             Head::Gone => return Next::Close,
@@ -134,78 +140,89 @@ fn report<S: Site>(context: &Context<S>, site: &S, failure: &Failure, peer: &Pee
     site.failed(failure, peer);
 }
 
-/// Reads until the next head is complete, and puts it in its place. Answers that gathered are flushed before any wait.
-async fn next_head(
-    wire: &Wire<'_>,
-    decoder: &mut RequestDecoder,
-    input: &mut ReadBuf,
-    place: &mut Option<RequestHead>,
-    settings: &Settings,
-    head_by: &Cell<Option<Tick>>,
-) -> Head {
-    // Pipelined requests are parsed no further while their answers pile up.
-    if wire.out.borrow().len() >= HIGH_MARK
-        && let Err(failure) = wire.flush().await
-    {
-        return Head::Failed(failure);
+/// What is kept from one look for a head to the next.
+#[derive(Default)]
+struct Looking {
+    /// A part of a head was there and the socket was read once more for the rest.
+    reread: bool,
+}
+
+impl Looking {
+    /// Reads until the next head is complete, and puts it in its place. Answers that gathered are flushed before any wait.
+    fn poll_head(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        wire: &Wire<'_>,
+        (decoder, input): (&mut RequestDecoder, &mut ReadBuf),
+        place: &mut Option<RequestHead>,
+        settings: &Settings,
+        head_by: &Cell<Option<Tick>>,
+    ) -> Poll<Head> {
+        // Pipelined requests are parsed no further while their answers pile up.
+        if wire.out.borrow().len() >= HIGH_MARK
+            && let Err(failure) = ready!(wire.poll_flush(cx))
+        {
+            return Poll::Ready(Head::Failed(failure));
+        }
+        loop {
+            if !input.is_empty() {
+                match decoder.head(input, &settings.limits) {
+                    Ok(head) => *place = head,
+                    Err(reject) => return failed(Failure::refused(reject.status(), reject.sentence())),
+                }
+                if place.is_some() {
+                    wire.deadlines.clear(Kind::Header);
+                    head_by.set(None);
+                    return Poll::Ready(Head::Request);
+                }
+            }
+            let begun = decoder.head_begun(input);
+            if let Err(failure) = ready!(wire.poll_flush(cx)) {
+                return failed(failure);
+            }
+            if begun {
+                self.begun(wire, settings, head_by);
+            } else {
+                input.release();
+                if !wire.stream.maybe_readable() {
+                    return Poll::Ready(Head::Idle);
+                }
+            }
+            match wire.stream.poll_read(cx, input) {
+                Poll::Ready(Ok(n)) if n > 0 => self.reread = false,
+                Poll::Ready(end) => return Poll::Ready(ended(end, begun, wire)),
+                // Readable by assumption, but there was nothing: an idle connection waits outside, without its buffers.
+                Poll::Pending if !begun && !wire.stream.maybe_readable() => return Poll::Ready(Head::Idle),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
-    let mut reread = false;
-    loop {
-        match decoder.head(input, &settings.limits) {
-            Ok(head) => *place = head,
-            Err(reject) => return Head::Failed(Failure::refused(reject.status(), reject.sentence())),
+
+    /// A part of a head is there: its time counts, and the socket is asked once more before it is waited for.
+    fn begun(&mut self, wire: &Wire<'_>, settings: &Settings, head_by: &Cell<Option<Tick>>) {
+        if !wire.deadlines.is_set(Kind::Header) {
+            let by = head_by.get().unwrap_or_else(|| now().after(settings.timeouts.header));
+            wire.deadlines.set(Kind::Header, by);
         }
-        if place.is_some() {
-            wire.deadlines.clear(Kind::Header);
-            head_by.set(None);
-            return Head::Request;
-        }
-        let begun = decoder.head_begun(input);
-        if let Err(failure) = wire.flush().await {
-            return Head::Failed(failure);
-        }
-        if begun {
-            if !wire.deadlines.is_set(Kind::Header) {
-                let by = head_by.get().unwrap_or_else(|| now().after(settings.timeouts.header));
-                wire.deadlines.set(Kind::Header, by);
-            }
-            if !std::mem::replace(&mut reread, true) {
-                wire.stream.reread_on_partial();
-            }
-        } else {
-            input.release();
-            if !wire.stream.maybe_readable() {
-                return Head::Idle;
-            }
-        }
-        match fill(wire, input, begun).await {
-            Some(Ok(0)) if begun => {
-                return Head::Failed(Failure::refused(
-                    400,
-                    "The connection was closed in the middle of a request's head.",
-                ));
-            }
-            Some(Ok(0)) => return Head::Gone,
-            Some(Ok(_)) => reread = false,
-            Some(Err(e)) if e.kind() == std::io::ErrorKind::TimedOut && begun => {
-                return Head::Failed(wire.deadlines.failure());
-            }
-            Some(Err(_)) if begun => return Head::Failed(Failure::new(Fault::ClientGone)),
-            Some(Err(_)) => return Head::Gone,
-            // Readable by assumption, but there was nothing.
-            None => return Head::Idle,
+        if !std::mem::replace(&mut self.reread, true) {
+            wire.stream.reread_on_partial();
         }
     }
 }
 
-/// Reads once. With nothing of a head received, it does not wait (`None`): an idle connection waits outside, without
-/// its buffers.
-async fn fill(wire: &Wire<'_>, input: &mut ReadBuf, wait: bool) -> Option<std::io::Result<usize>> {
-    poll_fn(|cx| match wire.stream.poll_read(cx, input) {
-        Poll::Pending if !wait && !wire.stream.maybe_readable() => Poll::Ready(None),
-        other => other.map(Some),
-    })
-    .await
+fn failed(failure: Failure) -> Poll<Head> {
+    Poll::Ready(Head::Failed(failure))
+}
+
+/// What it means that no byte comes any more; `begun` when part of a head had come.
+#[cold]
+fn ended(end: io::Result<usize>, begun: bool, wire: &Wire<'_>) -> Head {
+    match end {
+        _ if !begun => Head::Gone,
+        Ok(_) => Head::Failed(Failure::refused(400, "The connection was closed in the middle of a request's head.")),
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => Head::Failed(wire.deadlines.failure()),
+        Err(_) => Head::Failed(Failure::new(Fault::ClientGone)),
+    }
 }
 
 /// Answers a request that has no usable head.

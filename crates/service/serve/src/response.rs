@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use buf::{FileRange, Shared};
-use http1::ResponseEncoder;
-use message::{Fields, RequestHead, ResponseHead};
+use http1::{HeadTooLarge, ResponseEncoder};
+use message::{BodyLength, Fields, HeadWriter, RequestHead, ResponseHead};
 use observe::{Failure, Kind as Fault};
 
 use crate::page;
@@ -41,17 +41,51 @@ impl<'c> Response<'c> {
         Response { wire, encoder: ResponseEncoder::new(request), close: false, draining }
     }
 
-    /// Passes on an interim (1xx) head; HTTP/1.0 clients get none.
-    pub fn inform(&mut self, status: u16, fields: &Fields) {
-        self.encoder.interim(&mut self.wire.out.borrow_mut(), status, fields);
+    /// Passes on an interim (1xx) head, whose fields `fields` writes in at most `fields_max` bytes; HTTP/1.0 clients get none.
+    ///
+    /// # Errors
+    /// What `fields` says, or the head exceeds 64 KiB. Nothing is queued then.
+    pub fn inform<E: From<HeadTooLarge>>(
+        &mut self,
+        status: u16,
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.encoder.interim_with(&mut self.wire.out.borrow_mut(), status, fields_max, fields)
     }
 
     /// Queues the head. The version's encoder adds Date, the framing and Connection.
     pub fn start(&mut self, head: &ResponseHead) {
         self.wire.answered.set(true);
-        self.close |= self.draining.get() || self.wire.body_in_the_way.get();
+        self.decide_close();
         let date = event_loop::date();
         self.encoder.head(&mut self.wire.out.borrow_mut(), head, date.as_bytes(), self.close);
+    }
+
+    /// Queues a head whose fields `fields` writes where they are sent from, in at most `fields_max` bytes: the cheapest way,
+    /// for a head that is passed on.
+    ///
+    /// # Errors
+    /// What `fields` says, or the head exceeds 64 KiB. Nothing is queued then, and another head may be.
+    pub fn start_with<E: From<HeadTooLarge>>(
+        &mut self,
+        status: u16,
+        body: BodyLength,
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.decide_close();
+        if self.close {
+            self.encoder.close();
+        }
+        let date = || *event_loop::date().as_bytes();
+        self.encoder.head_with(&mut self.wire.out.borrow_mut(), status, body, date, fields_max, fields)?;
+        self.wire.answered.set(true);
+        Ok(())
+    }
+
+    fn decide_close(&mut self) {
+        self.close |= self.draining.get() || self.wire.body_in_the_way.get();
     }
 
     /// Queues a piece of the body; dropped where the answer has none (HEAD, 304).

@@ -51,10 +51,14 @@ impl<'c> Wire<'c> {
     /// # Errors
     /// What became of the client.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        while !self.out.borrow().is_empty() {
+        let mut empty = self.out.borrow().is_empty();
+        while !empty {
             match self.poll_write_some(cx) {
                 Poll::Ready(Ok(n)) => {
-                    self.out.borrow_mut().advance(n);
+                    let mut out = self.out.borrow_mut();
+                    out.advance(n);
+                    empty = out.is_empty();
+                    drop(out);
                     self.moved(n);
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(self.failure(&e))),
@@ -127,6 +131,9 @@ impl<'c> Wire<'c> {
 
     fn poll_write_some(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         let out = self.out.borrow();
+        if let Some(bytes) = out.only() {
+            return self.stream.poll_write(cx, &[IoSlice::new(bytes)], false).map_ok(|n| n as u64);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES];
         match out.front(&mut slices) {
             Front::Empty => Poll::Ready(Ok(0)),

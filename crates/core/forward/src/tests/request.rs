@@ -93,7 +93,7 @@ fn a_connection_that_names_too_much_is_refused() {
     let most = list(NOMINATED_MAX);
     assert_eq!(passed(&Setup::default(), &[HOST, &most, "x-31: a", "x-32: b"]), [HOST, "x-32: b"]);
     let head = request_head("GET / HTTP/1.1", &[HOST, &list(NOMINATED_MAX + 1)]);
-    assert_eq!(Setup::default().try_send(&head, &mut FieldsBuilder::new()), Err(TooManyOptions));
+    assert_eq!(Setup::default().try_send(&head).map(|(_, sent)| sent), Err(TooManyOptions));
     // Well-known names and repetitions of `close` do not count: they cost nothing.
     let known = format!("Connection: {}", "close, keep-alive, te, ".repeat(50));
     assert_eq!(passed(&Setup::default(), &[HOST, &known]), [HOST]);
@@ -300,7 +300,37 @@ fn max_forwards_counts_down_for_options_only() {
 fn a_head_that_grows_too_large_is_noticed() {
     let filler = format!("x: {}", "v".repeat(60_000));
     let head = request_head("GET / HTTP/1.1", &[&format!("Host: {}", "h".repeat(3_000)), &filler]);
-    let mut out = FieldsBuilder::new();
-    let _ = Setup::default().try_send(&head, &mut out).expect("Connection is fine");
+    let address = ClientAddress::unknown();
+    let client = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false };
+    let rules = FieldRules::none();
+    let options = RequestOptions {
+        host: &HostPolicy::Client,
+        upstream: b"origin",
+        rules: &rules,
+        trailers: false,
+        upgrade: false,
+    };
+    assert!(request_len_max(&head, &options, &client) > 64 << 10);
+    let mut memory = vec![0; 64 << 10];
+    let mut out = HeadWriter::over(&mut memory);
+    let _ = crate::request(&head, &options, &client, &mut out).expect("Connection is fine");
     assert!(out.overflowed());
+}
+
+#[test]
+fn only_a_length_that_says_exactly_that_of_the_body_passes() {
+    let send = |body, line: &str| {
+        let head = RequestHead { body, ..request_head("POST / HTTP/1.1", &[HOST, "a: b", line, "c: d"]) };
+        lines_of(&Setup::default().send(&head).0)[1..3].to_vec()
+    };
+    for length in ["5", "0", "1234567890"] {
+        let line = format!("content-length: {length}");
+        let body = BodyLength::Known(length.parse().expect("a number"));
+        assert_eq!(send(body, &line), ["a: b", &line]);
+        assert_eq!(send(BodyLength::None, &line), ["a: b", "c: d"]);
+        assert_eq!(send(BodyLength::Streamed, &line), ["a: b", "c: d"]);
+    }
+    for other in ["05", "+5", "5,5", "5 5", "6", "55", ""] {
+        assert_eq!(send(BodyLength::Known(5), &format!("Content-Length: {other}")), ["a: b", "c: d"], "{other}");
+    }
 }

@@ -1,12 +1,10 @@
 use super::*;
 
-fn respond(head: &ResponseHead, options: &ResponseOptions<'_>) -> (Vec<String>, Passed) {
-    let mut out = FieldsBuilder::new();
-    let passed = crate::response(head, options, &mut out).expect("it can be sent");
-    (lines_of(&text_of(out)), passed)
+fn respond(head: &ResponseHead, options: &ResponseOptions<'_>) -> Vec<String> {
+    lines_of(&text_of(&respond_to(head, options).expect("it can be sent")))
 }
 
-fn plain(status: u16, body: BodyLength, lines: &[&str]) -> (Vec<String>, Passed) {
+fn plain(status: u16, body: BodyLength, lines: &[&str]) -> Vec<String> {
     let options = ResponseOptions { rules: &FieldRules::none(), trailers: false, upgrade: false };
     respond(&response_head(status, body, lines), &options)
 }
@@ -14,13 +12,12 @@ fn plain(status: u16, body: BodyLength, lines: &[&str]) -> (Vec<String>, Passed)
 #[test]
 fn end_to_end_fields_pass_and_via_is_added() {
     let lines = ["Server: origin", "Date: Tue, 15 Nov 1994 08:12:31 GMT", "Set-Cookie: a", "set-cookie: b", "X_y: z"];
-    let (got, passed) = plain(200, BodyLength::Known(3), &lines);
+    let got = plain(200, BodyLength::Known(3), &lines);
     assert_eq!(got[..5], lines);
     assert_eq!(got[5..], ["Via: 1.1 tollgate"]);
-    assert_eq!(passed.declared_length, None);
     let old = ResponseHead { version: Version::Http10, ..response_head(200, BodyLength::UntilClose, &["Via: 1.0 x"]) };
     let options = ResponseOptions { rules: &FieldRules::none(), trailers: false, upgrade: false };
-    assert_eq!(respond(&old, &options).0, ["Via: 1.0 x, 1.0 tollgate"]);
+    assert_eq!(respond(&old, &options), ["Via: 1.0 x, 1.0 tollgate"]);
 }
 
 #[test]
@@ -36,29 +33,77 @@ fn hop_by_hop_fields_and_framing_stay_behind() {
         "TE: x",
         "Upgrade: h2c",
     ] {
-        let (got, _) = plain(200, BodyLength::Streamed, &["a: b", line, "c: d"]);
+        let got = plain(200, BodyLength::Streamed, &["a: b", line, "c: d"]);
         assert_eq!(got, ["a: b", "c: d", "Via: 1.1 tollgate"], "{line}");
     }
-    let (got, _) = plain(200, BodyLength::Streamed, &["x-a: 1", "Connection: X-A, via", "Via: 1.1 o", "x-b: 2"]);
+    let got = plain(200, BodyLength::Streamed, &["x-a: 1", "Connection: X-A, via", "Via: 1.1 o", "x-b: 2"]);
     assert_eq!(got, ["x-b: 2", "Via: 1.1 o, 1.1 tollgate"]);
     // What protects requests has no meaning here.
     let lines = ["Connection: x-forwarded-port, host, forwarded", "X-Forwarded-Port: 1", "Host: x", "Forwarded: x"];
-    assert_eq!(plain(200, BodyLength::Streamed, &lines).0, ["Via: 1.1 tollgate"]);
+    assert_eq!(plain(200, BodyLength::Streamed, &lines), ["Via: 1.1 tollgate"]);
     let many: String = (0..40).map(|i| format!("x{i},")).collect();
     let head = response_head(200, BodyLength::Streamed, &[&format!("Connection: {many}")]);
     let options = ResponseOptions { rules: &FieldRules::none(), trailers: false, upgrade: false };
-    assert_eq!(crate::response(&head, &options, &mut FieldsBuilder::new()), Err(TooManyOptions));
+    assert_eq!(respond_to(&head, &options).map(|f| text_of(&f)), Err(TooManyOptions));
 }
 
 #[test]
 fn the_length_of_a_body_that_is_not_sent_is_told() {
-    let declared = |status, body| plain(status, body, &["Content-Length: 1234"]).1.declared_length;
+    let length = ["Content-Length: 1234"];
+    let declared = |status, body| declared_length(&response_head(status, body, &length));
     assert_eq!(declared(200, BodyLength::None), Some(1234), "an answer to HEAD");
     assert_eq!(declared(304, BodyLength::None), Some(1234));
     assert_eq!(declared(204, BodyLength::None), None);
     assert_eq!(declared(103, BodyLength::None), None);
     assert_eq!(declared(200, BodyLength::Known(1234)), None, "the body says it");
-    assert_eq!(plain(304, BodyLength::None, &[]).1.declared_length, None);
+    assert_eq!(declared_length(&response_head(304, BodyLength::None, &[])), None);
+}
+
+#[test]
+fn only_a_length_that_says_exactly_that_of_the_body_passes() {
+    let passes = |body, lines: &[&str]| {
+        let sent = plain(200, body, lines);
+        let said: Vec<_> = sent.iter().filter(|l| l.to_ascii_lowercase().starts_with("content-length")).cloned().collect();
+        let others = sent.len() - said.len();
+        assert_eq!(others, lines.iter().filter(|l| l.starts_with("a:")).count() + 1, "{sent:?}");
+        said
+    };
+    let known = BodyLength::Known(1024);
+    for line in ["Content-Length: 1024", "content-LENGTH: 1024"] {
+        assert_eq!(passes(known, &["a: b", line, "a: c"]), [line]);
+    }
+    assert_eq!(passes(known, &["Content-Length:\t1024 "]), ["Content-Length: 1024"]);
+    assert_eq!(passes(BodyLength::Known(0), &["Content-Length: 0"]), ["Content-Length: 0"]);
+    let long = "Content-Length: 9999999999999999999";
+    assert_eq!(passes(BodyLength::Known(9_999_999_999_999_999_999), &[long]), [long]);
+    assert_eq!(passes_any(BodyLength::Known(u64::MAX), &[&format!("Content-Length: {}", u64::MAX)]), 0, "not worth it");
+    for line in [
+        "Content-Length: 1025",
+        "Content-Length: 01024",
+        "Content-Length: 024",
+        "Content-Length: 24",
+        "Content-Length: 11024",
+        "Content-Length: +1024",
+        "Content-Length: 1024, 1024",
+        "Content-Length: 1 024",
+        "Content-Length:",
+        "Content-Length: 0",
+        "Content_Length: 1024",
+    ] {
+        let kept = usize::from(line.starts_with("Content_"));
+        assert_eq!(passes_any(known, &["a: b", line]), kept, "{line}");
+    }
+    assert_eq!(passes_any(known, &["Content-Length: 1024", "Content-Length: 1024"]), 0, "twice");
+    assert_eq!(passes_any(known, &["Content-Length: 1024", "Connection: content-length"]), 0, "named by Connection");
+    assert_eq!(passes_any(BodyLength::Known(0), &["Content-Length: 00"]), 0);
+    for body in [BodyLength::None, BodyLength::Streamed, BodyLength::UntilClose] {
+        assert_eq!(passes_any(body, &["Content-Length: 1024"]), 0, "{body:?}");
+    }
+}
+
+/// How many lines that could be taken for a length pass.
+fn passes_any(body: BodyLength, lines: &[&str]) -> usize {
+    plain(200, body, lines).iter().filter(|l| l.contains("ength") || l.contains("1024")).count()
 }
 
 #[test]
@@ -67,17 +112,17 @@ fn a_switch_of_protocols_passes_only_where_it_was_asked_for() {
     let rules = FieldRules::none();
     let asked = ResponseOptions { rules: &rules, trailers: false, upgrade: true };
     let head = |status| response_head(status, BodyLength::UntilClose, &lines);
-    assert_eq!(respond(&head(101), &asked).0, ["Sec-WebSocket-Accept: x", "Via: 1.1 tollgate", "Upgrade: websocket"]);
-    assert_eq!(respond(&head(200), &asked).0, ["Sec-WebSocket-Accept: x", "Via: 1.1 tollgate"]);
+    assert_eq!(respond(&head(101), &asked), ["Sec-WebSocket-Accept: x", "Via: 1.1 tollgate", "Upgrade: websocket"]);
+    assert_eq!(respond(&head(200), &asked), ["Sec-WebSocket-Accept: x", "Via: 1.1 tollgate"]);
     let unasked = ResponseOptions { upgrade: false, ..asked };
-    assert_eq!(respond(&head(101), &unasked).0, ["Sec-WebSocket-Accept: x", "Via: 1.1 tollgate"]);
+    assert_eq!(respond(&head(101), &unasked), ["Sec-WebSocket-Accept: x", "Via: 1.1 tollgate"]);
 }
 
 #[test]
 fn trailer_passes_where_trailers_are_relayed() {
     let rules = FieldRules::none();
     let options = ResponseOptions { rules: &rules, trailers: true, upgrade: false };
-    let with = |body| respond(&response_head(200, body, &["Trailer: x-sum"]), &options).0;
+    let with = |body| respond(&response_head(200, body, &["Trailer: x-sum"]), &options);
     assert_eq!(with(BodyLength::Streamed), ["Trailer: x-sum", "Via: 1.1 tollgate"]);
     assert_eq!(with(BodyLength::Known(3)), ["Via: 1.1 tollgate"]);
 }
@@ -117,6 +162,7 @@ fn trailers_that_would_change_the_head_stay_behind() {
     ]);
     let mut out = FieldsBuilder::new();
     trailers(&lines, &rules, &mut out);
+    let out = out.finish();
     let kept = ["x-checksum: abc", "ETag: \"e\"", "Server-Timing: db;dur=5", "grpc-status: 0"];
-    assert_eq!(lines_of(&text_of(out)), kept);
+    assert_eq!(lines_of(&text_of(&out)), kept);
 }

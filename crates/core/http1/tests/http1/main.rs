@@ -2,6 +2,7 @@
 
 mod bodies;
 mod encoders;
+mod heads_in_place;
 mod limits;
 #[allow(unreachable_pub, reason = "the fuzz targets make this module public")]
 mod observe;

@@ -225,3 +225,38 @@ fn shortening_leaves_sleeps_alone() {
         assert_eq!(now(), Tick(60_000));
     });
 }
+
+#[test]
+fn a_task_that_keeps_the_worker_is_named() {
+    static TOLD: std::sync::Mutex<Vec<crate::LongTurn>> = std::sync::Mutex::new(Vec::new());
+    let config = WorkerConfig { on_long_turn: |turn| TOLD.lock().unwrap().push(turn), ..WorkerConfig::default() };
+    let (worker, _) = Worker::new(config).unwrap();
+    let stats = worker.block_on(async {
+        for _ in 0..2 {
+            spawn(async {
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_millis(120) {}
+            });
+            sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
+        }
+        stats()
+    });
+    let told = TOLD.lock().unwrap();
+    assert_eq!((told.len(), stats.unwrap().long_turns), (2, 2), "{told:?}");
+    // Nobody was suspected before the first; the second is named.
+    assert_eq!(told[0].slowest, None);
+    let (name, took) = told[1].slowest.unwrap();
+    assert!(name.contains("a_task_that_keeps_the_worker_is_named") && took >= Duration::from_millis(120), "{told:?}");
+}
+
+#[test]
+fn work_from_elsewhere_that_panics_costs_nobody_else() {
+    let (worker, remote) = Worker::new(WorkerConfig::default()).unwrap();
+    remote.send(|| panic!("on purpose, in a test")).unwrap();
+    let panics = worker.block_on(async {
+        sleep(Duration::from_millis(1)).await;
+        stats().panics
+    });
+    assert_eq!(panics.unwrap(), 1);
+}

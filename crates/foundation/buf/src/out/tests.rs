@@ -86,3 +86,50 @@ fn a_head_and_a_small_body_are_one_slice() {
     q.push_shared(Shared::copy_of(b"hello"));
     assert!(matches!(q.front(&mut [IoSlice::new(&[]); 4]), Front::Bytes(1)));
 }
+
+#[test]
+fn what_is_written_in_place_is_queued_like_what_is_copied() {
+    let write = |q: &mut OutQueue, room: usize, bytes: &[u8]| {
+        q.write_with(room, |memory| {
+            assert!(memory.len() >= room.min(64 << 10));
+            memory[..bytes.len()].copy_from_slice(bytes);
+            Ok::<_, ()>(bytes.len())
+        })
+    };
+    let (end, _) = std::io::pipe().expect("a pipe");
+    let file = Rc::new(File::from(OwnedFd::from(end)));
+    for before in [0, 1, 3000, 4096, 5000, 20_000] {
+        for room in [0, 5, 4000, 5000, 70_000] {
+            let mut q = OutQueue::new();
+            q.put(&vec![b'.'; before]);
+            assert_eq!(write(&mut q, room, &b"head."[..room.min(5)]), Ok(()));
+            q.put(b"body");
+            q.push_file(FileRange { file: Rc::clone(&file), offset: 0, len: 3 });
+            assert_eq!(write(&mut q, room, &b"next."[..room.min(5)]), Ok(()));
+            let begin = [&vec![b'.'; before][..], &b"head."[..room.min(5)], b"body"].concat();
+            assert_eq!(q.len(), (begin.len() + 3 + room.min(5)) as u64);
+            assert_eq!(drain(&mut q, 1000), begin, "{before} {room}");
+            q.advance(3);
+            assert_eq!(drain(&mut q, 1000), b"next."[..room.min(5)]);
+        }
+    }
+    assert_eq!(crate::stats().leased, 0);
+}
+
+#[test]
+fn what_was_written_before_an_error_is_not_queued() {
+    for before in [0, 10, 4096, 5000] {
+        let mut q = OutQueue::new();
+        q.put(&vec![b'.'; before]);
+        let leased = crate::stats().leased;
+        let failed = q.write_with(100, |memory| {
+            memory[..4].copy_from_slice(b"lost");
+            Err::<usize, _>("an error")
+        });
+        assert_eq!(failed, Err("an error"));
+        assert_eq!((q.len(), crate::stats().leased), (before as u64, leased));
+        q.put(b"kept");
+        assert_eq!(drain(&mut q, 1000), [&vec![b'.'; before][..], b"kept"].concat());
+    }
+    assert_eq!(crate::stats().leased, 0);
+}
