@@ -1,6 +1,11 @@
 //! How the programs begin and end.
 
-use std::{net::TcpListener, process::Command};
+use std::{
+    io::{BufRead, BufReader, Write, pipe},
+    net::TcpListener,
+    process::{Command, Stdio},
+    time::Instant,
+};
 
 use tests::{Client, End, Ended, Origin, Process, Signal, Tollgate, answer, eventually, folder, run};
 
@@ -199,4 +204,95 @@ fn without_a_file_there_is_nothing_to_reload() {
     process.signal(Signal::HUP);
     process.logged("nothing to reload", 1);
     assert_eq!(Client::connect(proxy.address()).get("/").text(), "ok");
+}
+
+#[test]
+fn a_second_signal_leaves_no_socket_file_behind() {
+    let (origin, asked, _go) = patient();
+    let mut proxy = Tollgate::config(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"unix:a.sock\"\n\
+         [[route]]\npath = \"/*\"\nproxy = {{ upstream = \"o\" }}\n[upstream.o]\nservers = [\"{}\"]\n",
+        origin.address()
+    ));
+    let socket = proxy.folder().join("a.sock");
+    assert!(socket.exists());
+    let mut slow = Client::connect(proxy.address());
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    asked.recv_timeout(tests::PATIENCE).expect("the origin is asked");
+    proxy.process.signal(Signal::TERM);
+    proxy.process.logged("stopping", 1);
+    proxy.process.signal(Signal::TERM);
+    assert_eq!(proxy.process.wait().code, Some(1));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_socket_file_behind() {
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let file = folder.path().join("tollgate.toml");
+    let text = format!(
+        "[[listener]]\naddress = \"unix:a.sock\"\n[[listener]]\naddress = \"{}\"\n\
+         [[route]]\npath = \"/*\"\nrespond = {{ body = \"ok\" }}\n",
+        taken.local_addr().expect("an address")
+    );
+    std::fs::write(&file, text).expect("a file of ours");
+    let ended = ran("proxy", &["--config", file.to_str().expect("text")]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(!folder.path().join("a.sock").exists());
+}
+
+/// Standard error is a pipe that is full and that nobody reads: the log waits for it, and nothing else does.
+#[test]
+fn a_stop_does_not_wait_for_an_unread_log() {
+    let (_unread, mut full) = pipe().expect("a pipe");
+    rustix::io::ioctl_fionbio(&full, true).expect("a pipe of ours");
+    while full.write(&[b'.'; 4096]).is_ok() {}
+    while full.write(b".").is_ok() {}
+    rustix::io::ioctl_fionbio(&full, false).expect("a pipe of ours");
+    let mut command = Tollgate::command("proxy");
+    command.args(["--listen", "127.0.0.1:0", "--workers", "1", "--to", "127.0.0.1:1"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(full);
+    let mut child = Reaped(command.spawn().expect("it starts"));
+    let mut lines = BufReader::new(child.0.stdout.take().expect("piped")).lines();
+    let listening = lines.find_map(|line| Some(line.ok()?.strip_prefix("  listening on http://")?.to_owned()));
+    let address = listening.expect("it listens").trim_end_matches('/').parse().expect("an address");
+    let id = rustix::process::Pid::from_child(&child.0);
+    for _ in 0..3 {
+        // Each is a line for the log.
+        rustix::process::kill_process(id, Signal::HUP).expect("a child of ours");
+        assert_eq!(Client::connect(address).get("/").status, 502, "it serves all the same");
+    }
+    rustix::process::kill_process(id, Signal::TERM).expect("a child of ours");
+    let begun = Instant::now();
+    let status = eventually("its end", || child.0.try_wait().expect("our child"), Option::is_some);
+    assert_eq!(status.and_then(|s| s.code()), Some(0), "after {:?}", begun.elapsed());
+}
+
+/// A child that does not outlive its test.
+struct Reaped(std::process::Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn no_more_connections_are_open_than_configured() {
+    for (max, workers) in [(1, 3), (5, 4)] {
+        let proxy = Tollgate::config(&format!(
+            "[runtime]\nworkers = {workers}\nmax_connections = {max}\n\
+             [[route]]\npath = \"/*\"\nrespond = {{ body = \"ok\" }}\n"
+        ));
+        // So many that every worker is asked for more than its share.
+        let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(proxy.address())).collect();
+        let mut served = 0;
+        for client in &mut clients {
+            let asked = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            served += usize::from(asked.is_ok() && client.try_reply().is_ok_and(|reply| reply.is_some()));
+        }
+        assert_eq!(served, max, "of {} connections, with {workers} workers", clients.len());
+    }
 }

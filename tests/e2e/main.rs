@@ -9,6 +9,7 @@ mod files_like_nginx;
 mod forwarding;
 mod life;
 mod reloads;
+mod reloads_that_fail;
 mod retries;
 mod streams;
 mod upstreams;

@@ -119,3 +119,29 @@ fn listeners_come_and_go_and_those_that_stay_are_not_touched() {
     assert_eq!(client.get("/").text(), "ok", "its listener stayed, and so did the connection");
     assert_eq!(Client::connect(proxy.address()).get("/").text(), "ok");
 }
+
+#[test]
+fn each_port_0_is_another_port_and_stays_the_same_in_a_reload() {
+    let any = "[[listener]]\naddress = \"127.0.0.1:0\"\n".repeat(3);
+    let text = |version: u32| {
+        format!("{any}[[route]]\npath = \"/*\"\nrespond = {{ body = \"{version}\" }}\n[runtime]\nworkers = 2\n")
+    };
+    let mut proxy = Tollgate::config(&text(1));
+    let addresses: Vec<std::net::SocketAddr> = proxy
+        .listening_on()
+        .iter()
+        .map(|url| url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address"))
+        .collect();
+    let mut ports: Vec<u16> = addresses.iter().map(std::net::SocketAddr::port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 3, "{addresses:?}");
+    for version in 1..=2 {
+        if version > 1 {
+            proxy.reload(&text(version));
+        }
+        for address in &addresses {
+            assert_eq!(Client::connect(*address).get("/").text(), version.to_string());
+        }
+    }
+}

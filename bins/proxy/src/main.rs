@@ -9,38 +9,44 @@ use config::{Address, Count, ListenAddress, Loaded, Plan};
 
 /// Forwards HTTP requests to other servers and balances them.
 ///
-/// Without arguments a built-in demonstration runs: a welcome page, and /api/* balanced over three small origins.
-/// SIGHUP reads the configuration again without closing a connection; SIGTERM or Ctrl-C finishes what is
-/// under way and stops.
+/// Without arguments a built-in demonstration runs: a welcome page, and /api/* balanced over three small servers of its
+/// own. With --to everything is forwarded to the servers named there; with --config, routes decide.
+///
+/// SIGHUP reads the configuration file again without closing a connection. SIGTERM or Ctrl-C finishes what is under way
+/// and stops; a second one stops at once. Exit status: 0 after a clean stop, 2 when the arguments or the configuration are
+/// wrong, 1 when it failed while running.
 #[derive(Parser)]
 #[command(name = "proxy", version, after_help = EXAMPLES)]
 struct Arguments {
-    /// The configuration file
+    /// The configuration file (TOML): listeners, routes and upstreams
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to"])]
     config: Option<PathBuf>,
 
-    /// Only check the configuration: say what is wrong, or nothing, and exit with 2 or 0
+    /// Check everything, start nothing: exit with 0 when it is right, else with 2 and all that is wrong
     #[arg(long)]
     check: bool,
 
-    /// Where to listen, without a configuration file: IP:PORT, [IPv6]:PORT or unix:/PATH
+    /// Where to listen with --to: IP:PORT, [IPv6]:PORT or unix:/PATH; port 0 lets the system choose [default:
+    /// 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", requires = "to")]
     listen: Option<ListenAddress>,
 
-    /// The servers to forward to, in turn: IP:PORT, NAME:PORT or unix:/PATH; may be repeated
+    /// The servers to forward to, in turn: IP:PORT, NAME:PORT or unix:/PATH, one or several
     #[arg(long, value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
     to: Vec<Address>,
 
-    /// Worker threads: a number, or "auto" for one per usable CPU
+    /// Worker threads: a number, or "auto" for one per usable CPU; overrides the configuration [default: auto]
     #[arg(long, value_name = "N", value_parser = app::parse_workers)]
     workers: Option<Count>,
 }
 
 const EXAMPLES: &str = "Examples:
-  proxy                                                  the demonstration, on http://127.0.0.1:8080/
+  proxy                                     the demonstration, on http://127.0.0.1:8080/
+  proxy --to 127.0.0.1:3000                 one server behind http://127.0.0.1:8080/
   proxy --listen 0.0.0.0:80 --to 10.0.0.1:3000 10.0.0.2:3000
+  proxy --config tollgate.toml --check      is the configuration right?
   proxy --config tollgate.toml
-  kill -HUP $(pidof proxy)                               read the configuration again";
+  kill -HUP $(pidof proxy)                  read the configuration again";
 
 /// Where `--to` without `--listen` listens.
 const LISTEN: &str = "127.0.0.1:8080";

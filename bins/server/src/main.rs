@@ -9,9 +9,12 @@ use config::{Count, ListenAddress, Loaded, Plan};
 
 /// Serves a folder over HTTP.
 ///
-/// `server` alone serves the present folder on 127.0.0.1:8080. Files are found beneath the folder by the kernel itself;
-/// nothing outside it can be reached. SIGTERM or Ctrl-C finishes what is under way and stops; with --config,
-/// SIGHUP reads the configuration again without closing a connection.
+/// `server` alone serves the current folder on 127.0.0.1:8080. A request for a folder gets its index.html. Nothing outside
+/// the folder can be reached, not even by a symbolic link; names that begin with a dot are not served.
+///
+/// SIGTERM or Ctrl-C finishes what is under way and stops; a second one stops at once. With --config, SIGHUP reads the
+/// configuration file again without closing a connection. Exit status: 0 after a clean stop, 2 when the arguments or the
+/// configuration are wrong, 1 when it failed while running.
 #[derive(Parser)]
 #[command(name = "server", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -23,15 +26,15 @@ struct Arguments {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", conflicts_with = "config")]
     listen: ListenAddress,
 
-    /// Worker threads: a number, or "auto" for one per usable CPU
+    /// Worker threads: a number, or "auto" for one per usable CPU; overrides the configuration [default: auto]
     #[arg(long, value_name = "N", value_parser = app::parse_workers)]
     workers: Option<Count>,
 
-    /// Serve what this configuration file says instead of a folder
+    /// Serve what this configuration file (TOML) says, instead of a folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Only check: say what is wrong, or nothing, and exit with 2 or 0
+    /// Check everything, start nothing: exit with 0 when it is right, else with 2 and all that is wrong
     #[arg(long)]
     check: bool,
 }

@@ -1,28 +1,24 @@
 //! The control thread: starts the workers, listens to signals, reloads, drains.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use config::{Action, Count, Plan};
-use crossbeam::channel::{Receiver, RecvTimeoutError, bounded, unbounded};
+use crossbeam::channel::{Receiver, unbounded};
 use event_loop::Remote;
 use event_loop::signals::{Closer, Signal, Signals};
-use net::Address;
 use observe::Counters;
 
-use crate::listeners::{self, Key};
+use crate::listeners::{self, Listening};
 use crate::log::{self, Log};
 use crate::prepared::{PrepareError, Prepared};
+use crate::reload;
 use crate::report;
 use crate::worker::{self, Ended, Spec};
-
-/// How long a reload waits for the workers. A worker that takes longer is stuck; the reload stands all the same.
-const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Descriptors kept for everything that is no client connection: listeners, open files, logs, the poll itself.
 const RESERVED_DESCRIPTORS: u64 = 1300;
@@ -71,8 +67,7 @@ struct Control {
     source: Source,
     snapshot: Arc<ArcSwap<Prepared>>,
     workers: Vec<Remote>,
-    /// The addresses listened on, by their configured form.
-    bound: HashMap<Key, Address>,
+    bound: Listening,
     counters: Vec<Arc<Counters>>,
     log: Log,
 }
@@ -83,11 +78,11 @@ impl Control {
         let signals = Signals::listen().map_err(|e| PrepareError::new(format!("cannot listen to signals: {e}")))?;
         let limit = process::raise_descriptor_limit();
         let limit = limit.map_err(|e| PrepareError::new(format!("cannot read the descriptor limit: {e}")))?;
-        let count = start.plan.runtime.workers.or_else(process::usable_cpus);
         let max_connections = max_connections(&start.plan, limit.now, &log);
+        let count = worker_count(&start.plan, max_connections, &log);
         let prepared = Arc::new(Prepared::new(start.plan)?);
         prepared.notes().for_each(|note| log.warn(note));
-        let binding = listeners::bind(&prepared.plan, &HashMap::new(), count)?;
+        let binding = listeners::bind(&prepared.plan, &Listening::new(), count)?;
         let snapshot = Arc::new(ArcSwap::new(Arc::clone(&prepared)));
         let (ended_send, ended) = unbounded();
         let mut control = Control {
@@ -107,7 +102,7 @@ impl Control {
                 pin: prepared.plan.runtime.pin,
                 snapshot: Arc::clone(&control.snapshot),
                 listeners,
-                max_connections: max_connections.div_ceil(count),
+                max_connections: share(max_connections, count, number),
                 counters,
                 log: control.log.clone(),
             };
@@ -143,16 +138,7 @@ impl Control {
         }
         let requests: u64 = self.counters.iter().map(|c| c.requests.value()).sum();
         self.log.info(format_args!("stopped after {requests} requests"));
-        self.remove_socket_files();
         if failed.load(Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-    }
-
-    fn remove_socket_files(&self) {
-        for address in self.bound.values() {
-            if let Address::Unix(path) = address {
-                let _ = std::fs::remove_file(path);
-            }
-        }
     }
 
     fn reload(&mut self) {
@@ -184,11 +170,9 @@ impl Control {
         }
     }
 
-    /// Prepares the new plan whole, then has every worker switch to it. What can be wrong with a plan fails before anything
-    /// has changed. A worker that fails after that (out of descriptors for a listener) leaves the others switched: there is no
-    /// way back yet.
+    /// Prepares the new plan whole, on every worker too, then has them all change over. What can fail does so before anything
+    /// has changed, and is undone here by dropping it.
     fn switch(&mut self, plan: Plan) -> Result<(), PrepareError> {
-        let workers = self.workers.len();
         let old = self.snapshot.load_full();
         if plan.runtime != old.plan.runtime {
             self.log.warn("changes in [runtime] take effect at the next start, not in a reload");
@@ -198,33 +182,23 @@ impl Control {
         if backlogs(&plan).iter().any(|(address, backlog)| kept.iter().any(|(a, b)| a == address && b != backlog)) {
             self.log.warn("a changed backlog takes effect at the next start: a listener that stays is not bound again");
         }
-        let prepared = Prepared::new(plan)?;
+        let prepared = Arc::new(Prepared::new(plan)?);
         prepared.notes().for_each(|note| self.log.warn(note));
-        let binding = listeners::bind(&prepared.plan, &self.bound, workers)?;
-        let keep: Vec<Key> = prepared.plan.listeners.iter().map(|l| listeners::key_of(&l.address)).collect();
-        self.snapshot.store(Arc::new(prepared));
-        let added: Vec<Key> = binding.bound.keys().cloned().collect();
-        self.bound.retain(|key, _| keep.contains(key));
-        self.bound.extend(binding.bound);
-        let (done, results) = bounded(workers);
-        for (remote, sockets) in self.workers.iter().zip(binding.by_worker) {
-            worker::order_reload(remote, sockets, keep.clone(), done.clone());
+        let binding = listeners::bind(&prepared.plan, &self.bound, self.workers.len())?;
+        reload::prepare(&self.workers, &prepared, binding.by_worker, reload::PATIENCE)?;
+        let keep = listeners::keys_of(&prepared.plan);
+        self.snapshot.store(prepared);
+        for (_, gone) in self.bound.extract_if(|key, _| !keep.contains(key)) {
+            self.log.info(format_args!("no longer listening on {}", report::url(&gone.address)));
+            // A socket's file goes before its listener: who connects meanwhile is told that nobody is there, and not reset.
+            drop(gone);
         }
-        drop(done);
-        let deadline = Instant::now() + RELOAD_PATIENCE;
-        for _ in 0..workers {
-            match results.recv_deadline(deadline) {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => {
-                    // Prepared plans do not fail here; if one does, the next reload binds its listeners again.
-                    added.iter().for_each(|key| drop(self.bound.remove(key)));
-                    return Err(PrepareError::new(format!("a worker could not switch: {e}")));
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.log.error("a worker did not switch in time; it will when it can")
-                }
-                Err(RecvTimeoutError::Disconnected) => self.log.error("a worker has ended and could not switch"),
-            }
+        for added in binding.bound.values() {
+            self.log.info(format_args!("listening on {}", report::url(&added.address)));
+        }
+        self.bound.extend(binding.bound);
+        for number in reload::change_over(&self.workers, reload::PATIENCE) {
+            self.log.error(format_args!("worker {number} has not changed over yet; it will when it can"));
         }
         Ok(())
     }
@@ -266,4 +240,34 @@ fn max_connections(plan: &Plan, descriptors: u64, log: &Log) -> usize {
         ));
     }
     wanted
+}
+
+/// The workers to start: as configured, but none that could take no connection.
+fn worker_count(plan: &Plan, max_connections: usize, log: &Log) -> usize {
+    let wanted = plan.runtime.workers.or_else(process::usable_cpus);
+    if wanted > max_connections {
+        log.warn(format_args!(
+            "{wanted} workers are too many for {max_connections} connections at a time: {max_connections} will serve"
+        ));
+    }
+    wanted.min(max_connections).max(1)
+}
+
+/// The part of worker `number` of `workers` in `total`; the parts add up to it.
+fn share(total: usize, workers: usize, number: usize) -> usize {
+    total / workers + usize::from(number < total % workers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_shared_out_exactly() {
+        for (total, workers) in [(1, 1), (7, 4), (8, 4), (3, 3), (20_000, 7), (0, 2)] {
+            let parts: Vec<usize> = (0..workers).map(|number| share(total, workers, number)).collect();
+            assert_eq!(parts.iter().sum::<usize>(), total, "{parts:?}");
+            assert!(parts[0] - parts[workers - 1] <= 1, "{parts:?}");
+        }
+    }
 }

@@ -14,8 +14,10 @@ mod listeners;
 mod log;
 mod prepared;
 mod program;
+mod reload;
 mod report;
 mod site;
+mod socket_file;
 mod worker;
 
 pub use control::{Source, Start, run};

@@ -2,61 +2,128 @@
 //! its queue would be reset.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 
-use config::{ListenAddress, Plan};
+use config::{ListenAddress, Listener, Plan};
 use net::{Address, Bound};
 
 use crate::prepared::PrepareError;
+use crate::socket_file::SocketFile;
 
 /// New listeners for one plan: by worker, the sockets it gets.
 pub(crate) struct Binding {
     pub(crate) by_worker: Vec<Vec<(Key, Bound)>>,
-    /// What each configured address became (a port 0 was chosen by the system).
-    pub(crate) bound: HashMap<Key, Address>,
+    pub(crate) bound: Listening,
 }
 
 /// A listener as configured; the same key in the next plan is the same listener.
-pub(crate) type Key = Address;
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    address: Address,
+    /// Which one of those with this address: each port 0 is another port.
+    nth: usize,
+}
 
-pub(crate) fn key_of(address: &ListenAddress) -> Key {
-    match address {
-        ListenAddress::Tcp(addr) => Address::Tcp(*addr),
-        ListenAddress::Unix(path) => Address::Unix(path.clone()),
+/// What is listened on, by how it is configured.
+pub(crate) type Listening = HashMap<Key, Place>;
+
+/// Where a listener is. Dropped, it takes its socket file with it; the sockets are the workers'.
+pub(crate) struct Place {
+    /// What the configured address became: a port 0 was chosen by the system.
+    pub(crate) address: Address,
+    file: Option<SocketFile>,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
     }
+}
+
+/// The keys of all that `plan` listens on, in its order.
+pub(crate) fn keys_of(plan: &Plan) -> Vec<Key> {
+    let key = |(n, listener): (usize, &Listener)| {
+        let address = match &listener.address {
+            ListenAddress::Tcp(addr) => Address::Tcp(*addr),
+            ListenAddress::Unix(path) => Address::Unix(path.clone()),
+        };
+        Key { address, nth: plan.listeners[..n].iter().filter(|l| l.address == listener.address).count() }
+    };
+    plan.listeners.iter().enumerate().map(key).collect()
 }
 
 /// Binds what `plan` lists and `present` does not have yet, for `workers` workers.
 ///
 /// # Errors
-/// In a sentence, with what to do. Nothing stays bound then.
-pub(crate) fn bind(plan: &Plan, present: &HashMap<Key, Address>, workers: usize) -> Result<Binding, PrepareError> {
-    let mut binding = Binding { by_worker: (0..workers).map(|_| Vec::new()).collect(), bound: HashMap::new() };
-    for listener in &plan.listeners {
-        let key = key_of(&listener.address);
-        if present.contains_key(&key) || binding.bound.contains_key(&key) {
+/// In a sentence, with what to do. Nothing stays bound then, and no socket file behind.
+pub(crate) fn bind(plan: &Plan, present: &Listening, workers: usize) -> Result<Binding, PrepareError> {
+    let mut binding = Binding { by_worker: (0..workers).map(|_| Vec::new()).collect(), bound: Listening::new() };
+    for (listener, key) in plan.listeners.iter().zip(keys_of(plan)) {
+        if present.contains_key(&key) {
             continue;
         }
-        let sockets = net::bind(&key, workers, listener.backlog).map_err(|e| refused(&key, &e))?;
+        let sockets = net::bind(&key.address, workers, listener.backlog);
+        let sockets = sockets.map_err(|e| refused(&key.address, &e, present.values().chain(binding.bound.values())))?;
         for (worker, socket) in binding.by_worker.iter_mut().zip(sockets) {
-            binding.bound.insert(key.clone(), socket.address().clone());
+            binding.bound.entry(key.clone()).or_insert_with(|| Place::of(socket.address()));
             worker.push((key.clone(), socket));
         }
     }
     Ok(binding)
 }
 
-fn refused(address: &Address, error: &io::Error) -> PrepareError {
-    let why = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program listens there already; stop it, or choose another address".to_owned()
+impl Place {
+    fn of(address: &Address) -> Place {
+        let file = match address {
+            Address::Unix(path) => SocketFile::just_bound(path),
+            _ => None,
+        };
+        Place { address: address.clone(), file }
+    }
+
+    /// Whether listening here leaves no room for `address`.
+    fn takes(&self, address: &Address) -> bool {
+        match (&self.address, address) {
+            (Address::Tcp(ours), Address::Tcp(other)) => {
+                ListenAddress::Tcp(*ours).overlaps(&ListenAddress::Tcp(*other))
+            }
+            (Address::Unix(_), Address::Unix(path)) => self.file.as_ref().is_some_and(|file| file.is_at(path)),
+            _ => false,
         }
+    }
+}
+
+fn refused<'p>(address: &Address, error: &io::Error, mut ours: impl Iterator<Item = &'p Place>) -> PrepareError {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => match ours.find(|place| place.takes(address)) {
+            Some(place) => format!(
+                "this process listens on {} already, and the two overlap; restart it to change from one to the other",
+                place.address
+            ),
+            None if is_other_file(address) => "a file that is no socket is in the way".to_owned(),
+            None => "another program listens there already; stop it, or choose another address".to_owned(),
+        },
         io::ErrorKind::PermissionDenied => {
             "this user may not; ports below 1024 and system folders need more rights".to_owned()
         }
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         io::ErrorKind::NotFound => "the folder of the socket does not exist".to_owned(),
-        _ => error.to_string(),
+        _ => reason(error),
     };
     PrepareError::new(format!("cannot listen on {address}: {why}"))
+}
+
+fn is_other_file(address: &Address) -> bool {
+    let Address::Unix(path) = address else { return false };
+    std::fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket())
+}
+
+/// Why a socket could not be had, with what to do where that is known.
+pub(crate) fn reason(error: &io::Error) -> String {
+    if net::is_exhausted(error) {
+        return format!("{error}; raise the descriptor limit (ulimit -n, LimitNOFILE) or lower max_connections");
+    }
+    error.to_string()
 }

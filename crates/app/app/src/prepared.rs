@@ -68,3 +68,30 @@ fn open_root(action: &Action) -> Result<Option<Arc<fs::Root>>, PrepareError> {
         Err(e) => Err(PrepareError::new(format!("the root {} cannot be opened: {e}", files.root.display()))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What the configuration lets through can be prepared: every mistake is found there, with its line.
+    #[test]
+    fn what_config_accepts_is_accepted_here() {
+        let folder = Path::new("../config/tests/golden");
+        let mut prepared = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let environment = |_: &str| Some("4".to_owned());
+            if let Ok(loaded) = config::parse_with(&text, "a golden file", folder, &environment) {
+                Prepared::new(loaded.plan).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                prepared += 1;
+            }
+        }
+        assert!(prepared >= 5, "only {prepared} golden files are right");
+    }
+}

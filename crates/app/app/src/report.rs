@@ -1,12 +1,11 @@
 //! What a process says of itself when it begins: where it listens, what it serves.
 
-use std::collections::HashMap;
 use std::io::Write;
 
 use config::{Action, Plan};
 use net::Address;
 
-use crate::listeners::{Key, key_of};
+use crate::listeners::{Listening, keys_of};
 
 /// Routes listed by name; of more, only how many.
 const ROUTES_SHOWN: usize = 20;
@@ -16,7 +15,7 @@ const ROUTES_SHOWN: usize = 20;
 pub(crate) fn banner(
     program: &str,
     plan: &Plan,
-    bound: &HashMap<Key, Address>,
+    bound: &Listening,
     workers: usize,
     max_connections: usize,
     hints: &[String],
@@ -30,10 +29,8 @@ pub(crate) fn banner(
     }
     let plural = if workers == 1 { "" } else { "s" };
     text += &format!("  {workers} worker{plural}, at most {max_connections} connections\n");
-    for listener in &plan.listeners {
-        if let Some(address) = bound.get(&key_of(&listener.address)) {
-            text += &format!("  listening on {}\n", url(address));
-        }
+    for place in keys_of(plan).iter().filter_map(|key| bound.get(key)) {
+        text += &format!("  listening on {}\n", url(&place.address));
     }
     for hint in hints {
         text += &format!("{hint}\n");

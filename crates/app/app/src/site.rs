@@ -42,31 +42,23 @@ impl Resources {
         Resources { worker, workers, upstreams: RefCell::default(), open_files, log }
     }
 
-    /// The upstream of that definition: the present one if it is the same, else a new one.
+    /// The upstream of that definition: the present one if it is the same, else a new one, of which nobody knows yet.
     fn upstream(&self, options: upstream::Options) -> Rc<Upstream> {
-        let mut upstreams = self.upstreams.borrow_mut();
-        match upstreams.get(&options.name) {
+        match self.upstreams.borrow().get(&options.name) {
             Some(present) if *present.options() == options => Rc::clone(present),
-            _ => {
-                let name = options.name.clone();
-                let fresh = Upstream::start(options, self.worker);
-                if let Some(old) = upstreams.insert(name, Rc::clone(&fresh)) {
-                    old.retire();
-                }
-                fresh
-            }
+            _ => Upstream::start(options, self.worker),
         }
     }
 
-    /// Lets go of upstreams that the plan does not name any more.
-    fn forget_upstreams(&self, plan: &config::Plan) {
-        self.upstreams.borrow_mut().retain(|name, upstream| {
-            let stays = plan.upstreams.iter().any(|u| u.name == *name);
+    /// Keeps the upstreams of `site` from now on, and lets go of those that it does not use.
+    pub(crate) fn adopt(&self, site: &Site) {
+        let kept = site.upstreams.iter().map(|u| (u.options().name.clone(), Rc::clone(u))).collect();
+        for (name, old) in self.upstreams.replace(kept) {
+            let stays = self.upstreams.borrow().get(&name).is_some_and(|now| Rc::ptr_eq(now, &old));
             if !stays {
-                upstream.retire();
+                old.retire();
             }
-            stays
-        });
+        }
     }
 }
 
@@ -76,6 +68,7 @@ pub struct Site {
     /// A copy of its own: regular expressions share scratch memory behind a lock otherwise.
     router: Router,
     routes: Vec<Route>,
+    upstreams: Vec<Rc<Upstream>>,
     log: Log,
 }
 
@@ -88,16 +81,22 @@ struct Route {
 }
 
 impl Site {
-    /// Builds the handlers. On the worker that will use them.
+    /// Builds the handlers, on the worker that will use them, and has `resources` hold what this site uses, and no more.
     ///
     /// # Errors
     /// What the plan's own validation would have found: a sentence.
     pub fn new(prepared: Arc<Prepared>, resources: &Resources) -> Result<Site, PrepareError> {
+        let site = Site::prepare(prepared, resources)?;
+        resources.adopt(&site);
+        Ok(site)
+    }
+
+    /// Builds the handlers and changes nothing: dropped, the site leaves no trace. Before it serves, [`Resources::adopt`] it.
+    pub(crate) fn prepare(prepared: Arc<Prepared>, resources: &Resources) -> Result<Site, PrepareError> {
         let plan = &prepared.plan;
         let settings = settings(plan);
         let upstreams: Vec<Rc<Upstream>> =
             plan.upstreams.iter().map(|u| resources.upstream(upstream_options(u, resources.workers))).collect();
-        resources.forget_upstreams(plan);
         let mut routes = Vec::with_capacity(plan.routes.len());
         for (route, root) in plan.routes.iter().zip(&prepared.roots) {
             let problem = |e: &dyn std::fmt::Display| PrepareError::new(format!("route {}: {e}", route.name));
@@ -118,7 +117,7 @@ impl Site {
             };
             routes.push(Route { handler, rules, body_bytes: route.body_bytes, timeout: route.timeout });
         }
-        Ok(Site { settings, router: prepared.router.clone(), routes, log: resources.log.clone() })
+        Ok(Site { settings, router: prepared.router.clone(), routes, upstreams, log: resources.log.clone() })
     }
 
     /// Everything before the handler: methods and forms that no route takes, the path, the route, its limits.
@@ -273,3 +272,6 @@ fn target(address: &Address) -> Target {
 fn memory_number(host: &str) -> Option<u32> {
     event_loop::is_simulated().then(|| host.strip_suffix(".memory")?.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests;

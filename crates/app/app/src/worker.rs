@@ -3,18 +3,19 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use crossbeam::channel::Sender;
-use event_loop::{Remote, Worker, WorkerConfig, now, spawn, within};
+use crossbeam::channel::{Receiver, Sender};
+use event_loop::{LongTurn, Remote, Worker, WorkerConfig, now, spawn, within};
 use net::{Bound, Listener};
 use observe::Counters;
 use serve::{Context, Switch, accept_loop};
 
-use crate::listeners::Key;
+use crate::listeners::{self, Key};
 use crate::log::Log;
 use crate::prepared::{PrepareError, Prepared};
 use crate::site::{Resources, Site};
@@ -43,7 +44,7 @@ pub(crate) fn start(spec: Spec, ended: Sender<Ended>) -> io::Result<Remote> {
     let (send, receive) = crossbeam::channel::bounded(1);
     let number = spec.number;
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(spec, &send)));
+        let result = catch_unwind(AssertUnwindSafe(|| serve(spec, &send)));
         let result = result.unwrap_or_else(|_| Err("it panicked; the message stands above".into()));
         let _ = ended.send(Ended { number, result });
     })?;
@@ -56,7 +57,8 @@ fn serve(spec: Spec, started: &Sender<io::Result<Remote>>) -> Result<usize, Stri
     {
         spec.log.warn(format_args!("worker {} could not be pinned to a CPU: {e}", spec.number));
     }
-    let (worker, remote) = match Worker::new(WorkerConfig { on_panic: log_panic, ..WorkerConfig::default() }) {
+    let config = WorkerConfig { on_panic: log_panic, on_long_turn: log_long_turn, ..WorkerConfig::default() };
+    let (worker, remote) = match Worker::new(config) {
         Ok(made) => made,
         Err(e) => {
             let _ = started.send(Err(e));
@@ -95,13 +97,42 @@ fn log_panic(task: &'static str) {
     });
 }
 
+/// Everybody else of that worker waited so long: worth a line, whoever was it.
+fn log_long_turn(turn: LongTurn) {
+    LOG.with_borrow(|log| {
+        let Some(log) = log else { return };
+        let took = turn.took.as_millis();
+        match turn.slowest {
+            Some((task, alone)) => log.warn(format_args!(
+                "a worker's turn took {took} ms, in which nobody else was served; {} ms of it went to {task}",
+                alone.as_millis()
+            )),
+            None => log.warn(format_args!(
+                "a worker's turn took {took} ms, in which nobody else was served; its tasks are timed from now on, so that \
+                 another one will be named"
+            )),
+        }
+    });
+}
+
 struct State {
     context: Rc<Context<Site>>,
     resources: Resources,
     snapshot: Arc<ArcSwap<Prepared>>,
     listeners: RefCell<HashMap<Key, Accepting>>,
+    /// What a reload has prepared, until it is decided.
+    pending: RefCell<Option<Pending>>,
     stop: Switch,
     log: Log,
+}
+
+/// A configuration that this worker could serve at once. Dropped, it leaves no trace.
+struct Pending {
+    site: Rc<Site>,
+    /// On the reactor, and listening; nothing is accepted yet.
+    listeners: Vec<(Key, Listener)>,
+    /// All that it listens on.
+    keep: Vec<Key>,
 }
 
 /// One listener's accept loop.
@@ -119,17 +150,17 @@ impl State {
             resources,
             snapshot: spec.snapshot,
             listeners: RefCell::default(),
+            pending: RefCell::default(),
             stop: Switch::default(),
             log: spec.log,
         };
-        for (key, bound) in spec.listeners {
-            state.listen(key, bound)?;
+        for (key, listener) in registered(spec.listeners)? {
+            state.accept(key, listener);
         }
         Ok(state)
     }
 
-    fn listen(&self, key: Key, bound: Bound) -> Result<(), PrepareError> {
-        let listener = Listener::new(bound).map_err(|e| PrepareError::new(format!("cannot listen on {key}: {e}")))?;
+    fn accept(&self, key: Key, listener: Listener) {
         let (stop, ended) = (Rc::new(Switch::default()), Rc::new(Switch::default()));
         let accepting = Accepting { stop: Rc::clone(&stop), ended: Rc::clone(&ended) };
         let (context, log) = (Rc::clone(&self.context), self.log.clone());
@@ -138,7 +169,6 @@ impl State {
             ended.raise();
         });
         self.listeners.borrow_mut().insert(key, accepting);
-        Ok(())
     }
 
     /// Serves until told to stop; then drains and says how many connections had to be cut.
@@ -150,6 +180,7 @@ impl State {
     }
 
     async fn drain(&self, patience: Duration) {
+        drop(self.pending.take());
         let accepting: Vec<Accepting> = self.listeners.borrow_mut().drain().map(|(_, a)| a).collect();
         accepting.iter().for_each(|a| a.stop.raise());
         for loop_ in &accepting {
@@ -159,12 +190,25 @@ impl State {
         let _ = within(now().after(patience), self.context.empty()).await;
     }
 
-    /// Switches to the present snapshot: new connections and new requests get it, exchanges under way keep theirs.
-    fn reload(&self, listeners: Vec<(Key, Bound)>, keep: &[Key]) -> Result<(), PrepareError> {
-        let site = Site::new(self.snapshot.load_full(), &self.resources)?;
-        self.context.replace_site(Rc::new(site));
-        for (key, bound) in listeners {
-            self.listen(key, bound)?;
+    /// Makes everything that could fail in a change to `prepared`, and changes nothing.
+    fn prepare(&self, prepared: Arc<Prepared>, listeners: Vec<(Key, Bound)>) -> Result<(), PrepareError> {
+        let keep = listeners::keys_of(&prepared.plan);
+        let site = Rc::new(Site::prepare(prepared, &self.resources)?);
+        self.pending.replace(Some(Pending { site, listeners: registered(listeners)?, keep }));
+        Ok(())
+    }
+
+    /// Changes to what was prepared: new connections and new requests get it, exchanges under way keep theirs. Listeners
+    /// that it does not list serve what has queued, and end.
+    fn change_over(&self) {
+        let Some(Pending { site, listeners, keep }) = self.pending.take() else { return };
+        if self.stop.is_raised() {
+            return;
+        }
+        self.resources.adopt(&site);
+        self.context.replace_site(site);
+        for (key, listener) in listeners {
+            self.accept(key, listener);
         }
         self.listeners.borrow_mut().retain(|key, accepting| {
             let stays = keep.contains(key);
@@ -173,24 +217,59 @@ impl State {
             }
             stays
         });
-        Ok(())
     }
 }
 
-/// Orders a worker to switch to the present snapshot; `done` hears how that went.
-pub(crate) fn order_reload(
-    remote: &Remote,
-    listeners: Vec<(Key, Bound)>,
-    keep: Vec<Key>,
-    done: Sender<Result<(), String>>,
-) {
-    let order = move || {
-        let state = STATE.with_borrow(Clone::clone);
-        let result = state.map_or(Ok(()), |s| s.reload(listeners, &keep).map_err(|e| e.to_string()));
-        let _ = done.send(result);
+/// Puts the sockets on this worker's reactor.
+fn registered(listeners: Vec<(Key, Bound)>) -> Result<Vec<(Key, Listener)>, PrepareError> {
+    let register = |(key, bound)| match Listener::new(bound) {
+        Ok(listener) => Ok((key, listener)),
+        Err(e) => Err(PrepareError::new(format!("cannot listen on {key}: {}", listeners::reason(&e)))),
     };
-    // A worker that has ended needs no new site; its sender is dropped with the order.
-    let _ = remote.send(order);
+    listeners.into_iter().map(register).collect()
+}
+
+/// The sockets of one worker on their way to it. Whoever comes first takes them: the worker, or the control thread when
+/// it does not wait any longer, so that no address stays taken by an order that was never read.
+pub(crate) type Parcel = Arc<Mutex<Option<Vec<(Key, Bound)>>>>;
+
+/// Orders a worker to prepare itself for a plan; the answer says whether it is ready, or why not.
+pub(crate) fn order_prepare(
+    remote: &Remote,
+    prepared: Arc<Prepared>,
+    parcel: Parcel,
+) -> Receiver<Result<(), PrepareError>> {
+    order(remote, move |state| {
+        let taken = parcel.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let Some(listeners) = taken else { return Err(PrepareError::new("the reload was given up")) };
+        // The message loop catches no panics; nothing but what is pending is written to, and that only at the end.
+        catch_unwind(AssertUnwindSafe(|| state.prepare(prepared, listeners)))
+            .unwrap_or_else(|_| Err(PrepareError::new("it panicked; the message stands above")))
+    })
+}
+
+/// Orders a worker to change to what it has prepared, which cannot fail.
+pub(crate) fn order_change_over(remote: &Remote) -> Receiver<()> {
+    order(remote, State::change_over)
+}
+
+/// Orders a worker to drop what it has prepared, if anything.
+pub(crate) fn order_forget(remote: &Remote) -> Receiver<()> {
+    order(remote, |state| drop(state.pending.take()))
+}
+
+/// Has the worker run `work` in its next turn; orders are carried out in the order they are given. The answer is cut off when
+/// the worker has ended.
+fn order<T: Send + 'static>(remote: &Remote, work: impl FnOnce(&State) -> T + Send + 'static) -> Receiver<T> {
+    let (send, receive) = crossbeam::channel::bounded(1);
+    let run = move || {
+        if let Some(state) = STATE.with_borrow(Clone::clone) {
+            let _ = send.send(work(&state));
+        }
+    };
+    // An ended worker drops the order, and with it the sender.
+    let _ = remote.send(run);
+    receive
 }
 
 /// Orders a worker to drain and stop.

@@ -117,6 +117,20 @@ impl Address {
 }
 
 impl ListenAddress {
+    /// Whether one process cannot listen on both: the same address, or all addresses (`0.0.0.0`, `[::]`) of the same port and
+    /// family. Each port 0 is another port, and `[::]` means IPv6 only. Socket paths are compared as they are written.
+    pub fn overlaps(&self, other: &ListenAddress) -> bool {
+        match (self, other) {
+            (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) => {
+                let one_is_all = a.ip().is_unspecified() || b.ip().is_unspecified();
+                let same_port = a.port() == b.port() && a.port() != 0;
+                same_port && a.is_ipv4() == b.is_ipv4() && (a.ip() == b.ip() || one_is_all)
+            }
+            (ListenAddress::Unix(a), ListenAddress::Unix(b)) => a == b,
+            _ => false,
+        }
+    }
+
     /// The same, with a relative socket path made relative to `folder`.
     pub(crate) fn within(self, folder: &Path) -> ListenAddress {
         match self {
@@ -291,6 +305,34 @@ mod tests {
         }
         assert!("https://app:443".parse::<Address>().unwrap_err().to_string().contains("not built yet"));
         assert!(format!("unix:/{}", "x".repeat(107)).parse::<Address>().is_err());
+    }
+
+    #[test]
+    fn addresses_overlap_on_one_port_of_one_family() {
+        let overlap = |a: &str, b: &str| {
+            let (a, b): (ListenAddress, ListenAddress) = (a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!(a.overlaps(&b), b.overlaps(&a));
+            a.overlaps(&b)
+        };
+        for (a, b) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("127.0.0.1:80", "0.0.0.0:80"),
+            ("[::1]:80", "[::]:80"),
+            ("unix:/a", "unix:/a"),
+        ] {
+            assert!(overlap(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("127.0.0.1:80", "127.0.0.1:81"),
+            ("127.0.0.1:80", "127.0.0.2:80"),
+            ("0.0.0.0:80", "127.0.0.1:81"),
+            ("0.0.0.0:80", "[::]:80"),
+            ("0.0.0.0:0", "0.0.0.0:0"),
+            ("unix:/a", "unix:/b"),
+            ("unix:/a", "0.0.0.0:80"),
+        ] {
+            assert!(!overlap(a, b), "{a} {b}");
+        }
     }
 
     #[test]

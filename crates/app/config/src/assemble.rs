@@ -121,14 +121,19 @@ fn unknown_upstream(name: &str, place: &Place, upstreams: &[UpstreamDraft]) -> D
 fn check_listeners(listeners: &[(Place, Option<Listener>)], notes: &Notes) {
     for (n, (place, listener)) in listeners.iter().enumerate() {
         let Some(Listener { address, .. }) = listener else { continue };
-        // Each port 0 is another port.
-        if matches!(address, ListenAddress::Tcp(address) if address.port() == 0) {
-            continue;
-        }
-        let earlier = listeners[..n].iter().find(|(_, other)| other.as_ref().is_some_and(|o| o.address == *address));
-        if let Some((first, _)) = earlier {
-            let twice = Diagnostic::error(format!("two listeners have the address `{address}`"));
-            notes.push(twice.at(place.clone()).expected("a second time here").related(first, "first here"));
+        let others = listeners[..n].iter().filter_map(|(place, other)| Some((place, other.as_ref()?)));
+        match others.into_iter().find(|(_, other)| other.address.overlaps(address)) {
+            Some((first, other)) if other.address == *address => {
+                let twice = Diagnostic::error(format!("two listeners have the address `{address}`"));
+                notes.push(twice.at(place.clone()).expected("a second time here").related(first, "first here"));
+            }
+            Some((first, other)) => {
+                let message = format!("the listeners `{address}` and `{}` overlap", other.address);
+                let overlap = Diagnostic::error(message).at(place.clone()).expected("one takes in the other");
+                let hint = "`0.0.0.0` and `[::]` take in every address of their kind: keep one of the two";
+                notes.push(overlap.related(first, "the other one").hint(hint));
+            }
+            None => {}
         }
     }
 }
@@ -200,7 +205,9 @@ impl Plan {
     /// there is none.
     pub fn for_proxy(listen: ListenAddress, to: &[Address]) -> Result<Plan, Report> {
         if to.is_empty() {
-            return Err(Diagnostic::error("there is no server to proxy to").hint("name one with `--to`").into());
+            return Err(Diagnostic::error("there is no server to proxy to")
+                .hint("name one with `--to`, or a file with `--config`")
+                .into());
         }
         let servers = to.iter().cloned().map(read::plain_server).collect();
         let mut plan = Plan { listeners: vec![read::default_listener(listen)], ..Plan::default() };

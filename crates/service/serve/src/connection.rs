@@ -55,8 +55,9 @@ fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'stat
             if Boxed::with(|| active(&connection)).await == Next::Close {
                 return;
             }
-            // Woken for nothing before the first request: its time from accept goes on.
+            // Woken for nothing before the first request: its time from accept goes on, unless a drain shortened it.
             if let Some(by) = connection.head_by.get() {
+                let by = connection.context().drain_end().map_or(by, |end| by.min(end));
                 connection.stream.set_deadline(by, Kind::Idle as u8);
                 continue;
             }

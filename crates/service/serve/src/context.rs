@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use clock::Tick;
 use event_loop::Boxed;
 use http1::Limits;
 use observe::{Counters, Failure};
@@ -98,6 +99,7 @@ pub struct Context<S> {
     open: Cell<usize>,
     max_connections: Cell<usize>,
     draining: Cell<bool>,
+    drain_end: Cell<Option<Tick>>,
     emptied: RefCell<Vec<Waker>>,
     over_limit_said: Cell<bool>,
 }
@@ -111,6 +113,7 @@ impl<S: Site> Context<S> {
             open: Cell::new(0),
             max_connections: Cell::new(max_connections),
             draining: Cell::new(false),
+            drain_end: Cell::new(None),
             emptied: RefCell::default(),
             over_limit_said: Cell::new(false),
         })
@@ -163,8 +166,15 @@ impl<S: Site> Context<S> {
     /// Begins to stop: every answer says `Connection: close`, idle connections are kept for their next request for at
     /// most 5 s. The accept loops have switches of their own.
     pub fn drain(&self) {
+        let end = event_loop::now().after(DRAIN_GRACE);
         self.draining.set(true);
-        event_loop::shorten_deadlines(Kind::Idle as u8, event_loop::now().after(DRAIN_GRACE));
+        self.drain_end.set(Some(end));
+        event_loop::shorten_deadlines(Kind::Idle as u8, end);
+    }
+
+    /// When the wait of a connection ends that was idle as the drain began.
+    pub(crate) fn drain_end(&self) -> Option<Tick> {
+        self.drain_end.get()
     }
 
     /// How long a connection that was told to close may idle.

@@ -44,6 +44,8 @@ pub struct Server {
     text: String,
     found: Rc<Found>,
     next: Cell<usize>,
+    /// Addresses that could not be connected to, and when; at most those that there are.
+    failed: RefCell<Vec<(Address, Tick)>>,
     pub(crate) pool: Pool,
 }
 
@@ -60,6 +62,9 @@ struct Found {
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const FAILURE_STANDS: Duration = Duration::from_secs(1);
 
+/// How long an address that failed is tried after the others.
+const AVOIDED: Duration = Duration::from_secs(5);
+
 impl Server {
     pub(crate) fn new(target: Target) -> Server {
         let addresses = match &target {
@@ -71,6 +76,7 @@ impl Server {
             target,
             found: Rc::new(Found { addresses: RefCell::new(addresses), ..Found::default() }),
             next: Cell::new(0),
+            failed: RefCell::default(),
             pool: Pool::default(),
         }
     }
@@ -114,16 +120,16 @@ impl Server {
         }
     }
 
-    /// Opens a connection, to its addresses in turn: all are tried while there is time.
+    /// Opens a connection, to its addresses in turn: all are tried, each for its share of the time.
     pub(crate) async fn connect(&self, upstream: &str, by: Tick, timeout_text: &str) -> Result<Connection, Failure> {
         let attempt = within(by, async {
             if self.found.addresses.borrow().is_empty() {
                 self.refresh().await;
             }
-            self.connect_to_any().await
+            self.connect_to_any(by).await
         });
         let text = &self.text;
-        match attempt.await {
+        match attempt.await.flatten() {
             Some(Ok(stream)) => Ok(Connection { stream, born: now(), uses: 0 }),
             None => Err(Failure::because(
                 Kind::ConnectTimeout,
@@ -139,19 +145,39 @@ impl Server {
         }
     }
 
-    async fn connect_to_any(&self) -> io::Result<net::Stream> {
-        let count = self.found.addresses.borrow().len();
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for _ in 0..count {
-            let at = self.next.get();
-            self.next.set(at.wrapping_add(1));
-            let Some(address) = self.found.addresses.borrow().get(at % count).cloned() else { break };
-            match net::connect(&address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
+    /// One address after the other, so that a try holds one descriptor at most. Each gets an equal part of the time that is
+    /// left: an address that swallows everything (RFC 8305 §2 knows them) cannot starve those behind it. What the last one
+    /// came to; `None` when it did not answer in its time.
+    async fn connect_to_any(&self, by: Tick) -> Option<io::Result<net::Stream>> {
+        let candidates = self.candidates();
+        let mut last = Some(Err(io::ErrorKind::NotFound.into()));
+        for (left, address) in (1..=candidates.len() as u32).rev().zip(candidates) {
+            let share = by.since(now()) / left;
+            last = within(now().after(share), net::connect(&address)).await;
+            let mut failed = self.failed.borrow_mut();
+            failed.retain(|(other, _)| *other != address);
+            if let Some(Ok(_)) = last {
+                break;
             }
+            failed.push((address, now()));
         }
-        Err(last)
+        last
+    }
+
+    /// Its addresses, beginning with another one each time. Those that failed a moment ago come last, so that one of them does
+    /// not cost every connection its share of the time.
+    fn candidates(&self) -> Vec<Address> {
+        let addresses = self.found.addresses.borrow();
+        let mut failed = self.failed.borrow_mut();
+        failed.retain(|(address, at)| now().since(*at) < AVOIDED && addresses.contains(address));
+        let first = self.next.get();
+        self.next.set(first.wrapping_add(1));
+        let (ahead, behind) = addresses.split_at(first % addresses.len().max(1));
+        let in_turn = behind.iter().chain(ahead).cloned();
+        let (last, mut candidates): (Vec<_>, Vec<_>) =
+            in_turn.partition(|a| failed.iter().any(|(other, _)| other == a));
+        candidates.extend(last);
+        candidates
     }
 }
 
@@ -178,3 +204,6 @@ fn connect_error(error: &io::Error) -> String {
         _ => format!("no connection could be made: {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,22 +140,38 @@ pub(crate) fn default_files(root: PathBuf) -> Files {
 
 /// All but the root.
 fn files_below(root: PathBuf, table: &Cursor<'_>) -> Files {
-    let cache_control = table.optional::<String>("cache_control");
-    Files {
-        root,
-        index: index_names(table),
-        cache_control: cache_control
-            .filter(|value| check_value(table, "cache_control", value, table.value_place("cache_control"))),
-        hidden: table.get("hidden"),
-    }
+    Files { root, index: index_names(table), cache_control: cache_control(table), hidden: table.get("hidden") }
+}
+
+/// A Cache-Control longer than this is a mistake, and the heads that hold it must stay small.
+const CACHE_CONTROL_MAX: usize = 1024;
+
+fn cache_control(table: &Cursor<'_>) -> Option<String> {
+    let value: String = table.optional("cache_control")?;
+    let place = table.value_place("cache_control");
+    let problem = if value.is_empty() {
+        "is empty".to_owned()
+    } else if value.len() > CACHE_CONTROL_MAX {
+        format!("has {} bytes, more than the {CACHE_CONTROL_MAX} that are sensible", value.len())
+    } else if !check_value(table, "cache_control", &value, place.clone()) {
+        return None;
+    } else if let Some(odd) = value.chars().find(|c| *c != ' ' && !c.is_ascii_graphic()) {
+        format!("holds `{}`, which is no visible ASCII character", odd.escape_default())
+    } else {
+        return Some(value);
+    };
+    let wrong = Diagnostic::error(format!("`{}` {problem}", table.full_name("cache_control"))).at(place);
+    table.notes().push(wrong.expected("expected directives, such as `\"max-age=3600\"`, or no such line at all"));
+    None
 }
 
 fn index_names(table: &Cursor<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for (name, place) in table.texts("index") {
-        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
             let wrong = Diagnostic::error(format!("`{}` is not the name of a file", name.escape_debug()));
-            table.notes().push(wrong.at(place).expected("expected a name without `/`, such as `\"index.html\"`"));
+            let expected = "expected a name without `/` and `\\`, such as `\"index.html\"`";
+            table.notes().push(wrong.at(place).expected(expected));
         } else {
             names.push(name);
         }

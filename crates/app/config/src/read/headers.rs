@@ -52,6 +52,7 @@ fn check_name(table: &Cursor<'_>, name: &str, place: Place, side: Side) -> bool 
             "it frames the message or belongs to one connection, so the server sets it"
         }
         "host" if side == Side::Request => "use `host` of `proxy` for that",
+        "expect" if side == Side::Request => "the server answers it itself, before the request is forwarded",
         "date" if side == Side::Response => "the server sets it on every answer",
         _ => return true,
     };
