@@ -54,8 +54,8 @@ mod sse2 {
     use std::ops::{BitAnd, BitOr};
 
     use safe_arch::{
-        bitand_m128i, bitor_m128i, cmp_eq_mask_i8_m128i, load_unaligned_m128i, m128i, max_u8_m128i, min_u8_m128i, move_mask_i8_m128i,
-        set_splat_i8_m128i, sub_i8_m128i,
+        bitand_m128i, bitor_m128i, cmp_eq_mask_i8_m128i, load_unaligned_m128i, m128i, max_u8_m128i, min_u8_m128i,
+        move_mask_i8_m128i, set_splat_i8_m128i, sub_i8_m128i,
     };
 
     /// Sixteen bytes in a vector register.
@@ -101,7 +101,6 @@ mod sse2 {
             let from_first = sub_i8_m128i(self.0, all(first));
             Marks(cmp_eq_mask_i8_m128i(max_u8_m128i(from_first, all(last - first + 1)), from_first))
         }
-
     }
 
     impl Marks {
@@ -153,17 +152,17 @@ mod words {
         }
 
         pub(crate) fn with(self, bits: u8) -> Block {
-            Block(self.0.map(|word| word | u64::from(bits) * ONES))
+            Block(self.0.map(|word| word | (u64::from(bits) * ONES)))
         }
 
         pub(crate) fn is(self, byte: u8) -> Marks {
             // What is equal is zero, which alone gets no high bit by adding 127 to its lower bits.
-            let differs = |word: u64| word ^ u64::from(byte) * ONES;
-            Marks(self.0.map(differs).map(|word| !((word & !HIGHS) + !HIGHS | word) & HIGHS))
+            let differs = |word: u64| word ^ (u64::from(byte) * ONES);
+            Marks(self.0.map(differs).map(|word| !(((word & !HIGHS) + !HIGHS) | word) & HIGHS))
         }
 
         pub(crate) fn below(self, limit: u8) -> Marks {
-            let reaches = |word: u64| (word & !HIGHS) + u64::from(0x80 - limit) * ONES | word;
+            let reaches = |word: u64| ((word & !HIGHS) + u64::from(0x80 - limit) * ONES) | word;
             Marks(self.0.map(|word| !reaches(word) & HIGHS))
         }
 
@@ -172,7 +171,6 @@ mod words {
             let Marks(inside_or_low) = self.below(last + 1);
             Marks([low[0] | !inside_or_low[0] & HIGHS, low[1] | !inside_or_low[1] & HIGHS])
         }
-
     }
 
     impl Marks {

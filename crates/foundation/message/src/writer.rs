@@ -42,13 +42,7 @@ impl<'b> HeadWriter<'b> {
 
     /// Adds one line whose value is a list: `items`, then one item made of several parts (none, when there are no
     /// parts), with commas between them.
-    pub fn push_list<'i>(
-        &mut self,
-        known: Known,
-        name: &[u8],
-        items: impl Iterator<Item = &'i [u8]>,
-        last: &[&[u8]],
-    ) {
+    pub fn push_list<'i>(&mut self, known: Known, name: &[u8], items: impl Iterator<Item = &'i [u8]>, last: &[&[u8]]) {
         self.begin(known, name);
         let mut is_first = true;
         for item in items.map(Some).chain((!last.is_empty()).then_some(None)) {

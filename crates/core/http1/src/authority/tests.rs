@@ -25,7 +25,9 @@ fn what_browsers_send_is_plain() {
 
 #[test]
 fn what_needs_a_closer_look_is_not() {
-    for value in ["", ":", ":80", "a:00000", "a:65535", "a:99999", "a:8o", "a:1:2", "[::1]", "a_b", "a%20b", "a/b", "a@b", "a b"] {
+    for value in
+        ["", ":", ":80", "a:00000", "a:65535", "a:99999", "a:8o", "a:1:2", "[::1]", "a_b", "a%20b", "a/b", "a@b", "a b"]
+    {
         assert!(!plain(value), "{value}");
     }
 }

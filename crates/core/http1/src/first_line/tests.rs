@@ -50,7 +50,11 @@ fn the_usual_lines_are_plain() {
 
 #[test]
 fn every_byte_at_every_place() {
-    for good in ["GET /index.html HTTP/1.1\r\n", "OPTIONS /a?b HTTP/1.0\r\n", "POST /0123456789abcdef?x=0123456789abcdef HTTP/1.1\r\n"] {
+    for good in [
+        "GET /index.html HTTP/1.1\r\n",
+        "OPTIONS /a?b HTTP/1.0\r\n",
+        "POST /0123456789abcdef?x=0123456789abcdef HTTP/1.1\r\n",
+    ] {
         for at in 0..good.len() {
             for byte in 0..=255 {
                 let mut window = [good.as_bytes(), BEHIND].concat();
@@ -111,7 +115,15 @@ fn status_lines() {
             assert_eq!(read(&line[..line.len() - 1]), None);
         }
     }
-    for line in ["HTTP/1.2 200 OK", "HTTP/1.1  200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 2x0 OK", "HTTP/1.1 200\tOK", "HTTP/1.1 200 a\tb"] {
+    for line in [
+        "HTTP/1.2 200 OK",
+        "HTTP/1.1  200 OK",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 2x0 OK",
+        "HTTP/1.1 200\tOK",
+        "HTTP/1.1 200 a\tb",
+    ] {
         assert_eq!(read(&format!("{line}\r\n\r\n")), None, "{line}");
     }
 }

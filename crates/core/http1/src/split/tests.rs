@@ -7,8 +7,10 @@ fn head(fields: &str) -> Vec<u8> {
     format!("{LINE}{fields}\r\n").into_bytes()
 }
 
+type NamesAndValues = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// The fields of a head, read byte by byte; `None` when they are not complete or not good.
-fn reference(bytes: &[u8]) -> Option<(Vec<(Vec<u8>, Vec<u8>)>, usize)> {
+fn reference(bytes: &[u8]) -> Option<(NamesAndValues, usize)> {
     let (mut fields, mut at) = (Vec::new(), LINE.len());
     loop {
         let end = at + bytes[at..].windows(2).position(|pair| pair == b"\r\n")?;
@@ -78,7 +80,8 @@ fn every_byte_at_every_place() {
     let others = [b' ', b':', b'/', b'@', b'[', b'{', 0x7f, 0x80, 0xff];
     for shift in 0..18 {
         let first = format!("X{}: 1\r\n", "-".repeat(shift));
-        let fields = format!("{first}Host: example.com:80\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Y:z\r\n");
+        let fields =
+            format!("{first}Host: example.com:80\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Y:z\r\n");
         let good = head(&fields);
         assert!(check(&good));
         for at in LINE.len()..good.len() {
@@ -108,7 +111,9 @@ fn white_space_around_values() {
 
 #[test]
 fn names_that_are_no_tokens() {
-    for name in ["", " ", "a b", "a ", " a", "a/b", "a@", "(a)", "a\"", "a,b", "n\u{e9}", "Host ", "a\r\nb", "[", "{", "}"] {
+    for name in
+        ["", " ", "a b", "a ", " a", "a/b", "a@", "(a)", "a\"", "a,b", "n\u{e9}", "Host ", "a\r\nb", "[", "{", "}"]
+    {
         for long in ["", "0123456789abcdef"] {
             assert!(!check(&head(&format!("{long}{name}: v\r\n"))) || name.is_empty(), "{name:?}");
             assert!(!check(&head(&format!("Host: a\r\n{name}{long}: v\r\n"))) || name.is_empty(), "{name:?}");
@@ -142,6 +147,9 @@ fn canonical_lines_are_told_from_others() {
     let good = "Host: a\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nx: a\tb\r\nempty: \r\n";
     assert!(canonical(good));
     for odd in ["a:b\r\n", "a:  b\r\n", "a: b \r\n", "a:\tb\r\n", "a:\r\n", "a: \t\r\n", "a: b\t\r\n"] {
-        assert!(!canonical(odd) && !canonical(&format!("{good}{odd}")) && !canonical(&format!("{odd}{good}")), "{odd:?}");
+        assert!(
+            !canonical(odd) && !canonical(&format!("{good}{odd}")) && !canonical(&format!("{odd}{good}")),
+            "{odd:?}"
+        );
     }
 }

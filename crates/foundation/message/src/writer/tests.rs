@@ -58,7 +58,8 @@ fn lines_that_stay_behind_leave_no_gap_wherever_they_stand() {
     for pass in 0..32 {
         let passes = |i: usize| pass >> i & 1 == 1;
         let index = |line: &Field| usize::from(line.name.start) / lines[0].len();
-        let want: String = lines.iter().enumerate().filter(|(i, _)| passes(*i)).map(|(_, line)| line.as_str()).collect();
+        let want: String =
+            lines.iter().enumerate().filter(|(i, _)| passes(*i)).map(|(_, line)| line.as_str()).collect();
         assert_eq!(written(want.len(), |out| out.copy_where(&from, |line| passes(index(line)))), Some(want));
     }
 }
