@@ -12,9 +12,12 @@ use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
 
 use buf::{OutQueue, Shared};
-use forward::{ClientAddress, ClientInfo, FieldRules, HostPolicy, RequestOptions, ResponseOptions, Scheme, TooManyOptions};
+use forward::{
+    ClientAddress, ClientInfo, FieldRules, HostPolicy, RequestOptions, ResponseOptions, Scheme, TooManyOptions,
+};
 use message::{
-    BodyLength, Field, FieldLines, Fields, HeadWriter, Known, Method, RequestHead, ResponseHead, Span, TargetForm, Version,
+    BodyLength, Field, FieldLines, Fields, HeadWriter, Known, Method, RequestHead, ResponseHead, Span, TargetForm,
+    Version,
 };
 
 const ROUNDS: usize = 1000;

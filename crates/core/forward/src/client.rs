@@ -10,7 +10,13 @@ static OCTETS: [([u8; 4], u8); 256] = {
     let mut octet = 0;
     while octet < 256 {
         let digits = [b'0' + (octet / 100) as u8, b'0' + (octet / 10 % 10) as u8, b'0' + (octet % 10) as u8];
-        let skipped = if octet >= 100 { 0 } else if octet >= 10 { 1 } else { 2 };
+        let skipped = if octet >= 100 {
+            0
+        } else if octet >= 10 {
+            1
+        } else {
+            2
+        };
         let mut i = skipped;
         while i < 3 {
             table[octet].0[i - skipped] = digits[i];

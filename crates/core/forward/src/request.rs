@@ -59,6 +59,7 @@ pub fn request(
     out: &mut HeadWriter<'_>,
 ) -> Result<Sent, TooManyOptions> {
     let fields = &head.fields;
+    let bytes = fields.bytes();
     let rules = options.rules;
     let mut stays = STAYS;
     if keeps_host(head, options) {
@@ -82,13 +83,9 @@ pub fn request(
     if let Some(hops) = hops_left
         && !rules.taken_out().contains(Known::MaxForwards)
     {
-        out.push(
-            Known::MaxForwards,
-            b"Max-Forwards",
-            itoa::Buffer::new().format(hops.saturating_sub(1)).as_bytes(),
-        );
+        out.push(Known::MaxForwards, b"Max-Forwards", itoa::Buffer::new().format(hops.saturating_sub(1)).as_bytes());
     }
-    tell_of_client(head, rules, client, out);
+    tell_of_client(head, head.authority.of(bytes), rules, client, out);
     let sent = write_te_and_upgrade(head, options, out);
     rules.write_lines(out);
     Ok(sent)
@@ -163,8 +160,14 @@ fn host<'a>(head: &'a RequestHead, options: &RequestOptions<'a>) -> &'a [u8] {
 }
 
 /// Via, X-Forwarded-* and Forwarded. An untrusted client's own have been left behind.
-fn tell_of_client(head: &RequestHead, rules: &FieldRules, client: &ClientInfo<'_>, out: &mut HeadWriter<'_>) {
-    let asked = head.authority_bytes();
+#[inline(always)]
+fn tell_of_client(
+    head: &RequestHead,
+    asked: &[u8],
+    rules: &FieldRules,
+    client: &ClientInfo<'_>,
+    out: &mut HeadWriter<'_>,
+) {
     let form = form_of(asked);
     let appends = if client.trusted { TOLD } else { VIA };
     if form == Form::Unfit || rules.taken_out().meets(TOLD) || head.fields.has_any(appends) {

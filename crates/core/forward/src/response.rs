@@ -3,9 +3,7 @@
 use message::{BodyLength, Fields, FieldsBuilder, HeadWriter, Known, KnownSet, ResponseHead, Version};
 
 use crate::PSEUDONYM;
-use crate::filter::{
-    CONTENT_LENGTH, Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded, says_length,
-};
+use crate::filter::{CONTENT_LENGTH, Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded, says_length};
 use crate::request::{append, received_len_max, via, write_upgrade};
 use crate::rules::FieldRules;
 

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 
 use buf::Shared;
 use message::{
-    BodyLength, Field, FieldLines, Fields, FieldsBuilder, HeadWriter, Known, KnownSet, Method, RequestHead, ResponseHead,
-    Span, TargetForm, Version,
+    BodyLength, Field, FieldLines, Fields, FieldsBuilder, HeadWriter, Known, KnownSet, Method, RequestHead,
+    ResponseHead, Span, TargetForm, Version,
 };
 
 use crate::*;
@@ -27,7 +27,8 @@ fn fields_at(text: &str, from: usize) -> Fields {
         let value = rest.trim_matches([' ', '\t', '\r', '\n']);
         let value_at = at + name.len() + 1 + (rest.len() - rest.trim_start_matches([' ', '\t']).len());
         // White space alone is before the value and behind it.
-        let value_at = if value.is_empty() { at + name.len() + 1 + usize::from(rest.starts_with(' ')) } else { value_at };
+        let value_at =
+            if value.is_empty() { at + name.len() + 1 + usize::from(rest.starts_with(' ')) } else { value_at };
         canonical &= rest == format!(" {value}\r\n");
         lines.push(Field {
             name: Span::new(at, at + name.len()),
@@ -154,7 +155,8 @@ impl Setup {
 /// What a client is sent for an answer of the server.
 fn respond_to(head: &ResponseHead, options: &ResponseOptions<'_>) -> Result<Fields, TooManyOptions> {
     let len_max = response_len_max(head, options);
-    let write = |head: &ResponseHead| written(len_max, |out| crate::response(head, options, out)).map(|(sent, ())| sent);
+    let write =
+        |head: &ResponseHead| written(len_max, |out| crate::response(head, options, out)).map(|(sent, ())| sent);
     let sent = write(head);
     let again = write(&ResponseHead { fields: without_layout(&head.fields), ..head.clone() });
     assert_eq!(format!("{sent:?}"), format!("{again:?}"));
@@ -162,10 +164,7 @@ fn respond_to(head: &ResponseHead, options: &ResponseOptions<'_>) -> Result<Fiel
 }
 
 /// The lines that `write` writes, read back: they fit into `len_max` bytes, and are what was noted of them.
-fn written<R, E>(
-    len_max: usize,
-    write: impl FnOnce(&mut HeadWriter<'_>) -> Result<R, E>,
-) -> Result<(Fields, R), E> {
+fn written<R, E>(len_max: usize, write: impl FnOnce(&mut HeadWriter<'_>) -> Result<R, E>) -> Result<(Fields, R), E> {
     let mut memory = vec![b'#'; len_max];
     let mut out = HeadWriter::over(&mut memory);
     let said = write(&mut out)?;

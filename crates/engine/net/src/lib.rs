@@ -1,4 +1,4 @@
-//! Listeners and streams on a worker's reactor: TCP, Unix sockets, and their in-memory form.
+//! Listeners and streams on a worker's reactor: TCP, Unix sockets, their in-memory form, and TLS over any of them.
 //!
 //! [`Transport`] is what a connection may do with a stream; [`Stream`] is the closed set of streams there are. Reads
 //! go into a [`buf::ReadBuf`] whose buffer is leased only after readiness was seen; writes are vectored; file
@@ -12,10 +12,14 @@ mod listener;
 pub mod memory;
 mod socket;
 mod stream;
+mod tls_file;
+mod tls_handshake;
+mod tls_stream;
 mod transport;
 
 pub use addr::{Address, ParseAddressError, Peer};
 pub use connect::{ConnectOptions, connect, connect_with};
 pub use listener::{Accepted, Bound, Listener, bind, is_exhausted};
 pub use stream::Stream;
+pub use tls_handshake::{HandshakeFailure, accept_tls, connect_tls, tls_error};
 pub use transport::{FileSend, Transport};

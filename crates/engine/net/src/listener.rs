@@ -104,7 +104,9 @@ fn tcp_socket(addr: SocketAddr, share: bool) -> io::Result<Socket> {
 fn bind_unix(path: &Path, count: usize, backlog: i32) -> io::Result<Vec<Bound>> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     if is_socket {
-        match std::os::unix::net::UnixStream::connect(path) {
+        // Non-blocking: a listener whose queue is full would let this thread wait for ever.
+        let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        match probe.connect(&SockAddr::unix(path)?) {
             Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
             _ => return Err(io::ErrorKind::AddrInUse.into()),
         }

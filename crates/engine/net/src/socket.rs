@@ -104,7 +104,11 @@ impl<S: Source + AsFd> Transport for Socket<S> {
             many => rustix::net::sendmsg(fd, many, &mut SendAncillaryBuffer::default(), flags),
         }))?;
         // Less than offered: the socket is full, and room raises an edge.
-        if wrote < slices.iter().map(|s| s.len()).sum() {
+        let offered = match slices {
+            [one] => one.len(),
+            many => many.iter().map(|s| s.len()).sum(),
+        };
+        if wrote < offered {
             self.registration.clear(Ready::WRITE);
         }
         Poll::Ready(Ok(wrote))

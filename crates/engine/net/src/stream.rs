@@ -1,13 +1,18 @@
 //! The closed set of streams there are.
 
+use std::cell::Ref;
 use std::io::{self, IoSlice};
-use std::task::{Context, Poll};
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, Waker};
 
 use buf::{FileRange, ReadBuf};
 use event_loop::Registration;
+use rustix::net::SendFlags;
+use tls::Session;
 
 use crate::memory::MemoryStream;
 use crate::socket::Socket;
+use crate::tls_stream::Established;
 use crate::transport::{FileSend, Transport};
 
 /// A connection of any kind. A closed set instead of a type parameter: the code above is compiled once, and the
@@ -20,6 +25,7 @@ enum Kind {
     Tcp(Socket<mio::net::TcpStream>),
     Unix(Socket<mio::net::UnixStream>),
     Memory(MemoryStream),
+    Tls(Established),
 }
 
 impl Stream {
@@ -37,7 +43,37 @@ impl Stream {
             Kind::Tcp(s) => s.io().take_error(),
             Kind::Unix(s) => s.io().take_error(),
             Kind::Memory(_) => Ok(None),
+            Kind::Tls(s) => s.inner().take_error(),
         }
+    }
+
+    pub(crate) fn tls_over(stream: Established) -> Stream {
+        Stream(Kind::Tls(stream))
+    }
+
+    /// What was agreed on over TLS: protocol, server name, certificates; none on a plain stream. Do not keep it over an
+    /// operation on the stream.
+    pub fn tls(&self) -> Option<Ref<'_, Session>> {
+        match &self.0 {
+            Kind::Tls(s) => Some(s.session()),
+            _ => None,
+        }
+    }
+
+    /// Sends what the system takes at once, asking neither readiness nor the deadline; gives how much that was. For last
+    /// words, where nobody waits any more.
+    pub(crate) fn send_now(&self, bytes: &[u8]) -> usize {
+        let fd = match &self.0 {
+            Kind::Tcp(s) => s.io().as_fd(),
+            Kind::Unix(s) => s.io().as_fd(),
+            Kind::Memory(s) => {
+                let wrote = s.poll_write(&mut Context::from_waker(Waker::noop()), &[IoSlice::new(bytes)], false);
+                return if let Poll::Ready(Ok(n)) = wrote { n } else { 0 };
+            }
+            // They go with what the stream sends next.
+            Kind::Tls(_) => return 0,
+        };
+        if bytes.is_empty() { 0 } else { rustix::net::send(fd, bytes, SendFlags::NOSIGNAL).unwrap_or(0) }
     }
 }
 
@@ -53,6 +89,7 @@ macro_rules! each {
             Kind::Tcp($s) => $call,
             Kind::Unix($s) => $call,
             Kind::Memory($s) => $call,
+            Kind::Tls($s) => $call,
         }
     };
 }
@@ -80,5 +117,13 @@ impl Transport for Stream {
 
     fn reset_on_close(&self) {
         each!(self, s => s.reset_on_close())
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, s => s.poll_readable(cx))
+    }
+
+    fn maybe_readable(&self) -> bool {
+        each!(self, s => s.maybe_readable())
     }
 }

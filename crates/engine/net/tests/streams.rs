@@ -222,7 +222,30 @@ fn a_taken_address_is_refused_and_workers_share_one() {
     let first = bind(&path, 2, 16).unwrap();
     assert_eq!(bind(&path, 1, 16).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
     drop(first);
-    bind(&path, 1, 16).expect("a socket file that nobody listens on is replaced");
+    let full = bind(&path, 1, 1).expect("a socket file that nobody listens on is replaced");
+    let Address::Unix(file) = &path else { panic!() };
+    let client = || {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM.nonblocking(), None).unwrap();
+        socket.connect(&socket2::SockAddr::unix(file).unwrap()).map(|()| socket)
+    };
+    let waiting: Vec<_> = std::iter::from_fn(|| client().ok()).take(100).collect();
+    assert!(waiting.len() < 100, "the queue never fills");
+    assert_eq!(
+        bind(&path, 1, 16).unwrap_err().kind(),
+        std::io::ErrorKind::AddrInUse,
+        "a full queue is no reason to wait"
+    );
+    drop(full);
+}
+
+#[test]
+fn exhaustion_is_told_from_a_lost_connection() {
+    // By their numbers here, so that a wrong name shows: EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC; ECONNABORTED, EPERM.
+    for (number, exhausted) in [(24, true), (23, true), (105, true), (12, true), (28, true), (103, false), (1, false)] {
+        let error = std::io::Error::from_raw_os_error(number);
+        assert_eq!(net::is_exhausted(&error), exhausted, "{error}");
+    }
+    assert!(!net::is_exhausted(&std::io::ErrorKind::OutOfMemory.into()));
 }
 
 #[test]

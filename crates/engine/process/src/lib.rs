@@ -1,10 +1,14 @@
-//! What concerns the process as a whole: its descriptor limit, the CPUs it may use.
+//! What concerns the process as a whole: its descriptor limit, the CPUs it may use, what it and its threads cost.
+
+mod times;
 
 use std::io;
 use std::num::NonZero;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+pub use times::{Memory, ThreadClock, ThreadTimes, memory_of};
 
 /// How many descriptors this process may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -199,11 +199,7 @@ impl OutQueue {
     /// # Errors
     /// What `write` says.
     #[inline]
-    pub fn write_with<E>(
-        &mut self,
-        len: usize,
-        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<(), E> {
+    pub fn write_with<E>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
         let mut end = self.lend_end(len.min(Class::K64.bytes()));
         let wrote = write(end.room());
         if let Ok(n) = &wrote {

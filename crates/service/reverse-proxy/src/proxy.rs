@@ -201,9 +201,10 @@ impl Proxy {
             trailers: true,
             upgrade: false,
         };
+        let bytes = request.fields.bytes();
         let mut scratch;
         let target = match path {
-            None if request.form == TargetForm::Origin && self.rewrite.path.is_none() => request.target_bytes(),
+            None if request.form == TargetForm::Origin && self.rewrite.path.is_none() => request.target.of(bytes),
             _ => {
                 scratch = self.target.borrow_mut();
                 let path = path.unwrap_or(request.path_bytes());
@@ -212,13 +213,14 @@ impl Proxy {
         };
         let fields_max = forward::request_len_max(request, &options, &from);
         let (encoder, out) = relay.head_out();
-        let queued = encoder.head_with(out, request.method_bytes(), target, request.body, fields_max, |fields| {
-            let sent = forward::request(request, &options, &from, fields)?;
-            if let Some(connection) = sent.connection {
-                fields.push(Known::Connection, b"Connection", connection.as_bytes());
-            }
-            Ok::<_, Unfit>(())
-        });
+        let queued =
+            encoder.head_with(out, request.method_span.of(bytes), target, request.body, fields_max, |fields| {
+                let sent = forward::request(request, &options, &from, fields)?;
+                if let Some(connection) = sent.connection {
+                    fields.push(Known::Connection, b"Connection", connection.as_bytes());
+                }
+                Ok::<_, Unfit>(())
+            });
         queued.map_err(|unfit| unfit.of_client())
     }
 

@@ -9,7 +9,7 @@ use buf::{Class, Front, OutQueue, ReadBuf};
 use event_loop::now;
 use forward::{FieldRules, ResponseOptions};
 use http1::{BodyEvent, Garbage, Limits, RequestEncoder, ResponseDecoder};
-use message::{BodyLength, Fields, FieldsBuilder, Method, ResponseHead};
+use message::{BodyLength, Fields, FieldsBuilder, HeadWriter, Method, ResponseHead};
 use net::Transport;
 use observe::{Failure, Kind};
 use serve::{BodyChunk, Chunk, Client, RequestBody, Response};
@@ -316,9 +316,8 @@ impl<'a> Relay<'a> {
     fn inform(&self, head: &ResponseHead, ends: &mut Ends<'_, '_>) -> Result<(), TryFailed> {
         let options = ResponseOptions { rules: &NO_RULES, trailers: false, upgrade: false };
         let fields_max = forward::response_len_max(head, &options);
-        let informed = ends.response.inform(head.status, fields_max, |fields| {
-            forward::response(head, &options, fields).map_err(Unfit::from)
-        });
+        let write = |fields: &mut HeadWriter<'_>| forward::response(head, &options, fields).map_err(Unfit::from);
+        let informed = ends.response.inform(head.status, fields_max, write);
         informed.map_err(|unfit| unfit.of_server(self.who))
     }
 

@@ -83,12 +83,7 @@ fn is_ours(name: &str) -> bool {
     matches!(name, "host" | "via" | "forwarded") || name.replace('_', "-").starts_with("x-forwarded-")
 }
 
-fn check(
-    sent: &Fields,
-    named: &[String],
-    allowed: &[&str],
-    is_ours: fn(&str) -> bool,
-) -> Result<(), TestCaseError> {
+fn check(sent: &Fields, named: &[String], allowed: &[&str], is_ours: fn(&str) -> bool) -> Result<(), TestCaseError> {
     prop_assert!(sent.bytes().is_empty() || sent.bytes().ends_with(b"\r\n"));
     prop_assert_eq!(sent.bytes().split(|b| *b == b'\n').count(), sent.len() + 1, "one line a field");
     for field in sent.iter() {
@@ -183,6 +178,24 @@ proptest! {
         allowed.extend((trailers && chunked).then_some("trailer"));
         check(&fields, &nominated(&head.fields), &allowed, |name| name == "via")?;
         prop_assert_eq!(fields.all(Known::Via).count(), 1);
+    }
+
+    /// A length passes only if it is the one line of it there is, in the very digits of the body's.
+    #[test]
+    fn a_length_that_passes_is_that_of_the_body(
+        mut lines in lines(), length in prop_oneof![Just(0u64), 1..2000u64, any::<u64>()],
+        said in prop_oneof!["0{0,2}[0-9]{0,4}", "[0-9, +;x-]{0,6}"], exact in any::<bool>(), at in 0..14usize,
+    ) {
+        let said = if exact { length.to_string() } else { said.trim().to_owned() };
+        lines.insert(at.min(lines.len()), format!("Content-Length: {said}"));
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let head = response_head(200, BodyLength::Known(length), &lines);
+        let rules = FieldRules::none();
+        let options = ResponseOptions { rules: &rules, trailers: true, upgrade: false };
+        let Ok(fields) = respond_to(&head, &options) else { return Ok(()) };
+        let passed: Vec<&[u8]> = fields.all(Known::ContentLength).collect();
+        prop_assert!(passed.is_empty() || passed == [length.to_string().as_bytes()], "{passed:?}");
+        prop_assert!(passed.is_empty() || head.fields.all(Known::ContentLength).count() == 1);
     }
 
     #[test]

@@ -61,49 +61,30 @@ fn the_length_of_a_body_that_is_not_sent_is_told() {
 
 #[test]
 fn only_a_length_that_says_exactly_that_of_the_body_passes() {
-    let passes = |body, lines: &[&str]| {
-        let sent = plain(200, body, lines);
-        let said: Vec<_> = sent.iter().filter(|l| l.to_ascii_lowercase().starts_with("content-length")).cloned().collect();
-        let others = sent.len() - said.len();
-        assert_eq!(others, lines.iter().filter(|l| l.starts_with("a:")).count() + 1, "{sent:?}");
-        said
-    };
-    let known = BodyLength::Known(1024);
-    for line in ["Content-Length: 1024", "content-LENGTH: 1024"] {
-        assert_eq!(passes(known, &["a: b", line, "a: c"]), [line]);
+    const VIA: &str = "Via: 1.1 tollgate";
+    for length in ["0", "7", "1024", "9999999999999999999"] {
+        let body = BodyLength::Known(length.parse().expect("a number"));
+        for name in ["Content-Length", "content-LENGTH"] {
+            let line = format!("{name}: {length}");
+            assert_eq!(plain(200, body, &["a: b", &line, "c: d"]), ["a: b", &line, "c: d", VIA]);
+            assert_eq!(plain(200, body, &[&format!("{name}:\t{length} ")]), [&line, VIA]);
+            // Twice, named by Connection, or without such a body.
+            assert_eq!(plain(200, body, &["a: b", &line, "c: d", &line]), ["a: b", "c: d", VIA]);
+            assert_eq!(plain(200, body, &["a: b", &line, &format!("Connection: {name}")]), ["a: b", VIA]);
+            for other in [BodyLength::None, BodyLength::Streamed, BodyLength::UntilClose, BodyLength::Known(1)] {
+                assert_eq!(plain(200, other, &["a: b", &line]), ["a: b", VIA], "{other:?}");
+            }
+        }
     }
-    assert_eq!(passes(known, &["Content-Length:\t1024 "]), ["Content-Length: 1024"]);
-    assert_eq!(passes(BodyLength::Known(0), &["Content-Length: 0"]), ["Content-Length: 0"]);
-    let long = "Content-Length: 9999999999999999999";
-    assert_eq!(passes(BodyLength::Known(9_999_999_999_999_999_999), &[long]), [long]);
-    assert_eq!(passes_any(BodyLength::Known(u64::MAX), &[&format!("Content-Length: {}", u64::MAX)]), 0, "not worth it");
-    for line in [
-        "Content-Length: 1025",
-        "Content-Length: 01024",
-        "Content-Length: 024",
-        "Content-Length: 24",
-        "Content-Length: 11024",
-        "Content-Length: +1024",
-        "Content-Length: 1024, 1024",
-        "Content-Length: 1 024",
-        "Content-Length:",
-        "Content-Length: 0",
-        "Content_Length: 1024",
-    ] {
-        let kept = usize::from(line.starts_with("Content_"));
-        assert_eq!(passes_any(known, &["a: b", line]), kept, "{line}");
+    let not_that = ["1025", "01024", "024", "24", "11024", "+1024", "1024, 1024", "1 024", "", "0", "1024;", "0x400"];
+    for value in not_that {
+        let lines = ["a: b", &format!("Content-Length: {value}"), "c: d"];
+        assert_eq!(plain(200, BodyLength::Known(1024), &lines), ["a: b", "c: d", VIA], "{value}");
     }
-    assert_eq!(passes_any(known, &["Content-Length: 1024", "Content-Length: 1024"]), 0, "twice");
-    assert_eq!(passes_any(known, &["Content-Length: 1024", "Connection: content-length"]), 0, "named by Connection");
-    assert_eq!(passes_any(BodyLength::Known(0), &["Content-Length: 00"]), 0);
-    for body in [BodyLength::None, BodyLength::Streamed, BodyLength::UntilClose] {
-        assert_eq!(passes_any(body, &["Content-Length: 1024"]), 0, "{body:?}");
-    }
-}
-
-/// How many lines that could be taken for a length pass.
-fn passes_any(body: BodyLength, lines: &[&str]) -> usize {
-    plain(200, body, lines).iter().filter(|l| l.contains("ength") || l.contains("1024")).count()
+    assert_eq!(plain(200, BodyLength::Known(0), &["Content-Length: 00"]), [VIA]);
+    // Twenty digits are not looked into: the encoder writes them.
+    let most = format!("Content-Length: {}", u64::MAX);
+    assert_eq!(plain(200, BodyLength::Known(u64::MAX), &[&most]), [VIA]);
 }
 
 #[test]

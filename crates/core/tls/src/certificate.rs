@@ -1,0 +1,266 @@
+//! What a certificate says about itself (RFC 5280). It is not verified here.
+
+use std::net::IpAddr;
+
+use rustls::SupportedCipherSuite;
+use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+
+use crate::der::{self, Reader};
+
+/// The facts of a certificate, as far as somebody operating a server asks for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whom it is for, in the form of RFC 4514, the most specific part first: `CN=api,O=Example`.
+    pub subject: String,
+    /// Who issued it, in the same form.
+    pub issuer: String,
+    /// The names and addresses it is valid for (subject alternative names), in lower case, wildcards as they stand.
+    pub names: Vec<String>,
+    /// From when it is valid, seconds since 1970.
+    pub not_before: u64,
+    /// Until when it is valid, seconds since 1970.
+    pub not_after: u64,
+    /// Its serial number, in hexadecimal digits.
+    pub serial: String,
+    subject_der: Vec<u8>,
+    issuer_der: Vec<u8>,
+    /// The SubjectPublicKeyInfo.
+    pub(crate) public_key: Vec<u8>,
+}
+
+impl Certificate {
+    /// Reads a certificate; `None` when it is none.
+    pub fn read(der: &[u8]) -> Option<Certificate> {
+        // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }
+        let mut tbs = Reader(der).inside(der::SEQUENCE)?.inside(der::SEQUENCE)?;
+        tbs.optional(0xa0);
+        let serial = tbs.expect(0x02)?;
+        tbs.expect(der::SEQUENCE)?;
+        let issuer = tbs.expect(der::SEQUENCE)?;
+        let mut validity = tbs.inside(der::SEQUENCE)?;
+        let not_before = der::time(validity.any()?)?;
+        let not_after = der::time(validity.any()?)?;
+        let subject = tbs.expect(der::SEQUENCE)?;
+        let public_key = tbs.expect(der::SEQUENCE)?;
+        tbs.optional(0x81);
+        tbs.optional(0x82);
+        let names = match tbs.optional(0xa3) {
+            Some(extensions) => alternative_names(Reader(extensions.body).inside(der::SEQUENCE)?)?,
+            None => Vec::new(),
+        };
+        Some(Certificate {
+            subject: name_text(subject.body)?,
+            issuer: name_text(issuer.body)?,
+            names,
+            not_before,
+            not_after,
+            serial: hex(serial.body),
+            subject_der: subject.whole.to_vec(),
+            issuer_der: issuer.whole.to_vec(),
+            public_key: public_key.whole.to_vec(),
+        })
+    }
+
+    /// Whether `other` says that it is who issued this one. Signatures are not looked at.
+    pub fn is_issued_by(&self, other: &Certificate) -> bool {
+        self.issuer_der == other.subject_der
+    }
+
+    /// The name to call it by: its first name, or its subject.
+    pub fn title(&self) -> &str {
+        self.names.first().unwrap_or(&self.subject)
+    }
+
+    /// Days until it expires at `now` (seconds since 1970); negative when it has.
+    pub fn days_left(&self, now: u64) -> i64 {
+        (self.not_after as i64 - now as i64).div_euclid(86_400)
+    }
+}
+
+/// The SHA-256 fingerprint of a certificate in hexadecimal digits, as `openssl x509 -fingerprint -sha256` gives it without
+/// its colons.
+pub fn fingerprint(der: &[u8]) -> String {
+    match TLS13_AES_128_GCM_SHA256 {
+        SupportedCipherSuite::Tls13(suite) => hex(suite.common.hash_provider.hash(der).as_ref()),
+        SupportedCipherSuite::Tls12(suite) => hex(suite.common.hash_provider.hash(der).as_ref()),
+    }
+}
+
+/// The day of a time, as `2026-11-20`.
+pub(crate) fn day(seconds: u64) -> String {
+    let (year, month, day) = der::civil_from_days((seconds / 86_400) as i64);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(b"0123456789abcdef"[usize::from(d)])).collect()
+}
+
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+
+fn alternative_names(mut extensions: Reader<'_>) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    while !extensions.is_empty() {
+        let mut extension = extensions.inside(der::SEQUENCE)?;
+        let is_names = extension.expect(der::OID)?.body == SUBJECT_ALT_NAME;
+        extension.optional(der::BOOLEAN);
+        if !is_names {
+            continue;
+        }
+        let mut general = Reader(extension.expect(0x04)?.body).inside(der::SEQUENCE)?;
+        while !general.is_empty() {
+            let name = general.any()?;
+            match name.tag {
+                0x82 => names.push(std::str::from_utf8(name.body).ok()?.to_ascii_lowercase()),
+                0x87 => names.extend(address(name.body).map(|ip| ip.to_string())),
+                _ => {}
+            }
+        }
+    }
+    Some(names)
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+/// The attributes that RFC 4514 §3 has short names for, and their OIDs.
+const SHORT: [(&[u8], &str); 9] = [
+    (&[0x55, 4, 3], "CN"),
+    (&[0x55, 4, 7], "L"),
+    (&[0x55, 4, 8], "ST"),
+    (&[0x55, 4, 10], "O"),
+    (&[0x55, 4, 11], "OU"),
+    (&[0x55, 4, 6], "C"),
+    (&[0x55, 4, 9], "STREET"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1], "UID"),
+];
+
+/// A distinguished name as RFC 4514 writes it: from the last part to the first.
+fn name_text(body: &[u8]) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut relative = Reader(body);
+    while !relative.is_empty() {
+        let mut set = relative.inside(der::SET)?;
+        let mut text = String::new();
+        while !set.is_empty() {
+            let mut attribute = set.inside(der::SEQUENCE)?;
+            let kind = attribute.expect(der::OID)?.body;
+            let value = attribute.any()?;
+            if !text.is_empty() {
+                text.push('+');
+            }
+            write_attribute(&mut text, kind, value);
+        }
+        parts.push(text);
+    }
+    parts.reverse();
+    Some(parts.join(","))
+}
+
+fn write_attribute(text: &mut String, kind: &[u8], value: der::Item<'_>) {
+    match SHORT.iter().find(|(oid, _)| *oid == kind) {
+        Some((_, short)) => text.push_str(short),
+        None => dotted(text, kind),
+    }
+    text.push('=');
+    // UTF8String, PrintableString, TeletexString (as Latin letters in practice) and IA5String.
+    let readable = match value.tag {
+        der::UTF8_STRING | 0x13 | 0x14 | 0x16 => std::str::from_utf8(value.body).ok(),
+        _ => None,
+    };
+    match readable {
+        Some(value) => escape(text, value),
+        None => {
+            text.push('#');
+            text.push_str(&hex(value.whole));
+        }
+    }
+}
+
+fn dotted(text: &mut String, oid: &[u8]) {
+    let mut arc = 0u64;
+    let mut is_first = true;
+    for &byte in oid {
+        arc = arc << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        if is_first {
+            let top = (arc / 40).min(2);
+            text.push_str(&format!("{top}.{}", arc - top * 40));
+            is_first = false;
+        } else {
+            text.push_str(&format!(".{arc}"));
+        }
+        arc = 0;
+    }
+}
+
+/// Escapes what RFC 4514 §2.4 says, and control characters, which must not reach a log or a field.
+fn escape(text: &mut String, value: &str) {
+    let last = value.chars().count().saturating_sub(1);
+    for (i, c) in value.chars().enumerate() {
+        let at_edge = (c == ' ' && (i == 0 || i == last)) || (c == '#' && i == 0);
+        match c {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', c]),
+            _ if at_edge => text.extend(['\\', c]),
+            c if c.is_control() => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    text.push('\\');
+                    text.push_str(&hex(&[byte]));
+                }
+            }
+            c => text.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_says_who_it_is_for_and_how_long() {
+        let mut params = rcgen::CertificateParams::new(vec!["A.Example".to_owned(), "*.b.example".to_owned()]).unwrap();
+        params.subject_alt_names.push(rcgen::SanType::IpAddress("::1".parse().unwrap()));
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, "Tolls, Bridges & Co");
+        params.distinguished_name.push(rcgen::DnType::CommonName, " a\nb ");
+        params.not_before = rcgen::date_time_ymd(2024, 2, 29);
+        params.not_after = rcgen::date_time_ymd(2051, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let der = params.self_signed(&key).unwrap();
+        let read = Certificate::read(der.der()).unwrap();
+        assert_eq!(read.names, ["a.example", "*.b.example", "::1"]);
+        assert_eq!(read.subject, "CN=\\ a\\0ab\\ ,O=Tolls\\, Bridges & Co");
+        assert_eq!((day(read.not_before), day(read.not_after)), ("2024-02-29".to_owned(), "2051-01-01".to_owned()));
+        assert!(read.is_issued_by(&read));
+        assert_eq!(read.days_left(read.not_after - 86_400 * 3), 3);
+        assert_eq!(read.days_left(read.not_after + 1), -1);
+    }
+
+    #[test]
+    fn no_cut_or_changed_certificate_makes_it_panic() {
+        let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+        let der = made.cert.der();
+        for cut in 0..der.len() {
+            assert!(Certificate::read(&der[..cut]).is_none());
+        }
+        for at in 0..der.len() {
+            for value in [0, 0x1f, 0x7f, 0x80, 0x84, 0xff] {
+                let mut changed = der.to_vec();
+                changed[at] = value;
+                let _ = Certificate::read(&changed);
+            }
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_hash_of_the_whole() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(fingerprint(b"abc"), abc);
+    }
+}

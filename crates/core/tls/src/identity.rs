@@ -1,0 +1,215 @@
+//! A certificate chain with its key, checked before anybody is served with it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::certificate::{Certificate, day};
+
+/// Which input of a configuration a mistake is in, so that the caller can name the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The certificate chain.
+    Certificate,
+    /// The private key.
+    Key,
+    /// The authorities that peers' certificates are checked against.
+    Authorities,
+    /// The revocation list.
+    Revocations,
+    /// A name to connect to.
+    Name,
+    /// The options as a whole.
+    Options,
+}
+
+/// A mistake in what a configuration is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where it is.
+    pub input: Input,
+    /// What it is, as a sentence, with what to do about it.
+    pub sentence: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(input: Input, sentence: impl Into<String>) -> ConfigError {
+        ConfigError { input, sentence: sentence.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// More than this in a chain would not leave room for the rest of the handshake's flight.
+const CHAIN_BYTES: usize = 48 << 10;
+
+/// A certificate chain and the private key of its first certificate. Clones share both.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub(crate) key: Arc<CertifiedKey>,
+    leaf: Arc<Certificate>,
+}
+
+impl Identity {
+    /// Reads a chain (the certificate itself, then each issuer in turn; the root may be left out) and its key, both in PEM.
+    /// They may be one and the same file.
+    ///
+    /// # Errors
+    /// No certificate, no key, an encrypted key, a key of another certificate, or a chain out of order. Expiry is no error:
+    /// see [`Identity::warnings`].
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Identity, ConfigError> {
+        let chain = certificates(chain, Input::Certificate)?;
+        if chain.iter().map(|c| c.len()).sum::<usize>() > CHAIN_BYTES {
+            return Err(ConfigError::new(Input::Certificate, "The certificate chain is larger than 48 KiB."));
+        }
+        let read = chain.iter().enumerate().map(|(i, der)| {
+            let error = || format!("Certificate {} of the chain cannot be read.", i + 1);
+            Certificate::read(der).ok_or_else(|| ConfigError::new(Input::Certificate, error()))
+        });
+        let read: Vec<Certificate> = read.collect::<Result<_, _>>()?;
+        let key = private_key(key)?;
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let key = certified(&chain, &read, key, &provider)?;
+        check_order(&read)?;
+        let leaf = read.into_iter().next().ok_or_else(|| no_certificate(Input::Certificate))?;
+        Ok(Identity { key: Arc::new(key), leaf: Arc::new(leaf) })
+    }
+
+    /// Adds an OCSP response (DER), stapled to every full handshake.
+    pub fn with_ocsp(mut self, response: Vec<u8>) -> Identity {
+        let mut key = CertifiedKey::clone(&self.key);
+        key.ocsp = Some(response);
+        self.key = Arc::new(key);
+        self
+    }
+
+    /// What the certificate says.
+    pub fn certificate(&self) -> &Certificate {
+        &self.leaf
+    }
+
+    /// What an operator should know at `now` (seconds since 1970), as sentences: it has expired, expires within 30 days,
+    /// is not valid yet, or names nothing.
+    pub fn warnings(&self, now: u64) -> Vec<String> {
+        let leaf = &self.leaf;
+        let title = leaf.title();
+        let mut warnings = Vec::new();
+        match leaf.days_left(now) {
+            left if left < 0 => warnings.push(format!(
+                "The certificate for {title} expired on {}: clients will refuse it. Replace it.",
+                day(leaf.not_after)
+            )),
+            left @ 0..=30 => {
+                warnings.push(format!("The certificate for {title} expires on {} ({left} days).", day(leaf.not_after)));
+            }
+            _ => {}
+        }
+        if now < leaf.not_before {
+            warnings.push(format!(
+                "The certificate for {title} is valid from {} on only: clients will refuse it until then.",
+                day(leaf.not_before)
+            ));
+        }
+        if leaf.names.is_empty() {
+            warnings.push(format!(
+                "The certificate of {} names no host (subject alternative name): clients will refuse it.",
+                leaf.subject
+            ));
+        }
+        warnings
+    }
+}
+
+/// The certificates in PEM text, at least one.
+pub(crate) fn certificates(pem: &[u8], input: Input) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let all: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|e| broken(input, &e))?;
+    if all.is_empty() { Err(no_certificate(input)) } else { Ok(all) }
+}
+
+fn no_certificate(input: Input) -> ConfigError {
+    ConfigError::new(input, "There is no certificate in it (no \"-----BEGIN CERTIFICATE-----\").")
+}
+
+pub(crate) fn broken(input: Input, error: &pem::Error) -> ConfigError {
+    ConfigError::new(input, format!("It is no PEM that can be read: {error}."))
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    let contains = |text: &[u8]| pem.windows(text.len()).any(|w| w == text);
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        _ if contains(b"ENCRYPTED PRIVATE KEY") || contains(b"Proc-Type: 4,ENCRYPTED") => ConfigError::new(
+            Input::Key,
+            "The private key is encrypted. Write it without a passphrase: openssl pkey -in KEY -out NEW.",
+        ),
+        pem::Error::NoItemsFound => {
+            ConfigError::new(Input::Key, "There is no private key in it (no \"-----BEGIN PRIVATE KEY-----\").")
+        }
+        other => broken(Input::Key, &other),
+    })
+}
+
+fn certified(
+    chain: &[CertificateDer<'static>],
+    read: &[Certificate],
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, ConfigError> {
+    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+        ConfigError::new(
+            Input::Key,
+            "The private key is of no kind that can be used (RSA from 2048 bits, ECDSA, Ed25519).",
+        )
+    })?;
+    if let Some(public) = key.public_key() {
+        match read.iter().position(|c| c.public_key == public.as_ref()) {
+            Some(0) => {}
+            Some(at) => {
+                return Err(ConfigError::new(
+                    Input::Certificate,
+                    format!(
+                        "The private key belongs to certificate {} of the chain ({}), which must stand first.",
+                        at + 1,
+                        read[at].title()
+                    ),
+                ));
+            }
+            None => {
+                let title = read.first().map_or("", |leaf| leaf.title());
+                return Err(ConfigError::new(
+                    Input::Key,
+                    format!("The private key does not belong to the certificate for {title}."),
+                ));
+            }
+        }
+    }
+    Ok(CertifiedKey::new(chain.to_vec(), key))
+}
+
+fn check_order(chain: &[Certificate]) -> Result<(), ConfigError> {
+    for (i, pair) in chain.windows(2).enumerate() {
+        if !pair[0].is_issued_by(&pair[1]) {
+            return Err(ConfigError::new(
+                Input::Certificate,
+                format!(
+                    "The chain is out of order: certificate {} ({}) was issued by {}, and certificate {} is {}.",
+                    i + 1,
+                    pair[0].title(),
+                    pair[0].issuer,
+                    i + 2,
+                    pair[1].subject
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

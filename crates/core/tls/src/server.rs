@@ -1,0 +1,192 @@
+//! What a listener needs to speak TLS.
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider, kx_group};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, SupportedProtocolVersion};
+use rustls_pki_types::CertificateRevocationListDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::identity::{ConfigError, Identity, Input, broken, certificates};
+use crate::sni::Names;
+
+/// Which versions of TLS are spoken. Older ones than these do not exist here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    From12,
+    /// TLS 1.3 only.
+    Only13,
+    /// TLS 1.2 only: for measuring and comparing.
+    Only12,
+}
+
+impl Versions {
+    pub(crate) fn list(self) -> &'static [&'static SupportedProtocolVersion] {
+        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        match self {
+            Versions::From12 => &BOTH,
+            Versions::Only13 => &BOTH[..1],
+            Versions::Only12 => &BOTH[1..],
+        }
+    }
+}
+
+/// Which key exchange groups are offered and taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyExchange {
+    /// X25519MLKEM768 before X25519, P-256 and P-384: what is recorded today cannot be read by a quantum computer later.
+    #[default]
+    PostQuantumFirst,
+    /// X25519, P-256 and P-384 only: cheaper, and what older peers are compared with.
+    Classic,
+}
+
+impl KeyExchange {
+    pub(crate) fn provider(self) -> Arc<CryptoProvider> {
+        let mut provider = default_provider();
+        if self == KeyExchange::Classic {
+            provider.kx_groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+        }
+        Arc::new(provider)
+    }
+}
+
+/// The keys that session tickets are sealed with. They change by themselves every six hours, and a ticket is taken for at
+/// most twelve. Clones are the same keys: give one to all workers, so that a client may come back to any of them, and keep
+/// it over a reload unless client authentication changed.
+#[derive(Clone, Debug)]
+pub struct Tickets(Arc<dyn ProducesTickets>);
+
+impl Tickets {
+    /// New keys.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn new() -> Result<Tickets, ConfigError> {
+        let failed = |e| ConfigError::new(Input::Options, format!("No keys for session tickets could be made: {e}."));
+        Ticketer::new().map(Tickets).map_err(failed)
+    }
+}
+
+/// The names of authorities are told to every client, so that it can choose a certificate. More than this would crowd the
+/// handshake; then clients choose without.
+const HINT_BYTES: usize = 8 << 10;
+
+/// Whether clients must show who they are.
+#[derive(Clone, Debug)]
+pub struct ClientAuth {
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientAuth {
+    /// Clients' certificates must come from one of `authorities` (PEM). `required`: without one there is no connection;
+    /// otherwise a client may leave it out. `revocations`: revocation lists (PEM), by which a client's own certificate is
+    /// then judged; one that no list covers is still good.
+    ///
+    /// # Errors
+    /// What is wrong with either file.
+    pub fn new(authorities: &[u8], required: bool, revocations: Option<&[u8]>) -> Result<ClientAuth, ConfigError> {
+        let roots = root_store(authorities)?;
+        let provider = KeyExchange::default().provider();
+        let hints: usize = roots.subjects().iter().map(|name| name.as_ref().len()).sum();
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        if hints > HINT_BYTES {
+            builder = builder.clear_root_hint_subjects();
+        }
+        if !required {
+            builder = builder.allow_unauthenticated();
+        }
+        if let Some(pem) = revocations {
+            let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
+                .collect::<Result<_, _>>()
+                .map_err(|e| broken(Input::Revocations, &e))?;
+            if lists.is_empty() {
+                return Err(ConfigError::new(
+                    Input::Revocations,
+                    "There is no revocation list in it (no \"-----BEGIN X509 CRL-----\").",
+                ));
+            }
+            builder = builder.with_crls(lists).only_check_end_entity_revocation().allow_unknown_revocation_status();
+        }
+        let verifier = builder.build().map_err(|e| match e {
+            VerifierBuilderError::InvalidCrl(e) => {
+                ConfigError::new(Input::Revocations, format!("The revocation list cannot be used: {e:?}."))
+            }
+            other => ConfigError::new(Input::Authorities, format!("The authorities cannot be used: {other}.")),
+        })?;
+        Ok(ClientAuth { verifier })
+    }
+}
+
+/// The trust anchors in PEM text.
+pub(crate) fn root_store(pem: &[u8]) -> Result<RootCertStore, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    for (i, der) in certificates(pem, Input::Authorities)?.into_iter().enumerate() {
+        roots.add(der).map_err(|e| {
+            ConfigError::new(Input::Authorities, format!("Certificate {} of it cannot be an authority: {e}.", i + 1))
+        })?;
+    }
+    Ok(roots)
+}
+
+/// What a server's configuration is made from.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// The certificates, chosen by the names they carry; the first is shown to clients that ask for none of them. Of those
+    /// with the same name, a client gets the one whose signatures it can verify, ECDSA before RSA.
+    pub identities: Vec<Identity>,
+    /// The protocols spoken, the preferred first (ALPN). With none, whatever a client offers is left unanswered.
+    pub alpn: Vec<Vec<u8>>,
+    /// The versions spoken.
+    pub versions: Versions,
+    /// The key exchange groups.
+    pub key_exchange: KeyExchange,
+    /// The keys of session tickets; without them no session is resumed.
+    pub tickets: Option<Tickets>,
+    /// Whether clients must show certificates.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// A listener's side of TLS, read-only; clones are the same. 0-RTT is off, since it can be replayed.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    inner: Arc<rustls::ServerConfig>,
+}
+
+impl ServerConfig {
+    /// Builds it. Costs one pass over all certificates' names.
+    ///
+    /// # Errors
+    /// No identity.
+    pub fn new(options: ServerOptions) -> Result<ServerConfig, ConfigError> {
+        if options.identities.is_empty() {
+            return Err(ConfigError::new(Input::Options, "A TLS listener needs a certificate."));
+        }
+        let builder = rustls::ServerConfig::builder_with_provider(options.key_exchange.provider())
+            .with_protocol_versions(options.versions.list())
+            .map_err(|e| ConfigError::new(Input::Options, format!("TLS cannot be set up: {e}.")))?;
+        let builder = match options.client_auth {
+            Some(auth) => builder.with_client_cert_verifier(auth.verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Names::new(&options.identities)));
+        config.alpn_protocols = options.alpn;
+        // No session is kept here: that would be shared between workers, under a lock.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        match options.tickets {
+            Some(tickets) => config.ticketer = tickets.0,
+            None => config.send_tls13_tickets = 0,
+        }
+        Ok(ServerConfig { inner: Arc::new(config) })
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<rustls::ServerConfig> {
+        &self.inner
+    }
+}

@@ -1,0 +1,93 @@
+//! Which certificate a client is shown.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
+
+use crate::identity::Identity;
+
+thread_local! {
+    /// The name that the last hello on this thread asked for. rustls' unbuffered connection does not tell it, and calls
+    /// the resolver from inside the machine's own call.
+    static ASKED: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+}
+
+/// The name that the hello just processed on this thread asked for.
+pub(crate) fn take_asked() -> Option<Box<str>> {
+    ASKED.take()
+}
+
+/// The certificates of one name, at most one for each kind of key; RSA last, since it is the dearest to sign with.
+type Kinds = Vec<Arc<CertifiedKey>>;
+
+/// Certificates by name: the exact one, else the wildcard one, else the first of all. Two look-ups at most, however many
+/// there are. Keys come from the operator, so that their hash needs no secret.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    exact: HashMap<Box<str>, Kinds, FixedState>,
+    /// By what stands behind `*.`.
+    wildcard: HashMap<Box<str>, Kinds, FixedState>,
+    default: Kinds,
+}
+
+impl Names {
+    /// Where two certificates of one kind name the same host, the first stands.
+    pub(crate) fn new(identities: &[Identity]) -> Names {
+        let mut names = Names::default();
+        for identity in identities {
+            for name in &identity.certificate().names {
+                let (table, key) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut names.wildcard, parent),
+                    None => (&mut names.exact, name.as_str()),
+                };
+                add(table.entry(key.into()).or_default(), &identity.key);
+            }
+        }
+        if let Some(first) = identities.first() {
+            // With its siblings of other kinds, if there are.
+            let siblings = first.certificate().names.first().and_then(|name| names.find(name));
+            let siblings = siblings.cloned().unwrap_or_default();
+            add(&mut names.default, &first.key);
+            siblings.iter().for_each(|key| add(&mut names.default, key));
+        }
+        names
+    }
+
+    fn find(&self, name: &str) -> Option<&Kinds> {
+        let name_or_parent = name.strip_prefix("*.");
+        if let Some(parent) = name_or_parent {
+            return self.wildcard.get(parent);
+        }
+        let wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+        self.exact.get(name).or_else(wildcard)
+    }
+
+    /// The certificate for `name` (in lower case) that a client of these signature schemes can verify.
+    pub(crate) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let kinds = name.and_then(|name| self.find(name)).unwrap_or(&self.default);
+        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
+        kinds.iter().find(fits).or(kinds.first()).cloned()
+    }
+}
+
+fn add(kinds: &mut Kinds, key: &Arc<CertifiedKey>) {
+    let kind = key.key.algorithm();
+    if kinds.iter().all(|k| k.key.algorithm() != kind) {
+        kinds.push(Arc::clone(key));
+        kinds.sort_by_key(|k| k.key.algorithm() == SignatureAlgorithm::RSA);
+    }
+}
+
+impl ResolvesServerCert for Names {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
+        let chosen = self.choose(name.as_deref(), hello.signature_schemes());
+        ASKED.set(name);
+        chosen
+    }
+}

@@ -1,0 +1,88 @@
+//! Chains and keys, and what is wrong with them.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tls::{Identity, Input};
+
+use crate::common::{AUTHORITY, ISSUED, Issued};
+
+const DAY: u64 = 86_400;
+
+fn error(chain: &str, key: &str) -> (Input, String) {
+    let error = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err();
+    (error.input, error.to_string())
+}
+
+#[test]
+fn a_key_of_another_certificate_is_an_error() {
+    let other = AUTHORITY.issue(&["b.example"]);
+    let (input, sentence) = error(&ISSUED.chain, &other.key);
+    assert_eq!(input, Input::Key);
+    assert_eq!(sentence, "The private key does not belong to the certificate for a.example.");
+}
+
+#[test]
+fn missing_and_broken_parts_are_named() {
+    let (input, sentence) = error("", &ISSUED.key);
+    assert_eq!(input, Input::Certificate);
+    assert!(sentence.contains("no certificate"), "{sentence}");
+    let (input, sentence) = error(&ISSUED.chain, &ISSUED.chain);
+    assert_eq!(input, Input::Key);
+    assert!(sentence.contains("no private key"), "{sentence}");
+    let (_, sentence) =
+        error(&ISSUED.chain, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    assert!(sentence.contains("encrypted") && sentence.contains("openssl pkey"), "{sentence}");
+    let (input, sentence) = error("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &ISSUED.key);
+    assert_eq!((input, sentence.as_str()), (Input::Certificate, "Certificate 1 of the chain cannot be read."));
+    let (_, sentence) = error(&ISSUED.chain.replace("-----END CERTIFICATE-----", ""), &ISSUED.key);
+    assert!(sentence.starts_with("It is no PEM"), "{sentence}");
+    let (input, _) = error(&ISSUED.chain, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    assert_eq!(input, Input::Key);
+}
+
+#[test]
+fn one_file_may_hold_both() {
+    let both = format!("{}{}", ISSUED.key, ISSUED.chain);
+    let identity = Identity::from_pem(both.as_bytes(), both.as_bytes()).unwrap();
+    assert_eq!(identity.certificate().title(), "a.example");
+}
+
+/// A leaf below an intermediate, which is below the authority.
+fn chained() -> (String, String, String) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "Middle");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let middle = params.signed_by(&key, &AUTHORITY.issuer).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let leaf_key = KeyPair::generate().unwrap();
+    let leaf =
+        CertificateParams::new(vec!["c.example".to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap().pem();
+    (leaf, middle, leaf_key.serialize_pem())
+}
+
+#[test]
+fn the_order_of_a_chain_is_checked() {
+    let (leaf, middle, key) = chained();
+    assert!(Identity::from_pem(format!("{leaf}{middle}{}", AUTHORITY.pem).as_bytes(), key.as_bytes()).is_ok());
+    let (_, sentence) = error(&format!("{middle}{leaf}"), &key);
+    assert_eq!(sentence, "The private key belongs to certificate 2 of the chain (c.example), which must stand first.");
+    let (_, sentence) = error(&format!("{leaf}{}{middle}", AUTHORITY.pem), &key);
+    assert!(sentence.starts_with("The chain is out of order: certificate 1 (c.example) was issued by "), "{sentence}");
+    assert!(sentence.contains("CN=Middle") && sentence.contains("CN=Test Authority"), "{sentence}");
+}
+
+#[test]
+fn expiry_warns() {
+    let issued: Issued = AUTHORITY.issue_with(&["a.example"], KeyPair::generate().unwrap(), |params| {
+        params.not_before = rcgen::date_time_ymd(2025, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2025, 6, 1);
+    });
+    let identity = issued.identity();
+    let (from, until) = (identity.certificate().not_before, identity.certificate().not_after);
+    assert!(identity.warnings(until - 40 * DAY).is_empty());
+    assert_eq!(identity.warnings(until - 7 * DAY), ["The certificate for a.example expires on 2025-06-01 (7 days)."]);
+    assert!(identity.warnings(until + DAY)[0].contains("expired on 2025-06-01"));
+    assert!(identity.warnings(from - DAY)[0].contains("valid from 2025-01-01"));
+    let nameless = AUTHORITY.issue(&[]).identity();
+    assert!(nameless.warnings(nameless.certificate().not_before + DAY)[0].contains("names no host"));
+}

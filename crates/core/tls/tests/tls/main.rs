@@ -1,0 +1,10 @@
+//! The machine against itself, in memory.
+
+mod clients;
+mod common;
+mod fragments;
+mod handshakes;
+mod hostile;
+mod identities;
+mod names;
+mod transfers;

@@ -1,0 +1,5 @@
+//! Streams over TLS.
+
+mod common;
+mod peers;
+mod streams;
