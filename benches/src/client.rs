@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     answer::Answer,
     usage,
-    wire::{Epoll, connect_from},
+    wire::{self, Epoll, connect_from},
 };
 
 /// What to ask for, of whom, and over how many connections.
@@ -27,6 +27,8 @@ pub struct Load {
     pub connections: usize,
     /// Requests written at once on a connection before its answers are awaited; 1 = no pipelining.
     pub depth: usize,
+    /// No HTTP: messages of so many bytes, each to come back as it was sent.
+    pub echo: Option<usize>,
 }
 
 /// What a stretch of load came to.
@@ -78,11 +80,19 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const SILENCE: Duration = Duration::from_secs(20);
 
 impl Client {
-    /// Learns the answer over a connection of its own, then opens all connections.
+    /// Learns the answer over a connection of its own (an echo's is known), then opens all connections.
     pub fn connect(load: &Load) -> io::Result<Client> {
-        let request =
-            format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", load.path, load.to);
-        let answer = learn(load.to, request.as_bytes())?;
+        let (request, answer) = match load.echo {
+            Some(length) => (wire::body(length), Answer::exactly(&wire::body(length))),
+            None => {
+                let request = format!(
+                    "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n",
+                    load.path, load.to
+                );
+                let answer = learn(load.to, request.as_bytes())?;
+                (request.into_bytes(), answer)
+            }
+        };
         let epoll = Epoll::new(1024)?;
         let mut connections = Vec::with_capacity(load.connections);
         for n in 0..load.connections {
@@ -94,7 +104,7 @@ impl Client {
             epoll,
             idle: (0..load.connections).collect(),
             connections,
-            request: request.repeat(load.depth).into_bytes(),
+            request: request.repeat(load.depth),
             awaited: answer.size() * load.depth,
             answer,
             depth: load.depth,

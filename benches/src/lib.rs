@@ -4,10 +4,12 @@
 //! figure that counts is *server CPU time per request*, since requests per second on a small shared machine mostly
 //! measure the load program. [`suite`] runs the benches and saves their evidence; the other modules are its tools.
 //!
-//! Programs: `bench` (the runner), `bench-client` (the load), and the yardsticks `bare-epoll` and `bare-relay`.
+//! Programs: `bench` (the runner), `bench-client` (the load), and the yardsticks `bare-epoll`, `bare-relay` and `bare-echo`.
 
 pub mod answer;
 pub mod client;
+pub mod echoes;
+pub mod interval;
 pub mod machine;
 pub mod peers;
 pub mod process;

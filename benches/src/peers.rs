@@ -26,6 +26,10 @@ pub enum Peer {
     BareEpoll,
     /// The yardstick of a proxy: no parsing.
     BareRelay,
+    /// Our echo server: the event loop alone.
+    Echo,
+    /// The yardstick of the event loop: the same system calls, no executor.
+    BareEcho,
     /// nginx serving a file, with its open-file cache and sendfile.
     Nginx,
     /// nginx serving a file, with its open-file cache and without sendfile.
@@ -43,6 +47,8 @@ impl fmt::Display for Peer {
             Peer::Proxy => "proxy",
             Peer::BareEpoll => "bare-epoll",
             Peer::BareRelay => "bare-relay",
+            Peer::Echo => "echo",
+            Peer::BareEcho => "bare-echo",
             Peer::Nginx => "nginx",
             Peer::NginxRead => "nginx-read",
             Peer::NginxProxy => "nginx-proxy",
@@ -59,7 +65,12 @@ impl Peer {
 
     /// It is ours, the thing under test.
     pub fn is_ours(self) -> bool {
-        matches!(self, Peer::Server | Peer::Proxy)
+        matches!(self, Peer::Server | Peer::Proxy | Peer::Echo)
+    }
+
+    /// It speaks no HTTP, and gives back what it is sent.
+    pub fn is_echo(self) -> bool {
+        matches!(self, Peer::Echo | Peer::BareEcho)
     }
 
     /// A part of a sentence: how it is set up.
@@ -69,6 +80,10 @@ impl Peer {
             Peer::Proxy => "`proxy --to ORIGIN --workers 1`, nothing else",
             Peer::BareEpoll => "epoll, one read and one write of fixed bytes per request, no parsing",
             Peer::BareRelay => "epoll, two reads and two writes per request, no parsing",
+            Peer::Echo => "`echo --workers 1`, nothing else",
+            Peer::BareEcho => {
+                "epoll with the same registrations, one recv and one send per echo, partial writes kept; no executor, no timers"
+            }
             Peer::Nginx => "one worker, open_file_cache, sendfile, no access log, endless keep-alive",
             Peer::NginxRead => "the same without sendfile, which takes fewer system calls for a small file",
             Peer::NginxProxy => "one worker, upstream keepalive 128, X-Forwarded-For and -Proto, no access log",
@@ -135,7 +150,8 @@ impl Stage {
         let log = self.folder().join(format!("{peer}.log"));
         let told = |error| io::Error::other(format!("{peer}: {error}"));
         let mut program = Program::start(Command::new(first).args(rest), SERVER_CPU, &log).map_err(told)?;
-        program.wait_until_it_answers(address, FILE).map_err(told)?;
+        let file = (!peer.is_echo()).then_some(FILE);
+        program.wait_until_it_answers(address, file).map_err(told)?;
         Ok(Running { peer, address, program })
     }
 
@@ -153,6 +169,8 @@ impl Stage {
             Peer::Server => words("server", &[&site, "--listen", &listen, "--workers", "1"]),
             Peer::Proxy => words("proxy", &["--listen", &listen, "--to", &origin, "--workers", "1"]),
             Peer::BareEpoll => words("bare-epoll", &["--listen", &listen]),
+            Peer::Echo => words("echo", &["--listen", &listen, "--workers", "1"]),
+            Peer::BareEcho => words("bare-echo", &["--listen", &listen]),
             Peer::BareRelay => words("bare-relay", &["--listen", &listen, "--to", &origin]),
             Peer::Nginx | Peer::NginxRead => {
                 let sendfile = if peer == Peer::Nginx { "sendfile on; tcp_nopush on;" } else { "sendfile off;" };
@@ -185,7 +203,7 @@ impl Stage {
         let mut command = Command::new(sibling("bare-epoll")?);
         command.args(["--listen", &address.to_string()]);
         let mut program = Program::start(&mut command, LOAD_CPU, &self.folder().join("origin.log"))?;
-        program.wait_until_it_answers(address, FILE)?;
+        program.wait_until_it_answers(address, Some(FILE))?;
         self.origin = Some((program, address));
         Ok(address)
     }

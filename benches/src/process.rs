@@ -50,10 +50,11 @@ impl Program {
         Ok(Program { child, pids, log: log.to_path_buf() })
     }
 
-    /// Waits until the program answers a request for `path` at `address`; then its worker processes exist too.
-    pub fn wait_until_it_answers(&mut self, address: SocketAddr, path: &str) -> io::Result<()> {
+    /// Waits until the program answers a request for `path` at `address`, or without a path gives back what it is sent; then its
+    /// worker processes exist too.
+    pub fn wait_until_it_answers(&mut self, address: SocketAddr, path: Option<&str>) -> io::Result<()> {
         let start = Instant::now();
-        while let Err(error) = ask(address, path) {
+        while let Err(error) = path.map_or_else(|| ask_back(address), |path| ask(address, path)) {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("ended at start ({status}): {}", self.last_words())));
             }
@@ -141,6 +142,17 @@ fn ask(address: SocketAddr, path: &str) -> io::Result<()> {
     let mut start = [0; 12];
     stream.read_exact(&mut start)?;
     if start == *b"HTTP/1.1 200" { Ok(()) } else { Err(io::Error::other(String::from_utf8_lossy(&start).into_owned())) }
+}
+
+/// A few bytes over a connection of their own; an error until they come back.
+fn ask_back(address: SocketAddr) -> io::Result<()> {
+    const SENT: &[u8; 4] = b"back";
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(SENT)?;
+    let mut got = [0; 4];
+    stream.read_exact(&mut got)?;
+    if got == *SENT { Ok(()) } else { Err(io::Error::other("it does not give back what it is sent")) }
 }
 
 fn send(pid: u32, signal: Signal) {

@@ -38,9 +38,20 @@ impl Epoll {
         Ok(epoll::add(&self.fd, source, epoll::EventData::new_u64(word), flags)?)
     }
 
+    /// The same, and when there is room to write again: the registration of the event loop's own sockets.
+    pub fn add_duplex(&self, source: impl AsFd, word: u64) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        Ok(epoll::add(&self.fd, source, epoll::EventData::new_u64(word), flags)?)
+    }
+
     /// Waits at most `limit` (forever without one) and gives the words of what is ready: none when time is up or a
     /// signal came.
     pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<impl Iterator<Item = u64>> {
+        Ok(self.wait_closing(limit)?.map(|(word, _)| word))
+    }
+
+    /// The same, each with whether its peer has closed.
+    pub fn wait_closing(&mut self, limit: Option<Duration>) -> io::Result<impl Iterator<Item = (u64, bool)>> {
         let limit = limit.map(|limit| Timespec {
             tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
@@ -50,7 +61,11 @@ impl Epoll {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.events.iter().map(|event| event.data.u64()))
+        let closing = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        Ok(self.events.iter().map(move |event| {
+            let flags = event.flags;
+            (event.data.u64(), flags.intersects(closing))
+        }))
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Output, Stdio},
     thread,
 };
 
-use benches::{client::Sample, wire::canned_answer};
+use benches::{client::Sample, echoes::Latencies, wire::canned_answer};
 
 /// A program that listens; it is ended with its value.
 struct Listening {
@@ -73,6 +73,46 @@ fn the_relay_passes_on_what_the_origin_says() {
     let relay = Listening::start(env!("CARGO_BIN_EXE_bare-relay"), &["--to", &origin.address.to_string()]);
     let output = load(relay.address, &["--connections", "20", "count", "2000"]);
     assert_eq!(sample(&output).requests, 2000);
+}
+
+#[test]
+fn the_bare_echo_gives_back_what_it_is_sent() {
+    let server = Listening::start(env!("CARGO_BIN_EXE_bare-echo"), &[]);
+    let watch = server.child.id().to_string();
+    let output = load(server.address, &["--echo", "64", "--connections", "20", "--watch", &watch, "count", "2000"]);
+    assert_eq!(sample(&output).requests, 2000);
+
+    // More than the sockets hold, sent by one thread and read by another, then a half-close.
+    let mut stream = TcpStream::connect(server.address).expect("connects");
+    let sent: Vec<u8> = (0..20_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let (mut writer, all) = (stream.try_clone().expect("another handle"), sent.clone());
+    let sending = thread::spawn(move || {
+        writer.write_all(&all).expect("it reads");
+        writer.shutdown(Shutdown::Write).expect("connected");
+    });
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).expect("an end in order");
+    sending.join().expect("sent");
+    assert!(got == sent, "{} of {} bytes came back, or others", got.len(), sent.len());
+}
+
+#[test]
+fn a_plan_is_kept_and_connections_come_and_go() {
+    let server = Listening::start(env!("CARGO_BIN_EXE_bare-echo"), &[]);
+    let output = load(server.address, &["--connections", "10", "paced", "--rate", "2000", "--seconds", "0.2"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Latencies = serde_json::from_slice(&output.stdout).expect("one line of figures");
+    assert_eq!(found.messages, 400);
+    assert!(found.p50 > 0.0 && found.p50 <= found.p99 && found.p99 <= found.max && found.wall.as_secs_f64() >= 0.19);
+    let output = load(server.address, &["churn", "200"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn an_echo_that_is_none_is_caught() {
+    let server = Listening::start(env!("CARGO_BIN_EXE_bare-epoll"), &[]);
+    let output = load(server.address, &["--echo", "64", "--connections", "1", "count", "10"]);
+    assert!(!output.status.success());
 }
 
 /// Answers one connection after the other, each read with the next of `answers`, until they are used up.

@@ -1,21 +1,24 @@
 //! Where the built programs are.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::Once,
+    sync::Mutex,
 };
 
 /// The path of a built program.
 pub(crate) fn path(program: &str) -> PathBuf {
-    static FRESH: Once = Once::new();
+    static FRESH: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let folder = folder();
-    FRESH.call_once(|| {
-        if !["server", "proxy"].iter().all(|name| is_fresh(&folder, name)) {
-            build(&folder);
+    let mut fresh = FRESH.lock().expect("the programs could be built");
+    if !fresh.contains(program) {
+        if !is_fresh(&folder, program) {
+            build(&folder, program);
         }
-    });
+        fresh.insert(program.to_owned());
+    }
     folder.join(program)
 }
 
@@ -37,13 +40,13 @@ fn is_fresh(folder: &Path, program: &str) -> bool {
     sources.all(|source| modified(Path::new(source)).is_some_and(|changed| changed <= built))
 }
 
-fn build(folder: &Path) {
+fn build(folder: &Path, program: &str) {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "-p", "server", "-p", "proxy", "--target-dir"]);
+    command.args(["build", "--quiet", "-p", program, "--target-dir"]);
     command.arg(folder.parent().expect("a target folder"));
     if folder.file_name().is_some_and(|profile| profile == "release") {
         command.arg("--release");
     }
     let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo starts");
-    assert!(status.success(), "the programs could not be built");
+    assert!(status.success(), "{program} could not be built");
 }

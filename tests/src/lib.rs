@@ -5,7 +5,7 @@
 //! pass; every child is ended and reaped by its own id when its value is dropped; what a child said on standard error
 //! is shown when its test fails.
 //!
-//! The programs are those beside the test executable (`target/<profile>/server` and `proxy`), as `cargo xtask test`
+//! The programs are those beside the test executable (`target/<profile>/server` and the like), as `cargo xtask test`
 //! builds them. When they are missing or older than their sources, they are built first.
 
 mod binaries;

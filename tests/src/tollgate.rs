@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{Process, binaries};
 
-/// A running `server` or `proxy`, with a folder of its own for its configuration.
+/// A running `server`, `proxy` or `echo`, with a folder of its own for its configuration.
 #[derive(Debug)]
 pub struct Tollgate {
     /// The child.
@@ -37,6 +37,13 @@ impl Tollgate {
     pub fn server(root: &Path) -> Tollgate {
         let mut command = Tollgate::command("server");
         command.arg(root).args(["--listen", "127.0.0.1:0", "--workers", "1"]);
+        Tollgate::listening(&mut command, 1, folder())
+    }
+
+    /// `echo` with these arguments, on a free port.
+    pub fn echo(arguments: &[&str]) -> Tollgate {
+        let mut command = Tollgate::command("echo");
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
         Tollgate::listening(&mut command, 1, folder())
     }
 

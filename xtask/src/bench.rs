@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::shell::{self, Outcome};
 
-/// Builds `benches`, `server` and `proxy`, then runs the bench runner with `args`.
+/// Builds `benches` and the programs that they measure, then runs the bench runner with `args`.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let build = ["build", "--release", "--locked", "-p", "benches", "-p", "server", "-p", "proxy", "--bins"];
+    let build = ["build", "--release", "--locked", "-p", "benches", "-p", "server", "-p", "proxy", "-p", "echo", "--bins"];
     shell::run(&mut shell::cargo(build))?;
     // The runner looks for the other programs beside itself.
     let runner = Path::new(&target_folder()?).join("release/bench");

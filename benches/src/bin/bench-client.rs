@@ -8,10 +8,12 @@ use std::{
 };
 
 use benches::{
-    client::{Client, Load, Sample},
+    client::{Client, Load},
+    echoes::{Plan, churn, paced},
     wire,
 };
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 /// A closed loop of keep-alive connections; every answer is checked against the first.
 #[derive(Parser)]
@@ -25,6 +27,9 @@ struct Args {
     /// Connections
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// Send messages of so many bytes to an echo server instead of HTTP requests
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    echo: Option<u32>,
     /// Requests written at once per connection
     #[arg(long, default_value_t = 1)]
     depth: usize,
@@ -51,6 +56,20 @@ enum Mode {
         /// How many
         requests: u64,
     },
+    /// Send messages on a plan, to an echo server; times count from when each was planned to be sent
+    Paced {
+        /// Messages a second over all connections
+        #[arg(long)]
+        rate: f64,
+        /// Seconds
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
+    /// Connect, echo a message, close: one after the other, to an echo server
+    Churn {
+        /// How many connections
+        connects: u64,
+    },
     /// Send one request on each connection, say so, and hold the connections until standard input ends
     Hold {
         /// Connections that wait for an answer at any time
@@ -71,7 +90,18 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> io::Result<()> {
     wire::end_with_parent()?;
-    let load = Load { to: args.to, path: args.path.clone(), connections: args.connections, depth: args.depth };
+    let bytes = args.echo.map(|bytes| bytes as usize);
+    match args.mode {
+        Mode::Paced { rate, seconds } if rate > 0.0 && seconds > 0.0 && args.connections > 0 => {
+            let (bytes, time) = (bytes.unwrap_or(64), Duration::from_secs_f64(seconds));
+            return print(&paced(&Plan { to: args.to, connections: args.connections, bytes, rate, time })?);
+        }
+        Mode::Paced { .. } => return Err(io::Error::other("a plan needs a rate, a time and connections")),
+        Mode::Churn { connects } => return churn(args.to, connects, bytes.unwrap_or(64)),
+        _ => {}
+    }
+    let load =
+        Load { to: args.to, path: args.path.clone(), connections: args.connections, depth: args.depth, echo: bytes };
     let mut client = Client::connect(&load)?;
     match args.mode {
         Mode::Time { warmup, seconds } => {
@@ -79,6 +109,7 @@ fn run(args: &Args) -> io::Result<()> {
             print(&client.run_for(Duration::from_secs_f64(seconds), &args.watch)?)
         }
         Mode::Count { requests } => print(&client.run_count(requests, args.connections, &args.watch)?),
+        Mode::Paced { .. } | Mode::Churn { .. } => Ok(()),
         Mode::Hold { at_once } => {
             print(&client.run_count(args.connections as u64 * args.depth as u64, at_once, &args.watch)?)?;
             io::stdin().lock().lines().try_for_each(|line| line.map(drop))
@@ -86,7 +117,7 @@ fn run(args: &Args) -> io::Result<()> {
     }
 }
 
-fn print(sample: &Sample) -> io::Result<()> {
+fn print(sample: &impl Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", serde_json::to_string(sample)?)?;
     out.flush()

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 /// Runs the benches; false when `--check` was asked for and does not hold.
 fn run(mut args: Args) -> io::Result<bool> {
     if args.quick {
-        (args.options.rounds, args.options.seconds, args.options.warmup) = (1, 0.5, 0.1);
+        (args.options.rounds, args.options.seconds, args.options.warmup) = (Some(1), 0.5, 0.1);
         args.options.requests.get_or_insert(1000);
     }
     let benches = if args.all { Bench::value_variants() } else { &args.bench };

@@ -54,7 +54,7 @@ pub(super) fn syscalls(options: &Options) -> io::Result<Evidence> {
     })
 }
 
-fn syscalls_of(peer: Peer, requests: u64, options: &Options) -> io::Result<BTreeMap<String, f64>> {
+pub(super) fn syscalls_of(peer: Peer, requests: u64, options: &Options) -> io::Result<BTreeMap<String, f64>> {
     let once = |requests| -> io::Result<BTreeMap<String, f64>> {
         let mut stage = Stage::set()?;
         let file = stage.folder().join("strace.txt");
@@ -117,7 +117,11 @@ pub(super) fn instructions(options: &Options) -> io::Result<Evidence> {
 }
 
 /// All instructions of one run, and those of each function without what it calls.
-fn instructions_of(peer: Peer, requests: u64, options: &Options) -> io::Result<(f64, BTreeMap<String, f64>)> {
+pub(super) fn instructions_of(
+    peer: Peer,
+    requests: u64,
+    options: &Options,
+) -> io::Result<(f64, BTreeMap<String, f64>)> {
     let mut stage = Stage::set()?;
     let file = stage.folder().join("callgrind.out");
     let out = format!("--callgrind-out-file={}", file.to_string_lossy());
@@ -149,7 +153,11 @@ fn functions(text: &str) -> BTreeMap<String, f64> {
 }
 
 /// What `two` has more than `one`, per request.
-fn difference(one: &BTreeMap<String, f64>, two: BTreeMap<String, f64>, requests: u64) -> BTreeMap<String, f64> {
+pub(super) fn difference(
+    one: &BTreeMap<String, f64>,
+    two: BTreeMap<String, f64>,
+    requests: u64,
+) -> BTreeMap<String, f64> {
     let each = two.into_iter().map(|(name, amount)| {
         let less = one.get(&name).copied().unwrap_or(0.0);
         (name, (amount - less) / requests as f64)
@@ -158,7 +166,7 @@ fn difference(one: &BTreeMap<String, f64>, two: BTreeMap<String, f64>, requests:
 }
 
 /// The functions that take most, as text.
-fn top(functions: &BTreeMap<String, f64>) -> String {
+pub(super) fn top(functions: &BTreeMap<String, f64>) -> String {
     let mut sorted: Vec<(&String, &f64)> = functions.iter().filter(|(_, each)| **each >= 1.0).collect();
     sorted.sort_by(|a, b| b.1.total_cmp(a.1));
     sorted.iter().take(60).map(|(name, each)| format!("{each:>8.0}  {name}\n")).collect()
@@ -174,7 +182,7 @@ fn count(
     options: &Options,
 ) -> io::Result<()> {
     let mut running = stage.start(peer, Wrap { command, single_process: true })?;
-    let mut load = client(running.address, options.busy_connections(), 1, &[])?;
+    let mut load = client(&running, options.busy_connections(), 1, &[])?;
     measure(&running, load.args(["count", &requests.to_string()]))?;
     running.program.stop(is_parent)?;
     written(&output_of(command))

@@ -57,12 +57,12 @@ fn one(peer: Peer, connections: usize, limit: Option<f64>) -> io::Result<Row> {
     let running = stage.start(peer, Wrap::default())?;
     let pids = &running.program.pids;
     // Code pages, caches and the first slabs are not the connections' memory.
-    let mut warm = client(running.address, 64, 1, pids)?;
+    let mut warm = client(&running, 64, 1, pids)?;
     measure(&running, warm.args(["count", "6400"]))?;
     thread::sleep(SETTLE);
     let before = usage::memory(pids)?;
 
-    let mut hold = client(running.address, connections, 1, pids)?;
+    let mut hold = client(&running, connections, 1, pids)?;
     let mut held = Held::start(&running, hold.args(["hold", "--at-once", &AT_ONCE.to_string()]))?;
     thread::sleep(SETTLE);
     let after = usage::memory(pids)?;

@@ -51,7 +51,7 @@ fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
         chosen.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;
     let mut samples: BTreeMap<Peer, Vec<Sample>> = BTreeMap::new();
     // Round 0 warms up caches and pools and is not counted.
-    for round in 0..=options.rounds {
+    for round in 0..=options.few_rounds() {
         for one in &running {
             let sample = once(plan, options, one)?;
             eprintln!("  round {round}: {} {} us/request, {}", one.peer, number(micros(&sample)), busy(&sample));
@@ -64,7 +64,7 @@ fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
 }
 
 fn once(plan: &Plan, options: &Options, running: &Running) -> io::Result<Sample> {
-    let mut command = client(running.address, options.busy_connections(), plan.depth, &running.program.pids)?;
+    let mut command = client(running, options.busy_connections(), plan.depth, &running.program.pids)?;
     command.args(["time", "--warmup", &options.warmup.to_string(), "--seconds", &options.seconds.to_string()]);
     measure(running, &mut command)
 }
@@ -116,14 +116,14 @@ fn method(plan: &Plan, options: &Options, chosen: &[Peer]) -> String {
          medians of the ratios within a round. \"Others busy\" is what ran on the machine besides the server, the load \
          and the idle, in CPUs: noise, and for a proxy the origin.",
         options.busy_connections(),
-        options.rounds,
+        options.few_rounds(),
         options.seconds,
         options.warmup
     )
 }
 
 /// A warning when something else ran beside the bench. Behind a proxy that cannot be told from the origin.
-fn noise(chosen: &[Peer], samples: &BTreeMap<Peer, Vec<Sample>>) -> String {
+pub(super) fn noise(chosen: &[Peer], samples: &BTreeMap<Peer, Vec<Sample>>) -> String {
     const QUIET: f64 = 0.1;
     let direct = chosen.iter().filter(|peer| !peer.is_proxy());
     let most = direct.map(|peer| Spread::of(samples[peer].iter().map(others)).median).fold(0.0, f64::max);
@@ -145,28 +145,28 @@ fn ratio(samples: &BTreeMap<Peer, Vec<Sample>>, subject: Peer, reference: Peer) 
     Spread::of(pairs.map(|(subject, reference)| micros(subject) / micros(reference))).median
 }
 
-fn micros(sample: &Sample) -> f64 {
+pub(super) fn micros(sample: &Sample) -> f64 {
     sample.server.as_secs_f64() * 1e6 / sample.requests.max(1) as f64
 }
 
-fn share(part: Duration, wall: Duration) -> f64 {
+pub(super) fn share(part: Duration, wall: Duration) -> f64 {
     part.as_secs_f64() / wall.as_secs_f64()
 }
 
 /// CPUs' worth of what is neither the server nor the load.
-fn others(sample: &Sample) -> f64 {
+pub(super) fn others(sample: &Sample) -> f64 {
     share(sample.machine.saturating_sub(sample.server + sample.client), sample.wall)
 }
 
-fn busy(sample: &Sample) -> String {
+pub(super) fn busy(sample: &Sample) -> String {
     format!("server {} busy, others {}", percent(share(sample.server, sample.wall)), percent(others(sample)))
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-fn figures(samples: &[Sample]) -> serde_json::Value {
+pub(super) fn figures(samples: &[Sample]) -> serde_json::Value {
     let one = |sample: &Sample| {
         json!({
             "requests": sample.requests,

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, BufRead, BufReader},
-    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -16,6 +15,7 @@ use crate::{
 };
 
 mod counted;
+mod echo;
 mod idle;
 mod load;
 
@@ -30,6 +30,8 @@ pub enum Bench {
     /// CPU per proxied request, 1 KiB: ours, the bare relay, nginx, HAProxy
     #[value(name = "proxied-1k")]
     Proxied1k,
+    /// CPU and instructions per echo of 64 bytes: ours, the bare loop; what the executor costs
+    Echo,
     /// Memory per idle connection: ours and nginx, static and proxied
     IdleMemory,
     /// System calls per request, by strace
@@ -48,9 +50,9 @@ impl Bench {
 /// How to run the benches.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Rounds, in each of which every peer is measured once
-    #[arg(long, default_value_t = 5)]
-    pub rounds: usize,
+    /// Rounds, in each of which every peer is measured once; by default 5, and for echo 15
+    #[arg(long)]
+    pub rounds: Option<usize>,
     /// Seconds measured per peer and round
     #[arg(long, default_value_t = 3.0)]
     pub seconds: f64,
@@ -69,6 +71,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Rounds of a bench whose comparison needs no more.
+    fn few_rounds(&self) -> usize {
+        self.rounds.unwrap_or(5)
+    }
+
     /// Connections that are kept busy.
     fn busy_connections(&self) -> usize {
         self.connections.unwrap_or(64)
@@ -88,16 +95,23 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::Static1k => load::static_1k(options),
         Bench::StaticPipelined => load::static_pipelined(options),
         Bench::Proxied1k => load::proxied_1k(options),
+        Bench::Echo => echo::run(options),
         Bench::IdleMemory => idle::run(options),
         Bench::Syscalls => counted::syscalls(options),
         Bench::Instructions => counted::instructions(options),
     }
 }
 
+/// The messages sent to echo servers.
+const ECHO_BYTES: usize = 64;
+
 /// The load program, pinned to the load's CPU.
-fn client(to: SocketAddr, connections: usize, depth: usize, watch: &[u32]) -> io::Result<Command> {
+fn client(running: &Running, connections: usize, depth: usize, watch: &[u32]) -> io::Result<Command> {
     let mut command = Command::new(sibling("bench-client")?);
-    command.args(["--to", &to.to_string(), "--path", FILE, "--depth", &depth.to_string()]);
+    command.args(["--to", &running.address.to_string(), "--path", FILE, "--depth", &depth.to_string()]);
+    if running.peer.is_echo() {
+        command.args(["--echo", &ECHO_BYTES.to_string()]);
+    }
     command.args(["--connections", &connections.to_string()]);
     if !watch.is_empty() {
         let watch: Vec<String> = watch.iter().map(u32::to_string).collect();

@@ -5,16 +5,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
-/// CPU time of a thread since it began.
+/// CPU time of a thread since it began. All zero where the system keeps no such statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ThreadTimes {
     /// Spent on a CPU, in its own code and in the system's.
     pub cpu: Duration,
-    /// Spent ready to run while others had the CPU. Zero where the system does not count it.
+    /// Spent ready to run while others had the CPU.
     pub run_queue: Duration,
-    /// How often it was given a CPU. Zero where the system does not count it.
+    /// How often it was given a CPU.
     pub turns: u64,
 }
 
@@ -34,28 +32,26 @@ impl ThreadClock {
         ThreadClock { statistics, _not_send: std::marker::PhantomData }
     }
 
-    /// The times now. Costs two system calls.
+    /// The times now. Costs a system call.
     pub fn read(&self) -> ThreadTimes {
-        let cpu = clock_gettime(ClockId::ThreadCPUTime);
-        let cpu = Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32);
         let mut text = [0; 96];
         let read = self.statistics.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
-        let (run_queue, turns) = waits_of(&text[..read]).unwrap_or_default();
-        ThreadTimes { cpu, run_queue, turns }
+        times_of(&text[..read]).unwrap_or_default()
     }
 
-    /// Whether the system counts the time spent waiting for a CPU.
-    pub fn counts_run_queue(&self) -> bool {
+    /// Whether the system keeps these statistics.
+    pub fn is_kept(&self) -> bool {
         self.statistics.is_some()
     }
 }
 
-/// The second and third of the three numbers: nanoseconds on the CPU, nanoseconds waiting for it, turns on it.
-fn waits_of(text: &[u8]) -> Option<(Duration, u64)> {
+/// The three numbers: nanoseconds on the CPU, nanoseconds waiting for it, turns on it.
+fn times_of(text: &[u8]) -> Option<ThreadTimes> {
     let text = std::str::from_utf8(text).ok()?;
-    let mut numbers = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
-    let wait = numbers.next()?.ok()?;
-    Some((Duration::from_nanos(wait), numbers.next()?.ok()?))
+    let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
+    let (cpu, run_queue) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    let turns = numbers.next()?.ok()?;
+    Some(ThreadTimes { cpu: Duration::from_nanos(cpu), run_queue: Duration::from_nanos(run_queue), turns })
 }
 
 /// Memory of a process, in bytes.
@@ -102,10 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_the_second_number_and_the_turns_are_the_third() {
-        assert_eq!(waits_of(b"123 456 7\n"), Some((Duration::from_nanos(456), 7)));
+    fn the_three_numbers_are_read() {
+        let times = |cpu, run_queue, turns| {
+            Some(ThreadTimes { cpu: Duration::from_nanos(cpu), run_queue: Duration::from_nanos(run_queue), turns })
+        };
+        assert_eq!(times_of(b"123 456 7\n"), times(123, 456, 7));
         for bad in [&b"123"[..], b"1 x 2", b"1 2", b"", &[0xFF]] {
-            assert_eq!(waits_of(bad), None);
+            assert_eq!(times_of(bad), None);
         }
     }
 

@@ -1,0 +1,77 @@
+//! `find-max`: the highest rate at which a promise is kept.
+
+use load::{Arrivals, Knee, KneeSearch, Outcome, Rate, Step};
+
+use super::invalid;
+use crate::arguments::FindMaxLoad;
+use crate::interrupt::Interrupts;
+use crate::measure::{Measured, Task, measure};
+use crate::plan::{PacePlan, Plan, Rates};
+use crate::prepare::{Kind, prepare, rates};
+use crate::problem::Problem;
+use crate::settings::settings;
+use crate::show::{print, say};
+
+/// Runs steps until the search has its answer.
+pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Problem> {
+    let load = &find.load;
+    if rates(load).is_some() || load.requests.is_some() {
+        return Err(Problem::usage(
+            "find-max chooses the rates itself: give --from and --to, and --duration for a step",
+        ));
+    }
+    if !(0.1..=50.0).contains(&find.resolution) {
+        return Err(Problem::usage("--resolution: from 0.1 to 50 percent"));
+    }
+    if find.from > find.to {
+        return Err(Problem::usage("--from is above --to"));
+    }
+    let mut plan = prepare(&crate::arguments::Load { poisson: false, ..load.clone() }, Kind::Load)?;
+    let mut knee = Knee::new(KneeSearch {
+        start: find.from,
+        limit: find.to,
+        resolution: find.resolution / 100.0,
+        ..KneeSearch::default()
+    });
+    while let Step::Try(rate) = knee.next_step() {
+        let measured = step(find, &mut plan, rate, interrupts)?;
+        if interrupts.happened() {
+            say("interrupted: the search is not finished");
+            break;
+        }
+        let outcome = outcome(find, &measured);
+        if !load.quiet {
+            say(&format!("{rate}: {}", words(&outcome)));
+        }
+        knee.report(outcome);
+    }
+    print(&crate::report::knee(&knee));
+    Ok(match knee.answer().and_then(load::Answer::met) {
+        Some(_) => 0,
+        None if knee.tried().iter().any(|tried| matches!(tried.outcome, Outcome::GeneratorLimit(_))) => 3,
+        None => 1,
+    })
+}
+
+fn step(find: &FindMaxLoad, plan: &mut Plan, rate: Rate, interrupts: &Interrupts) -> Result<Measured, Problem> {
+    let arrivals = if find.load.poisson { Arrivals::Poisson } else { Arrivals::Constant };
+    plan.pace = PacePlan::Open(Rates::Constant(rate), arrivals);
+    let task = Task { plan, settings: settings(plan, &find.load), pid: None, repeated: None };
+    measure(&task, interrupts, &mut |_| ())
+}
+
+fn outcome(find: &FindMaxLoad, measured: &Measured) -> Outcome {
+    if let Some(why) = invalid(&measured.run) {
+        return Outcome::GeneratorLimit(why);
+    }
+    let misses = find.slo.misses(&measured.run);
+    if misses.is_empty() { Outcome::Met } else { Outcome::Missed(misses) }
+}
+
+fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Met => "kept".into(),
+        Outcome::Missed(misses) => format!("not kept: {}", misses.join("; ")),
+        Outcome::GeneratorLimit(why) => format!("the generator was the limit: {why}"),
+    }
+}

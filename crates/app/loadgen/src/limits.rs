@@ -1,0 +1,73 @@
+//! What this machine allows: descriptors of a process, local ports of an address.
+
+use crate::arguments::Load;
+use crate::plan::Plan;
+use crate::problem::Problem;
+use load::words::count;
+
+/// Descriptors of a process that are no connections: standard streams, the files and pipes of the parent, libraries'.
+const RESERVED: u64 = 32;
+
+/// Descriptors of a worker that are no connections: epoll, its twin, eventfd, timers, the thread's statistics.
+const PER_WORKER: u64 = 8;
+
+/// The most worker processes: beyond that their number is a mistake.
+const PROCESSES_MAX: u64 = 255;
+
+/// Divides the connections among workers and processes, as many as the descriptors make necessary.
+pub(crate) fn divide(plan: &mut Plan, load: &Load) -> Result<(), Problem> {
+    let limit = process::raise_descriptor_limit().map_or_else(|_| 1024, |limit| limit.now);
+    divide_within(plan, load, limit, local_ports())
+}
+
+fn divide_within(plan: &mut Plan, load: &Load, descriptors: u64, ports: u64) -> Result<(), Problem> {
+    let connections = plan.connections;
+    let threads = u64::from(load.threads).min(connections);
+    let room = |processes: u64| descriptors.saturating_sub(RESERVED + PER_WORKER * threads.div_ceil(processes.max(1)));
+    let processes = match load.processes {
+        Some(given) => u64::from(given).min(connections),
+        None => (1..=PROCESSES_MAX).find(|n| room(*n) * n >= connections).unwrap_or(PROCESSES_MAX),
+    };
+    if room(processes) < connections.div_ceil(processes) {
+        return Err(Problem::usage(format!(
+            "--connections {}: a process may hold {} descriptors here, which is room for {} connections in {processes} {}; \
+             raise the hard limit (ulimit -Hn) or use fewer",
+            count(connections),
+            count(descriptors),
+            count(room(processes) * processes),
+            if processes == 1 { "process" } else { "processes" },
+        )));
+    }
+    let tcp: u64 = plan.origins.iter().map(|o| o.tcp_addresses() as u64).sum();
+    let sources = plan.sources.len().max(1) as u64;
+    // Connections to different destinations may share a local port; bound sources do not know that when they are bound.
+    let pairs = if plan.sources.is_empty() { tcp } else { sources };
+    if tcp > 0 && connections > ports.saturating_mul(pairs) {
+        let needed = connections.div_ceil(ports.max(1));
+        return Err(Problem::usage(format!(
+            "--connections {}: an address has {} local ports here, so {needed} source addresses are needed; \
+             give --source FIRST-LAST, or widen net.ipv4.ip_local_port_range",
+            count(connections),
+            count(ports),
+        )));
+    }
+    plan.processes = processes as usize;
+    // Every process has the same number of threads.
+    plan.workers = (threads.div_ceil(processes) * processes).min(connections) as usize;
+    Ok(())
+}
+
+/// Local ports that the system gives to outgoing connections of one address.
+pub(crate) fn local_ports() -> u64 {
+    /// Linux's own default: 32768 to 60999.
+    const DEFAULT: u64 = 28_232;
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = text.split_ascii_whitespace().map(str::parse::<u64>);
+    match (ends.next(), ends.next()) {
+        (Some(Ok(first)), Some(Ok(last))) if first <= last => last - first + 1,
+        _ => DEFAULT,
+    }
+}
+
+#[cfg(test)]
+mod tests;

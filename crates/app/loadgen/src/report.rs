@@ -1,0 +1,61 @@
+//! What a run found, for people and for programs: pure functions from [`load::Run`] to text.
+//!
+//! * [`summary`]: for the terminal, at the end. [`Live`]: for the terminal, while it runs.
+//! * [`json`] and [`from_json`]: the saved run, with all its distributions. [`csv_seconds`], [`csv_percentiles`]: for a table.
+//! * [`html`]: one self-contained page.
+//! * [`comparison`] and [`knee`]: the answers of `compare` and `find-max`.
+//!
+//! Texts from outside (targets, error messages, marks) are made harmless where they are put in: no control character
+//! reaches a terminal, no markup a page, no formula a table.
+
+mod answers;
+mod bars;
+mod csv;
+mod html;
+mod json;
+mod live;
+mod summary;
+mod text;
+
+#[cfg(test)]
+mod sample;
+
+use load::{Latency, words};
+
+pub use answers::{comparison, knee};
+pub use csv::{csv_percentiles, csv_seconds};
+pub use html::html;
+pub use json::{from_json, json};
+pub use live::{Goal, Live, LiveStyle, Stage};
+pub use summary::{SummaryStyle, summary};
+
+/// The percentiles that every report shows; 100 is the maximum.
+const PERCENTILES: [f64; 7] = [50.0, 75.0, 90.0, 99.0, 99.9, 99.99, 100.0];
+
+/// A percentile's name: `p99.9`, or `max`.
+fn percentile_name(percent: f64) -> String {
+    if percent == 100.0 { "max".to_owned() } else { format!("p{percent}") }
+}
+
+/// A percentile with its unit, or `-` where no answer lies above it: it would be the maximum under another name.
+fn percentile_text(latency: &Latency, percent: f64) -> String {
+    let above = latency.count() as f64 * (1.0 - percent / 100.0);
+    // A hair below 1 is 1: 100 answers have one above their p99.
+    if latency.is_empty() || (percent < 100.0 && above < 1.0 - 1e-6) {
+        return "-".to_owned();
+    }
+    words::time(latency.percentile_ns(percent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_shown_as_far_as_the_answers_reach() {
+        let hundred = Latency::of([1_000_000; 100]);
+        let shown = PERCENTILES.map(|percent| percentile_text(&hundred, percent));
+        assert_eq!(shown, ["1.00 ms", "1.00 ms", "1.00 ms", "1.00 ms", "-", "-", "1.00 ms"]);
+        assert_eq!(percentile_text(&Latency::default(), 100.0), "-");
+    }
+}

@@ -1,0 +1,133 @@
+//! What is printed and saved.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use load::words::{bytes, count};
+use load::{Run, Second};
+
+use crate::arguments::Load;
+use crate::measure::{Measured, MemoryWatch};
+use crate::plan::{PacePlan, Plan, nanos};
+use crate::problem::Problem;
+use crate::report::{self, Goal, Live, LiveStyle, Stage, SummaryStyle};
+
+/// Columns of a terminal that does not say how many it has.
+const WIDTH: u16 = 100;
+
+/// Writes a line to standard error.
+pub(crate) fn say(line: &str) {
+    // Whoever closed standard error does not want to hear.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes to standard output.
+pub(crate) fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    // Whoever closed standard output does not want to hear.
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+/// The view of a run: live on standard error, the sum on standard output, files where they were asked for.
+pub(crate) struct Show<'a> {
+    load: &'a Load,
+    live: Option<Live>,
+}
+
+impl<'a> Show<'a> {
+    pub(crate) fn new(load: &'a Load, plan: &Plan) -> Show<'a> {
+        let ansi = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(WIDTH);
+        let live = (!load.quiet).then(|| Live::new(LiveStyle { ansi, width }, goal(plan)));
+        Show { load, live }
+    }
+
+    /// A second is complete.
+    pub(crate) fn second(&mut self, second: &Second) {
+        if let Some(live) = &mut self.live {
+            write_err(&live.second(second, Stage::Measuring));
+        }
+    }
+
+    /// The run is over: sums it up and saves what is to be saved.
+    pub(crate) fn end(&mut self, measured: &Measured) -> Result<(), Problem> {
+        if let Some(live) = &mut self.live {
+            write_err(&live.end());
+        }
+        let run = &measured.run;
+        let color = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        if !self.prints_data() {
+            print(&report::summary(run, &SummaryStyle { color }));
+            if let Some(memory) = &measured.memory {
+                print(&memory_text(memory, run.open_max));
+            }
+            if measured.commands_failed > 0 {
+                print(&format!("commands that failed: {}\n", count(measured.commands_failed)));
+            }
+        }
+        self.save(run)
+    }
+
+    /// Whether standard output is to be read by a program.
+    fn prints_data(&self) -> bool {
+        [&self.load.json, &self.load.csv].into_iter().flatten().any(|file| is_output(file))
+    }
+
+    fn save(&self, run: &Run) -> Result<(), Problem> {
+        if let Some(file) = &self.load.json {
+            save(file, &report::json(run))?;
+        }
+        if let Some(file) = &self.load.csv {
+            save(file, &report::csv_seconds(run))?;
+        }
+        if let Some(file) = &self.load.html {
+            save(file, &report::html(run))?;
+        }
+        Ok(())
+    }
+}
+
+fn goal(plan: &Plan) -> Goal {
+    match (&plan.pace, plan.duration) {
+        (_, Some(duration)) => Goal::Time { ns: nanos(duration) },
+        (PacePlan::Closed(Some(requests)), None) => Goal::Requests(*requests),
+        _ => Goal::Endless,
+    }
+}
+
+fn write_err(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes());
+    let _ = err.flush();
+}
+
+fn memory_text(memory: &MemoryWatch, open: u64) -> String {
+    let each = |before: u64, peak: u64| bytes(peak.saturating_sub(before) / open.max(1));
+    let line = |what: &str, before: u64, peak: u64| {
+        let (least, most) = (bytes(before), bytes(peak));
+        format!(
+            "{what:<14}{least} before, {most} at most: {} for each of {} connections\n",
+            each(before, peak),
+            count(open)
+        )
+    };
+    let mut text = line("target RSS", memory.before.resident, memory.peak.resident);
+    if let (Some(before), Some(peak)) = (memory.before.proportional, memory.peak.proportional) {
+        text += &line("target PSS", before, peak);
+    }
+    text
+}
+
+fn is_output(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Writes to a file, or to standard output for `-`.
+fn save(file: &Path, text: &str) -> Result<(), Problem> {
+    if is_output(file) {
+        print(text);
+        return Ok(());
+    }
+    std::fs::write(file, text).map_err(|e| Problem::local(format!("{}: {e}", file.display())))
+}

@@ -1,0 +1,166 @@
+//! The life of a connection that sends requests.
+
+use std::rc::Rc;
+use std::task::Poll;
+
+use event_loop::precise;
+use load::ErrorKind;
+use net::Stream;
+
+use crate::dial::{DialError, dial};
+use crate::pace::Leave;
+use crate::session::{Read, Session};
+use crate::state::{State, pause_after};
+
+/// Failures in a row, without an answer between them, after which the next attempt is made to wait.
+const PATIENT_FAILURES: u32 = 8;
+
+/// Sends requests on connection `number` until the pace says that it is over. One task.
+pub(crate) async fn run(state: Rc<State>, number: usize) {
+    drive(&state, number).await;
+    state.gone();
+}
+
+async fn drive(state: &State, number: usize) {
+    // Connections that stay are made before the clock starts, and one of the others, to see whether anybody is there.
+    let mut dialled = if state.work.keep_alive || number == 0 { Some(dial(state, number).await) } else { None };
+    state.tried(dialled.as_ref());
+    state.begun.raised().await;
+    let mut kept = None;
+    let mut failures = 0u32;
+    loop {
+        let first = if matches!(dialled, Some(Ok(_))) && state.work.keep_alive {
+            None
+        } else {
+            let Some(leave) = next_leave(state, number, kept.take()).await else { return };
+            Some((leave, precise::nanos()))
+        };
+        let made = match dialled.take() {
+            Some(made) => made,
+            None => dial(state, number).await,
+        };
+        let ended = match made {
+            Ok(stream) => exchange(state, number, stream, first).await,
+            Err(DialError { kind, text }) => {
+                state.fail(kind, || text);
+                failures += 1;
+                pause_after(failures).await;
+                continue;
+            }
+        };
+        kept = ended.kept;
+        failures = if ended.failed { failures + 1 } else { 0 };
+        if let Some(many) = failures.checked_sub(PATIENT_FAILURES) {
+            pause_after(many).await;
+        }
+        if kept.is_none() && state.pacer.is_over() {
+            return;
+        }
+    }
+}
+
+/// Leave to send, for a connection that is still to be made; `None` when there will be none.
+async fn next_leave(state: &State, number: usize, kept: Option<Leave>) -> Option<Leave> {
+    if kept.is_some() {
+        return kept;
+    }
+    loop {
+        if let Some(leave) = state.pacer.take(precise::nanos()) {
+            return Some(leave);
+        }
+        if state.pacer.is_over() {
+            return None;
+        }
+        state.pacer.queue(number);
+        match std::future::poll_fn(|cx| state.pacer.poll_granted(cx, number)).await {
+            Some(leave) => return Some(leave.sent_at(precise::nanos())),
+            None => state.pacer.leave_line(number),
+        };
+    }
+}
+
+/// How a connection ended.
+struct Ended {
+    /// Leave that was given to it and not used.
+    kept: Option<Leave>,
+    /// It broke before it had carried a single answer.
+    failed: bool,
+}
+
+/// What a connection waited for.
+enum Event {
+    Granted(Option<Leave>),
+    Came(Result<Read, ErrorKind>),
+}
+
+/// Sends requests on an open connection until it cannot carry more or there is nothing more to send.
+///
+/// The clock is read once per batch of answers that came in one read; that is also when the requests which take their place
+/// are sent. Only leave that was waited for reads it once more.
+async fn exchange(state: &State, number: usize, stream: Stream, first: Option<(Leave, u64)>) -> Ended {
+    let mut session = Session::new(state, number, stream);
+    let mut in_line = false;
+    let mut carried = false;
+    let mut now = 0;
+    if let Some((leave, at)) = first {
+        session.send(leave, at);
+    }
+    let broken = loop {
+        in_line = fill(state, number, &mut session, in_line, now);
+        if session.under_way() == 0 {
+            if !session.is_reusable() || (!in_line && state.pacer.is_over()) {
+                break None;
+            }
+            session.disarm();
+        }
+        now = 0;
+        let event = std::future::poll_fn(|cx| {
+            if in_line && let Poll::Ready(granted) = state.pacer.poll_granted(cx, number) {
+                return Poll::Ready(Event::Granted(granted));
+            }
+            session.poll_exchange(cx).map(Event::Came)
+        });
+        let result = match event.await {
+            Event::Granted(granted) => {
+                in_line = false;
+                if let Some(leave) = granted {
+                    now = precise::nanos();
+                    session.send(leave.sent_at(now), now);
+                }
+                continue;
+            }
+            Event::Came(Ok(Read::Bytes)) => session.answers(&mut now),
+            Event::Came(Ok(Read::End)) => session.end(&mut now),
+            Event::Came(Err(kind)) => Err(kind),
+        };
+        carried |= now != 0;
+        if let Err(kind) = result {
+            break Some(kind);
+        }
+    };
+    let kept = if in_line { state.pacer.leave_line(number) } else { None };
+    if let Some(kind) = broken {
+        session.abandon(kind);
+    }
+    Ended { kept, failed: broken.is_some() && !carried }
+}
+
+/// Sends what may be sent now; then, if there is room left, waits in line for more. Says whether it is in line.
+#[inline]
+fn fill(state: &State, number: usize, session: &mut Session<'_>, in_line: bool, now: u64) -> bool {
+    if in_line || !session.has_room() {
+        return in_line;
+    }
+    let now = if now == 0 { precise::nanos() } else { now };
+    while session.has_room() {
+        let Some(leave) = state.pacer.take(now) else {
+            let waits = state.pacer.is_open() && !state.pacer.is_over();
+            if waits {
+                state.pacer.queue(number);
+            }
+            return waits;
+        };
+        session.send(leave, now);
+    }
+    false
+}

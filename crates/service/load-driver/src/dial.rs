@@ -1,0 +1,63 @@
+//! Making connections.
+
+use std::io;
+
+use event_loop::{precise, within};
+use load::ErrorKind;
+use net::{ConnectOptions, Stream, connect_with};
+
+use crate::state::State;
+use crate::work::{Mode, Slow};
+
+/// Bytes that a slow reader lets the system hold for it; the kernel makes at least some 2 KiB of it.
+const SLOW_READER_BUFFER: usize = 4 << 10;
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub(crate) struct DialError {
+    pub(crate) kind: ErrorKind,
+    pub(crate) text: String,
+}
+
+/// Connects the connection `number` of this worker, counted and timed. This is where a secure transport makes its handshake:
+/// what comes out is a stream that carries plain bytes.
+pub(crate) async fn dial(state: &State, number: usize) -> Result<Stream, DialError> {
+    let _pass = state.gate.enter().await;
+    let origin = state.origin_of(number);
+    let address = &origin.addresses[number % origin.addresses.len()];
+    let options = options(state, number);
+    let begun = precise::nanos();
+    let by = event_loop::now().after(state.work.timeouts.connect);
+    match within(by, connect_with(address, &options)).await {
+        Some(Ok(stream)) => {
+            state.tally.borrow_mut().connected(precise::nanos() - begun);
+            Ok(stream)
+        }
+        Some(Err(error)) => Err(DialError { kind: kind_of(&error), text: format!("{}: {error}", origin.name) }),
+        None => {
+            let text = format!("{}: no connection within {:?}", origin.name, state.work.timeouts.connect);
+            Err(DialError { kind: ErrorKind::ConnectTimeout, text })
+        }
+    }
+}
+
+fn options(state: &State, number: usize) -> ConnectOptions {
+    let sources = &state.work.sources;
+    // Workers begin at different sources, so that a few connections each still spread over all of them.
+    let source = (!sources.is_empty()).then(|| sources[(number + state.work.number) % sources.len()]);
+    let slow = matches!(state.work.mode, Mode::Slow(Slow::Read, _));
+    ConnectOptions { source, receive_buffer: slow.then_some(SLOW_READER_BUFFER) }
+}
+
+fn kind_of(error: &io::Error) -> ErrorKind {
+    // EMFILE and ENFILE have no kind of their own.
+    const NO_DESCRIPTORS: [i32; 2] = [24, 23];
+    match error.kind() {
+        _ if error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code)) => ErrorKind::LocalDescriptors,
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => ErrorKind::ConnectRefused,
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ErrorKind::LocalPorts,
+        io::ErrorKind::TimedOut => ErrorKind::ConnectTimeout,
+        io::ErrorKind::OutOfMemory | io::ErrorKind::InvalidInput => ErrorKind::LocalOther,
+        _ => ErrorKind::ConnectOther,
+    }
+}

@@ -1,0 +1,162 @@
+//! The commands besides plain load.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use tests::{Origin, Process, Signal, Tollgate, answer, eventually, folder};
+
+use crate::{command, errors, loadgen, loadgen_args, saved, total, url};
+
+fn fine() -> Origin {
+    Origin::answering(answer("200 OK", "ok"))
+}
+
+#[test]
+fn hold_opens_connections_and_tells_what_they_cost() {
+    let server = Tollgate::server(folder().path());
+    let ended = loadgen(&format!("hold -q -c 200 -d 1s --pid {} {}", server.id(), server.url("/")));
+    assert!(ended.out.contains("target RSS") && ended.out.contains("each of 200 connections"), "{}", ended.out);
+}
+
+#[test]
+fn hold_tells_of_connections_that_end() {
+    let origin = Origin::start(|_, _| {});
+    let ended = loadgen(&format!("hold -q --json - -c 5 -d 1s {}", url(origin.address())));
+    assert_eq!(errors(&ended.out), "{\"closed\":5}");
+}
+
+#[test]
+fn churn_makes_a_connection_for_every_request() {
+    let origin = fine();
+    let ended = loadgen(&format!("churn -q --json - -c 3 -n 30 {}", url(origin.address())));
+    assert_eq!((total(&ended.out, "answered"), errors(&ended.out)), (30, "{}".into()));
+    assert_eq!(origin.connections(), 30);
+    assert_eq!(origin.seen_text().matches("Connection: close").count(), 30);
+}
+
+#[test]
+fn slow_peers_are_slow_and_say_how_they_were_ended() {
+    // It suffers a head for 300 ms.
+    let origin = Origin::start(|connection, _| {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(300) && connection.some().is_some() {}
+        connection.send("HTTP/1.1 408 Too Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    });
+    for mode in ["slow-header", "slow-body"] {
+        let ended = loadgen(&format!("{mode} -q --json - --every 50ms -c 2 -d 1s {}", url(origin.address())));
+        assert!(ended.out.contains("[408,"), "{mode}: {}", ended.out);
+    }
+    assert!(origin.seen_text().contains("X-Slow: 1\r\nX-Slow: 1\r\n"));
+}
+
+#[test]
+fn slow_readers_make_the_server_wait() {
+    let origin = Origin::start(|connection, _| {
+        while connection.request().is_some() {
+            connection.send(answer("200 OK", &"x".repeat(20_000)));
+        }
+    });
+    let begun = Instant::now();
+    let ended = loadgen(&format!("slow-read -q --json - --every 50ms -c 1 -d 1s {}", url(origin.address())));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert!(ended.out.contains("[200,"), "{}", ended.out);
+    let answered = total(&ended.out, "answered");
+    assert!((1..=4).contains(&answered), "five looks each at least: {answered}");
+}
+
+#[test]
+fn reload_while_runs_the_command_and_marks_it() {
+    let origin = fine();
+    let folder = folder();
+    let file = folder.path().join("times");
+    let run = format!("echo x >> {}", file.display());
+    let to = url(origin.address());
+    let ended = loadgen_args(["reload-while", "-q", "--json", "-", "--run", &run, "--every", "300ms", "-c", "1", "-d", "2s", &to]);
+    let times = std::fs::read_to_string(&file).expect("it ran").lines().count();
+    assert!((3..=7).contains(&times), "{times}");
+    assert!(ended.out.contains(&format!("1: echo x >> {}", file.display())), "{}", ended.out);
+    assert!(!ended.err.contains("error"), "{}", ended.err);
+}
+
+#[test]
+fn a_command_that_fails_is_an_error() {
+    let origin = fine();
+    let to = url(origin.address());
+    let ended = loadgen_args(["reload-while", "-q", "--run", "exit 7", "--every", "300ms", "-c", "1", "-d", "1s", &to]);
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.out.contains("commands that failed"), "{}", ended.out);
+}
+
+#[test]
+fn find_max_finds_what_a_slow_origin_can_do() {
+    // One connection and 10 ms an answer: 100 a second is the end of it.
+    let origin = Origin::start(|connection, _| {
+        while connection.request().is_some() {
+            std::thread::sleep(Duration::from_millis(10));
+            connection.send(answer("200 OK", "ok"));
+        }
+    });
+    let to = url(origin.address());
+    let slo = "p50<50ms,errors=0";
+    let limits = ["--from", "20/s", "--to", "1000/s", "--resolution", "50", "-d", "500ms", "-c", "1"];
+    let ended = loadgen_args(["find-max", "--slo", slo].into_iter().chain(limits).chain([to.as_str()]));
+    assert!(ended.err.contains("20/s: kept") || ended.err.contains("generator was the limit"), "{}", ended.err);
+    assert!(!ended.out.is_empty(), "{}", ended.err);
+}
+
+#[test]
+fn compare_measures_both_in_turns() {
+    let (a, b) = (fine(), fine());
+    let (to_a, to_b) = (url(a.address()), url(b.address()));
+    let ended = loadgen(&format!("compare --rounds 3 -c 1 -d 200ms {to_a} {to_b}"));
+    assert!(ended.out.contains("95 %"), "{}{}", ended.out, ended.err);
+    for to in [&to_a, &to_b] {
+        assert_eq!(ended.err.matches(&format!(": {to}: ")).count(), 3, "{}", ended.err);
+    }
+}
+
+#[test]
+fn compare_takes_saved_runs() {
+    let origin = fine();
+    let folder = folder();
+    let [a, b] = ["a.json", "b.json"].map(|name| folder.path().join(name).display().to_string());
+    for file in [&a, &b] {
+        let _ = loadgen(&format!("-q -c 1 -d 5s -R 50/s --json {file} {}", url(origin.address())));
+    }
+    let ended = loadgen(&format!("compare {a} {b}"));
+    assert!(ended.out.contains("95 %"), "{}{}", ended.out, ended.err);
+    assert_eq!(loadgen(&format!("compare {a} /no/such/file")).code, Some(2));
+}
+
+#[test]
+fn ctrl_c_ends_a_run_and_it_is_still_summed_up() {
+    let origin = fine();
+    for more in ["-t 1", "--processes 2"] {
+        let mut child = command();
+        child.args(["-c", "2", "-d", "60s", &url(origin.address())]).args(more.split(' '));
+        let before = origin.connections();
+        let mut process = Process::start(&mut child);
+        eventually("connections", || origin.connections(), |n| *n >= before + 2);
+        eventually("what it says", || process.log(), |log| log.contains("1 s:"));
+        let begun = Instant::now();
+        process.signal(Signal::INT);
+        let ended = process.wait();
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(ended.out.contains("answered"), "{more}: {}{}", ended.out, ended.err);
+    }
+}
+
+#[test]
+fn a_count_that_makes_no_progress_is_given_up() {
+    let origin = Origin::start(|connection, number| {
+        // The first connection is answered once, so that the run begins; then nobody is.
+        if number == 0 && connection.request().is_some() {
+            connection.send(answer("200 OK", "ok"));
+        }
+        let _ = connection.stream().read(&mut [0; 4096]);
+        connection.wait_for_end();
+    });
+    let limits = "--timeout 100ms --connect-timeout 100ms";
+    let (json, code) = saved(&format!("-c 1 -n 100000 {limits} {}", url(origin.address())));
+    assert_eq!((total(&json, "answered"), code), (1, 1));
+}

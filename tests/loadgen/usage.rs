@@ -1,0 +1,52 @@
+//! Wrong arguments: exit status 2, and a sentence that says what is wrong.
+
+use crate::loadgen;
+
+#[test]
+fn wrong_arguments_are_explained() {
+    for (arguments, said) in [
+        ("", "required"),
+        ("localhost:8080", "begins with http://"),
+        ("ftp://localhost/", "ftp://"),
+        ("http://localhost:99999/", "a port is"),
+        ("-c 0 http://127.0.0.1/", "at least one"),
+        ("-c many http://127.0.0.1/", "no count"),
+        ("-n 0 http://127.0.0.1/", "at least one"),
+        ("-d 10 http://127.0.0.1/", "no unit"),
+        ("-d 0 http://127.0.0.1/", "nothing could be measured"),
+        ("-n 5 -d 1s http://127.0.0.1/", "cannot be used with"),
+        ("-R 5x http://127.0.0.1/", "no rate"),
+        ("-R 0 http://127.0.0.1/", "out of range"),
+        ("--ramp 5 http://127.0.0.1/", "1k..50k"),
+        ("--poisson http://127.0.0.1/", "needs a --rate"),
+        ("--source 127.0.0.9-127.0.0.1 http://127.0.0.1/", "backwards"),
+        ("--source x http://127.0.0.1/", "no IP address"),
+        ("--bytes 0 tcp://127.0.0.1:1", "--bytes"),
+        ("--body-size 1GiB http://127.0.0.1/", "larger than"),
+        ("--body-file /no/such/file http://127.0.0.1/", "--body-file"),
+        ("--urls /no/such/file", "--urls"),
+        ("--weights 1,2 http://127.0.0.1/", "2 weights for 1"),
+        ("--pipeline 0 http://127.0.0.1/", "--pipeline"),
+        ("-H nonsense http://127.0.0.1/", "Name: value"),
+        ("http://127.0.0.1/ tcp://127.0.0.1:1", "different kinds"),
+        ("--pid 4294967295 http://127.0.0.1:1/", "--pid"),
+        ("slow-header tcp://127.0.0.1:1", "slow peers speak HTTP"),
+        ("compare http://127.0.0.1/", "two URLs"),
+        ("find-max --slo p99 http://127.0.0.1/", "p99"),
+        ("find-max -R 5 http://127.0.0.1/", "chooses the rates"),
+        ("reload-while http://127.0.0.1/", "--run"),
+    ] {
+        let ended = loadgen(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments}: {}{}", ended.out, ended.err);
+        assert!(ended.err.contains(said), "{arguments}: {}", ended.err);
+    }
+}
+
+#[test]
+fn the_help_shows_how() {
+    let ended = loadgen("--help");
+    assert_eq!(ended.code, Some(0));
+    for text in ["Examples:", "Exit status:", "find-max", "--rate", "--source"] {
+        assert!(ended.out.contains(text), "{text}");
+    }
+}
