@@ -52,3 +52,9 @@ pub(crate) fn saved(arguments: &str) -> (String, i32) {
     assert!(ended.out.contains("\"totals\""), "no run was saved: {}{}", ended.out, ended.err);
     (ended.out, code)
 }
+
+/// The exit status says that there were errors; or, on a machine as busy as one that runs tests, that the figures of the run
+/// are not to be believed, which weighs more.
+pub(crate) fn tells_of_errors(code: i32) -> bool {
+    code == 1 || code == 3
+}

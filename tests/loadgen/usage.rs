@@ -30,6 +30,8 @@ fn wrong_arguments_are_explained() {
         ("-H nonsense http://127.0.0.1/", "Name: value"),
         ("http://127.0.0.1/ tcp://127.0.0.1:1", "different kinds"),
         ("--pid 4294967295 http://127.0.0.1:1/", "--pid"),
+        ("--insecure http://127.0.0.1/", "https:// URLs"),
+        ("--ca /no/such/file https://127.0.0.1/", "--ca"),
         ("slow-header tcp://127.0.0.1:1", "slow peers speak HTTP"),
         ("compare http://127.0.0.1/", "two URLs"),
         ("find-max --slo p99 http://127.0.0.1/", "p99"),

@@ -56,7 +56,15 @@ fn send_file<'e>(
     rules: &'e FieldRules,
 ) -> Handled<'e> {
     let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
-    match files.begin(exchange.request, path, Moment::now()) {
+    let step = if rules.is_none() {
+        match files.send(exchange.request, path, Moment::now(), &mut exchange.response) {
+            Some(step) => step,
+            None => return Handled::Done(Ok(())),
+        }
+    } else {
+        files.begin(exchange.request, path, Moment::now())
+    };
+    match step {
         Step::Ready(answer) => Handled::Done(send(answer, exchange, rules)),
         Step::Blocking(work) => Handled::waits(|| async move {
             let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());

@@ -132,7 +132,11 @@ impl Site {
         let mut scratch = Scratch::new();
         let path = normalise(request.path_bytes(), &mut scratch)
             .map_err(|bad| Failure::because(Kind::BadPath, bad.to_string()))?;
-        let route = match self.router.find(request.method_bytes(), request.authority_bytes(), &path) {
+        let found = match self.router.sole(&path) {
+            Some(id) => Found::Route(id),
+            None => self.router.find(request.method_bytes(), request.authority_bytes(), &path),
+        };
+        let route = match found {
             Found::Route(id) => &self.routes[id.index()],
             Found::NoRoute => return Err(Failure::new(Kind::NoRoute)),
             Found::MethodNotAllowed(allow) => return Err(Failure::method_not_allowed(allow.to_string())),

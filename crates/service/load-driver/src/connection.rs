@@ -5,12 +5,13 @@ use std::task::Poll;
 
 use event_loop::precise;
 use load::ErrorKind;
-use net::Stream;
+use net::{Stream, Transport};
 
 use crate::dial::{DialError, dial};
 use crate::pace::Leave;
 use crate::session::{Read, Session};
 use crate::state::{State, pause_after};
+use crate::work::Mode;
 
 /// Failures in a row, without an answer between them, after which the next attempt is made to wait.
 const PATIENT_FAILURES: u32 = 8;
@@ -26,6 +27,10 @@ async fn drive(state: &State, number: usize) {
     let mut dialled = if state.work.keep_alive || number == 0 { Some(dial(state, number).await) } else { None };
     state.tried(dialled.as_ref());
     state.begun.raised().await;
+    // While the others were being made, the server may have had enough of waiting for a first request.
+    if matches!(&dialled, Some(Ok(stream)) if stream.maybe_readable()) {
+        dialled = None;
+    }
     let mut kept = None;
     let mut failures = 0u32;
     loop {
@@ -40,6 +45,10 @@ async fn drive(state: &State, number: usize) {
             None => dial(state, number).await,
         };
         let ended = match made {
+            Ok(stream) if state.work.mode == Mode::Handshake => {
+                greet(state, &stream, first).await;
+                Ended { kept: None, failed: false }
+            }
             Ok(stream) => exchange(state, number, stream, first).await,
             Err(DialError { kind, text }) => {
                 state.fail(kind, || text);
@@ -77,6 +86,23 @@ async fn next_leave(state: &State, number: usize, kept: Option<Leave>) -> Option
             None => state.pacer.leave_line(number),
         };
     }
+}
+
+/// Counts a connection that was made and is closed again: making it was the request.
+async fn greet(state: &State, stream: &Stream, first: Option<(Leave, u64)>) {
+    // Under TLS the last message of the handshake leaves with the first look at what there is to read.
+    std::future::poll_fn(|cx| {
+        let _ = stream.poll_readable(cx);
+        Poll::Ready(())
+    })
+    .await;
+    let Some((leave, at)) = first else { return };
+    let now = precise::nanos();
+    let mut tally = state.tally.borrow_mut();
+    tally.sent(leave.lag);
+    tally.answered(None, now.saturating_sub(at), now.saturating_sub(leave.planned));
+    state.last_answer.set(now);
+    state.alive.set(true);
 }
 
 /// How a connection ended.

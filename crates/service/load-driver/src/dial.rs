@@ -4,7 +4,8 @@ use std::io;
 
 use event_loop::{precise, within};
 use load::ErrorKind;
-use net::{ConnectOptions, Stream, connect_with};
+use net::{ConnectOptions, Stream, connect_tls, connect_with};
+use tls::{ClientConfig, ServerName};
 
 use crate::state::State;
 use crate::work::{Mode, Slow};
@@ -19,8 +20,7 @@ pub(crate) struct DialError {
     pub(crate) text: String,
 }
 
-/// Connects the connection `number` of this worker, counted and timed. This is where a secure transport makes its handshake:
-/// what comes out is a stream that carries plain bytes.
+/// Connects the connection `number` of this worker, with its TLS handshake if there is one; counted and timed.
 pub(crate) async fn dial(state: &State, number: usize) -> Result<Stream, DialError> {
     let _pass = state.gate.enter().await;
     let origin = state.origin_of(number);
@@ -28,17 +28,36 @@ pub(crate) async fn dial(state: &State, number: usize) -> Result<Stream, DialErr
     let options = options(state, number);
     let begun = precise::nanos();
     let by = event_loop::now().after(state.work.timeouts.connect);
-    match within(by, connect_with(address, &options)).await {
+    let connect = async {
+        let stream = connect_with(address, &options).await.map_err(|e| (kind_of(&e), e.to_string()))?;
+        match (&state.work.tls, &origin.server_name) {
+            (Some(config), Some(name)) => secure(stream, config, name).await,
+            _ => Ok(stream),
+        }
+    };
+    match within(by, connect).await {
         Some(Ok(stream)) => {
             state.tally.borrow_mut().connected(precise::nanos() - begun);
             Ok(stream)
         }
-        Some(Err(error)) => Err(DialError { kind: kind_of(&error), text: format!("{}: {error}", origin.name) }),
+        Some(Err((kind, why))) => Err(DialError { kind, text: format!("{}: {why}", origin.name) }),
         None => {
             let text = format!("{}: no connection within {:?}", origin.name, state.work.timeouts.connect);
             Err(DialError { kind: ErrorKind::ConnectTimeout, text })
         }
     }
+}
+
+/// Makes the handshake. What ends the connection in the middle of it is told apart from what is wrong with TLS.
+async fn secure(
+    stream: Stream,
+    config: &ClientConfig,
+    name: &ServerName<'static>,
+) -> Result<Stream, (ErrorKind, String)> {
+    connect_tls(stream, config, name.clone()).await.map_err(|failure| match failure.tls() {
+        Some(error) => (ErrorKind::Tls, error.to_string()),
+        None => (kind_of(&failure.error), format!("in the TLS handshake: {}", failure.error)),
+    })
 }
 
 fn options(state: &State, number: usize) -> ConnectOptions {

@@ -39,7 +39,7 @@ pub(crate) struct Pacer {
 
 enum Kind {
     Closed { left: Cell<u64> },
-    Open(Open),
+    Open(Box<Open>),
 }
 
 struct Open {
@@ -73,7 +73,7 @@ impl Pacer {
     pub(crate) fn new(pace: &Pace, connections: usize) -> Pacer {
         let kind = match pace {
             Pace::Closed(count) => Kind::Closed { left: Cell::new(count.unwrap_or(u64::MAX)) },
-            Pace::Open(schedule) => Kind::Open(Open::new(schedule, connections)),
+            Pace::Open(schedule) => Kind::Open(Box::new(Open::new(schedule, connections))),
         };
         Pacer { kind, stopped: Cell::new(false) }
     }

@@ -139,6 +139,10 @@ impl<'a> Session<'a> {
                 self.state.tally.borrow_mut().received(n as u64);
                 Poll::Ready(Ok(Read::Bytes))
             }
+            // A server that closes without TLS's own farewell: what came before says whether anything is missing.
+            Poll::Ready(Err(error)) if matches!(net::tls_error(&error), Some(tls::Error::Truncated)) => {
+                Poll::Ready(Ok(Read::End))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(kind_of(&error))),
             Poll::Pending => match broken {
                 Some(error) => Poll::Ready(Err(kind_of(&error))),
@@ -325,6 +329,9 @@ impl Drop for Session<'_> {
 
 /// What a connection broke of.
 pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
+    if net::tls_error(error).is_some() {
+        return ErrorKind::Tls;
+    }
     match error.kind() {
         io::ErrorKind::TimedOut => ErrorKind::Timeout,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use load::{Mix, Schedule};
 use message::Method;
 use net::Address;
+use tls::{ClientConfig, ServerName};
 
 /// All that one worker thread is to do: its share of the whole, ready to be executed.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Work {
     pub timeouts: Timeouts,
     /// What has to be the same as in the first answer.
     pub verify: Verify,
+    /// The connecting side of TLS, for origins with a server name. Sessions that are kept for resumption are in it.
+    pub tls: Option<ClientConfig>,
     /// Hold these back when many connections are to be opened: attempts under way at once.
     pub connecting_max: usize,
 }
@@ -50,6 +53,8 @@ pub struct Origin {
     pub requests: Vec<Request>,
     /// Which of them is next.
     pub mix: Mix,
+    /// The name that a TLS server must prove to be; `None` for a connection without TLS.
+    pub server_name: Option<ServerName<'static>>,
 }
 
 /// One request, ready to be sent again and again.
@@ -101,6 +106,8 @@ pub enum Mode {
     Http,
     /// So many bytes are sent, and must come back the same.
     Echo(usize),
+    /// Connections are made, with their TLS handshake if there is one, and closed.
+    Handshake,
     /// Connections are opened and left alone.
     Hold,
     /// One of the peers that a server has to endure; a step of it every so often.

@@ -139,7 +139,7 @@ fn start_connections(state: &Rc<State>) {
     for number in 0..state.work.connections.len() {
         let state = Rc::clone(state);
         match state.work.mode {
-            Mode::Http | Mode::Echo(_) => spawn(connection::run(state, number)),
+            Mode::Http | Mode::Echo(_) | Mode::Handshake => spawn(connection::run(state, number)),
             Mode::Hold => spawn(hold::run(state, number)),
             Mode::Slow(how, every) => spawn(slow::run(state, number, how, every)),
         };
@@ -149,7 +149,7 @@ fn start_connections(state: &Rc<State>) {
 /// Waits for what is under way, within bounds. Held and slow connections have no end of their own.
 async fn drain(state: &State) {
     state.pacer.stop();
-    if matches!(state.work.mode, Mode::Http | Mode::Echo(_)) {
+    if matches!(state.work.mode, Mode::Http | Mode::Echo(_) | Mode::Handshake) {
         let by = now().after(state.work.timeouts.drain);
         let _ = within(by, race(state.finished.raised(), state.cut.raised())).await;
     }

@@ -11,6 +11,7 @@ use load_driver::{Mode, Origin, Pace, Request, Slow, Timeouts, Verify, Work};
 use message::Method;
 use net::Address;
 use serde::{Deserialize, Serialize};
+use tls::{ClientOptions, Roots};
 
 /// A run, ready to be executed by any number of workers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +30,7 @@ pub(crate) struct Plan {
     pub(crate) answer_timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) verify: VerifyPlan,
+    pub(crate) tls: TlsPlan,
     pub(crate) seed: u64,
     /// Workers in all processes.
     pub(crate) workers: usize,
@@ -40,6 +42,8 @@ pub(crate) struct Plan {
 pub(crate) struct OriginPlan {
     pub(crate) name: String,
     pub(crate) place: PlacePlan,
+    /// For TLS: the name or address to be proved.
+    pub(crate) server_name: Option<String>,
     pub(crate) requests: Vec<RequestPlan>,
     /// The sum of its requests' weights.
     pub(crate) weight: u64,
@@ -66,6 +70,7 @@ pub(crate) struct RequestPlan {
 pub(crate) enum ModePlan {
     Http,
     Echo(usize),
+    Handshake,
     Hold,
     SlowHeader(Duration),
     SlowBody(Duration),
@@ -76,6 +81,16 @@ pub(crate) enum ModePlan {
 pub(crate) enum PacePlan {
     Closed(Option<u64>),
     Open(Rates, Arrivals),
+}
+
+/// How to make TLS connections.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct TlsPlan {
+    /// Whoever answers is believed.
+    pub(crate) insecure: bool,
+    /// PEM; otherwise the system's roots count.
+    pub(crate) roots: Option<Vec<u8>>,
+    pub(crate) resumption: bool,
 }
 
 /// The rates of an open loop.
@@ -158,6 +173,8 @@ impl Plan {
                 VerifyPlan::Status => Verify::Status,
                 VerifyPlan::Nothing => Verify::Nothing,
             },
+            // One for each worker: kept sessions are behind a lock.
+            tls: self.client(),
             connecting_max: (CONNECTING_MAX / self.workers.max(1)).max(8),
         }
     }
@@ -172,6 +189,7 @@ impl Plan {
             },
             requests: plan.requests.iter().map(RequestPlan::request).collect(),
             mix: Mix::new(&[1], Random::new(1)).expect("one target of weight 1"),
+            server_name: plan.server_name.as_deref().and_then(|name| tls::server_name(name).ok()),
         };
         self.origins.iter().map(one).collect()
     }
@@ -197,10 +215,17 @@ impl Plan {
         mine
     }
 
+    /// The connecting side of TLS, if an origin needs one. That it can be made was tried when the plan was.
+    fn client(&self) -> Option<tls::ClientConfig> {
+        let needed = self.origins.iter().any(|origin| origin.server_name.is_some());
+        if needed { self.tls.client().ok() } else { None }
+    }
+
     fn mode(&self) -> Mode {
         match self.mode {
             ModePlan::Http => Mode::Http,
             ModePlan::Echo(bytes) => Mode::Echo(bytes),
+            ModePlan::Handshake => Mode::Handshake,
             ModePlan::Hold => Mode::Hold,
             ModePlan::SlowHeader(every) => Mode::Slow(Slow::Header, every),
             ModePlan::SlowBody(every) => Mode::Slow(Slow::Body, every),
@@ -223,6 +248,20 @@ impl Plan {
 
 /// Connection attempts under way at once, of all workers: about what the queues of listening sockets hold.
 const CONNECTING_MAX: usize = 256;
+
+impl TlsPlan {
+    /// Makes it; what is wrong in a sentence.
+    pub(crate) fn client(&self) -> Result<tls::ClientConfig, tls::ConfigError> {
+        let mut options = match &self.roots {
+            _ if self.insecure => ClientOptions::insecure_without_verification(),
+            Some(pem) => ClientOptions::new(Roots::from_pem(pem)?),
+            None => ClientOptions::new(Roots::system()?),
+        };
+        options.alpn = vec![b"http/1.1".to_vec()];
+        options.resumption = self.resumption;
+        tls::ClientConfig::new(options)
+    }
+}
 
 impl RequestPlan {
     fn request(&self) -> Request {

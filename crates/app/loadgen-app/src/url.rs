@@ -26,6 +26,8 @@ pub(crate) struct Url {
     /// As it was given.
     pub(crate) text: String,
     pub(crate) scheme: Scheme,
+    /// https
+    pub(crate) tls: bool,
     pub(crate) place: Place,
     /// The value of the Host field.
     pub(crate) host: String,
@@ -49,14 +51,15 @@ impl Url {
     pub(crate) fn parse(text: &str) -> Result<Url, String> {
         let wrong = |why: &str| Err(format!("`{text}`: {why}"));
         let Some((scheme, rest)) = text.split_once("://") else {
-            return wrong("a URL begins with http://, tcp:// or http+unix://");
+            return wrong("a URL begins with http://, https://, tcp:// or http+unix://");
         };
+        let tls = scheme.eq_ignore_ascii_case("https");
         let (scheme, default_port, unix) = match scheme.to_ascii_lowercase().as_str() {
             "http" => (Scheme::Http, Some(80), false),
             "tcp" => (Scheme::Tcp, None, false),
             "http+unix" => (Scheme::Http, None, true),
-            "https" => return wrong("https:// is not supported yet; http:// and tcp:// are"),
-            other => return wrong(&format!("the scheme {other}:// is none of http, tcp and http+unix")),
+            "https" => (Scheme::Http, Some(443), false),
+            other => return wrong(&format!("the scheme {other}:// is none of http, https, tcp and http+unix")),
         };
         if let Some(bad) = rest.chars().find(|c| !('!'..='~').contains(c)) {
             return wrong(&format!("the character {bad:?} must be written as % and two digits"));
@@ -86,7 +89,7 @@ impl Url {
         if scheme == Scheme::Tcp && target != "/" {
             return wrong("tcp:// has no path");
         }
-        Ok(Url { text: text.to_owned(), scheme, place, host, target })
+        Ok(Url { text: text.to_owned(), scheme, tls, place, host, target })
     }
 }
 
@@ -151,6 +154,8 @@ mod tests {
     fn urls_are_taken_apart() {
         assert_eq!(parts("http://localhost"), strings("localhost:80", "localhost", "/"));
         assert_eq!(parts("HTTP://a.b:8080/x%20y?z=1#f"), strings("a.b:8080", "a.b:8080", "/x%20y?z=1"));
+        assert_eq!(parts("https://h/x"), strings("h:443", "h", "/x"));
+        assert!(Url::parse("https://h").unwrap().tls && !Url::parse("http://h").unwrap().tls);
         assert_eq!(parts("http://h?q"), strings("h:80", "h", "/?q"));
         assert_eq!(parts("http://[::1]:81/"), strings("[::1]:81", "[::1]:81", "/"));
         assert_eq!(parts("http://[::1]/"), strings("[::1]:80", "[::1]", "/"));
@@ -163,7 +168,6 @@ mod tests {
         for (text, said) in [
             ("localhost:8080", "begins with http://"),
             ("ftp://x/", "the scheme ftp://"),
-            ("https://x/", "not supported yet"),
             ("http:///x", "the host is missing"),
             ("http://:80/", "the host is missing"),
             ("http://h:0/", "a port is"),

@@ -6,6 +6,7 @@ fn plan(connections: u64, workers: usize, weights: &[u32]) -> Plan {
     let origin = |(n, weight): (usize, &u32)| OriginPlan {
         name: format!("origin {n}"),
         place: PlacePlan::Tcp(vec![SocketAddr::from(([127, 0, 0, 1], 80))]),
+        server_name: None,
         requests: vec![RequestPlan {
             url: "http://test/".into(),
             method: "GET".into(),
@@ -30,6 +31,7 @@ fn plan(connections: u64, workers: usize, weights: &[u32]) -> Plan {
         answer_timeout: Duration::from_secs(1),
         drain: Duration::ZERO,
         verify: VerifyPlan::All,
+        tls: TlsPlan::default(),
         seed: 1,
         workers,
         processes: 1,

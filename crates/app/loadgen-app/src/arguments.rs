@@ -50,6 +50,8 @@ pub enum Command {
     Hold(Load),
     /// A new connection for every request
     Churn(Load),
+    /// Make connections, with their TLS handshake if the URL is https, and close them
+    Handshake(Load),
     /// Send request heads a line at a time, and see how long the server suffers it
     SlowHeader(SlowLoad),
     /// Send request bodies a byte at a time, and see how long the server suffers it
@@ -123,7 +125,7 @@ pub struct CompareLoad {
 /// Load and its target: what all commands have in common.
 #[derive(Clone, Debug, Args)]
 pub struct Load {
-    /// http://HOST[:PORT]/PATH, tcp://HOST:PORT (echo) or http+unix://%2Fpath%2Fof%2Fsocket/PATH; may be repeated
+    /// http[s]://HOST[:PORT]/PATH, tcp://HOST:PORT (echo) or http+unix://%2Fpath%2Fof%2Fsocket/PATH; may be repeated
     #[arg(value_name = "URL", required_unless_present = "urls")]
     pub url: Vec<String>,
 
@@ -196,7 +198,16 @@ pub struct Load {
     /// Local addresses to connect from, in turn: 127.0.0.1-127.0.0.20, with commas between several
     #[arg(long, value_name = "RANGE", help_heading = "Connections")]
     pub source: Option<String>,
-    /// How long a connection attempt may take
+    /// https: believe any certificate
+    #[arg(long, help_heading = "Connections")]
+    pub insecure: bool,
+    /// https: the certificates to trust, as PEM, instead of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "Connections")]
+    pub ca: Option<PathBuf>,
+    /// https: a full handshake for every connection
+    #[arg(long, help_heading = "Connections")]
+    pub no_resumption: bool,
+    /// How long a connection attempt may take, TLS handshake included
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration, help_heading = "Connections")]
     pub connect_timeout: Duration,
     /// How long an answer may take

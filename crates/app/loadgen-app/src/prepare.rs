@@ -8,7 +8,7 @@ use load::parse::RateText;
 use load::{Arrivals, words};
 
 use crate::arguments::{Load, Sameness};
-use crate::plan::{ModePlan, OriginPlan, PacePlan, PlacePlan, Plan, RequestPlan, VerifyPlan, nanos};
+use crate::plan::{ModePlan, OriginPlan, PacePlan, PlacePlan, Plan, RequestPlan, TlsPlan, VerifyPlan, nanos};
 use crate::problem::Problem;
 use crate::render::{Shape, made_up_body, render};
 use crate::source;
@@ -31,6 +31,7 @@ const URLS_MAX: usize = 100_000;
 pub(crate) enum Kind {
     /// Requests or echo, as the URL says.
     Load,
+    Handshake,
     Hold,
     SlowHeader(Duration),
     SlowBody(Duration),
@@ -81,6 +82,7 @@ pub(crate) fn prepare(load: &Load, kind: Kind) -> Result<Plan, Problem> {
             Sameness::Status => VerifyPlan::Status,
             Sameness::Nothing => VerifyPlan::Nothing,
         },
+        tls: tls(load, &targets)?,
         seed: load.seed,
         workers: 1,
         processes: 1,
@@ -144,6 +146,7 @@ fn one_scheme(targets: &[(Url, u32)]) -> Result<Scheme, Problem> {
 fn mode_of(load: &Load, kind: Kind, scheme: Scheme) -> Result<ModePlan, Problem> {
     Ok(match (kind, scheme) {
         (Kind::Hold, _) => ModePlan::Hold,
+        (Kind::Handshake, _) => ModePlan::Handshake,
         (Kind::Load, Scheme::Http) => ModePlan::Http,
         (Kind::Load, Scheme::Tcp) => {
             if !(1..=BODY_MAX).contains(&load.bytes) {
@@ -180,25 +183,52 @@ fn too_large() -> Problem {
     Problem::usage(format!("the body is larger than the {} that are sent at most", words::bytes(BODY_MAX)))
 }
 
+/// How to make TLS connections, tried out if any target needs it.
+fn tls(load: &Load, targets: &[(Url, u32)]) -> Result<TlsPlan, Problem> {
+    let needed = targets.iter().any(|(url, _)| url.tls);
+    if !needed {
+        return match load.insecure || load.ca.is_some() || load.no_resumption {
+            true => Err(Problem::usage("--insecure, --ca and --no-resumption are for https:// URLs")),
+            false => Ok(TlsPlan::default()),
+        };
+    }
+    let read = |file: &std::path::PathBuf| {
+        std::fs::read(file).map_err(|e| Problem::usage(format!("--ca {}: {e}", file.display())))
+    };
+    let roots = load.ca.as_ref().map(read).transpose()?;
+    let plan = TlsPlan { insecure: load.insecure, roots, resumption: !load.no_resumption };
+    plan.client().map_err(|e| Problem::usage(e.to_string()))?;
+    Ok(plan)
+}
+
 /// Groups the URLs by where they go.
 fn origins(load: &Load, targets: &[(Url, u32)], shape: &Shape) -> Result<Vec<OriginPlan>, Problem> {
     let mut origins: Vec<OriginPlan> = Vec::new();
-    let mut known: BTreeMap<Place, usize> = BTreeMap::new();
+    let mut known: BTreeMap<(Place, Option<String>), usize> = BTreeMap::new();
     for (url, weight) in targets {
         let place = match &load.unix {
             Some(path) => Place::Unix(path.clone()),
             None => url.place.clone(),
         };
-        let at = match known.get(&place) {
+        let server_name = match &url.place {
+            Place::Host(host, _) if url.tls => Some(host.clone()),
+            _ => None,
+        };
+        if let Some(name) = &server_name {
+            tls::server_name(name).map_err(|e| Problem::usage(format!("{}: {e}", url.text)))?;
+        }
+        let key = (place.clone(), server_name.clone());
+        let at = match known.get(&key) {
             Some(at) => *at,
             None => {
                 origins.push(OriginPlan {
                     name: place.to_string(),
                     place: resolve(&place)?,
+                    server_name,
                     requests: Vec::new(),
                     weight: 0,
                 });
-                known.insert(place, origins.len() - 1);
+                known.insert(key, origins.len() - 1);
                 origins.len() - 1
             }
         };

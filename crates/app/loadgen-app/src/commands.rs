@@ -25,6 +25,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Problem> {
             let load = Load { no_keep_alive: true, ..load };
             single(&load, Kind::Load, None, &interrupts)
         }
+        Some(Command::Handshake(load)) => {
+            let load = Load { no_keep_alive: true, ..load };
+            single(&load, Kind::Handshake, None, &interrupts)
+        }
         Some(Command::SlowHeader(slow)) => single(&slow.load, Kind::SlowHeader(slow.every), None, &interrupts),
         Some(Command::SlowBody(slow)) => single(&slow.load, Kind::SlowBody(slow.every), None, &interrupts),
         Some(Command::SlowRead(slow)) => single(&slow.load, Kind::SlowRead(slow.every), None, &interrupts),

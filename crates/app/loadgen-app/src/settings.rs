@@ -63,6 +63,11 @@ fn words(plan: &Plan, load: &Load) -> Vec<(String, String)> {
     if plan.processes > 1 {
         words.push(("processes", count(plan.processes as u64)));
     }
+    if plan.origins.iter().any(|origin| origin.server_name.is_some()) {
+        let verified = if plan.tls.insecure { "certificates not verified" } else { "certificates verified" };
+        let resumed = if plan.tls.resumption { "sessions resumed" } else { "no resumption" };
+        words.push(("TLS", format!("{verified}, {resumed}")));
+    }
     words.push(("seed", load.seed.to_string()));
     words.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }
@@ -73,6 +78,7 @@ fn mode(plan: &Plan) -> String {
         ModePlan::Http => "HTTP, a connection per request".into(),
         ModePlan::Echo(n) if plan.keep_alive => format!("echo of {}", bytes(n as u64)),
         ModePlan::Echo(n) => format!("echo of {}, a connection each", bytes(n as u64)),
+        ModePlan::Handshake => "connections made and closed".into(),
         ModePlan::Hold => "idle connections".into(),
         ModePlan::SlowHeader(every) => format!("slow heads, a line every {}", time(every)),
         ModePlan::SlowBody(every) => format!("slow bodies, a byte every {}", time(every)),
