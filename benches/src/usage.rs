@@ -28,6 +28,9 @@ fn parents() -> Vec<(u32, u32)> {
     .collect()
 }
 
+/// Ticks are always 1/100 s in the interface of Linux's /proc (USER_HZ).
+const TICK: Duration = Duration::from_millis(10);
+
 /// Time on a CPU, user and system together, of all threads of all `pids`: the scheduler's own count, exact to the
 /// tick in progress.
 pub fn cpu_time(pids: &[u32]) -> io::Result<Duration> {
@@ -46,10 +49,29 @@ fn run_time(schedstat: &Path) -> io::Result<u64> {
     first.ok_or_else(|| io::Error::other(format!("{}: {text:?}", schedstat.display())))
 }
 
+/// Time on a CPU, user and system together, of all children of this process that have ended and been waited for, and of theirs;
+/// to 10 ms.
+pub fn ended_children() -> io::Result<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // Behind the name, which may hold anything: cutime and cstime are the 14th and 15th.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace().skip(13).take(2);
+    let ticks: Vec<u32> = fields.filter_map(|word| word.parse().ok()).collect();
+    match ticks.as_slice() {
+        [user, system] => Ok(TICK * (user + system)),
+        _ => Err(io::Error::other(format!("/proc/self/stat: {stat:?}"))),
+    }
+}
+
+/// The most memory that a process has had at once (VmHWM), in bytes.
+pub fn peak(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("process {pid} has no VmHWM")))
+}
+
 /// How long the machine's CPUs were busy since it started, all together, with the time stolen from it.
 pub fn machine_busy() -> io::Result<Duration> {
-    // Ticks are always 1/100 s in /proc/stat's interface on Linux (USER_HZ).
-    const TICK: Duration = Duration::from_millis(10);
     let stat = fs::read_to_string("/proc/stat")?;
     let ticks: Vec<u32> = stat
         .lines()

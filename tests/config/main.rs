@@ -7,7 +7,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tests::{Client, Tollgate, folder, peers::curl, run};
+use tests::{Authority, Client, Tollgate, folder, peers::curl, run};
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
@@ -17,6 +17,11 @@ fn configs() -> PathBuf {
 fn copied() -> TempDir {
     let to = folder();
     copy(&configs(), to.path());
+    let certificates = to.path().join("tls");
+    fs::create_dir(&certificates).expect("a folder of ours");
+    let authority = Authority::new("the examples' authority");
+    authority.write(&certificates, "authority");
+    authority.issue(&["localhost", "127.0.0.1"]).write(&certificates, "localhost");
     to
 }
 
@@ -29,7 +34,9 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry.path(), &target);
         } else {
             let text = fs::read_to_string(entry.path()).expect("the examples are text");
-            fs::write(target, text.replace("127.0.0.1:8080\"", "127.0.0.1:0\"")).expect("a file of ours");
+            let ports = ["8080", "8443", "9443"].map(|port| format!("address = \"127.0.0.1:{port}\""));
+            let text = ports.iter().fold(text, |text, port| text.replace(port, "address = \"127.0.0.1:0\""));
+            fs::write(target, text).expect("a file of ours");
         }
     }
 }
@@ -41,9 +48,10 @@ fn started(name: &str) -> Tollgate {
     let mut text = fs::read_to_string(&file).expect("an example");
     if !text.lines().any(|line| line == "[[listener]]") {
         text += "\n[[listener]]\naddress = \"127.0.0.1:0\"\n";
-        fs::write(&file, text).expect("a file of ours");
+        fs::write(&file, &text).expect("a file of ours");
     }
-    Tollgate::listening(Tollgate::command("proxy").arg("--config").arg(file), 1, folder)
+    let listeners = text.lines().filter(|line| *line == "[[listener]]").count();
+    Tollgate::listening(Tollgate::command("proxy").arg("--config").arg(file), listeners, folder)
 }
 
 fn get(tollgate: &Tollgate, host: &str, path: &str) -> (u16, String) {
@@ -67,6 +75,11 @@ fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static
         "proxy.toml" => &[("a", "/", 502, "upstream app")],
         "reference.toml" => &[("a", "/", 404, "No route")],
         "static.toml" => &[("a", "/", 200, "<"), ("a", "/none", 404, "no such file")],
+        "tls.toml" => &[
+            ("www.example.com", "/a?b", 308, "https://www.example.com/a?b"),
+            ("a", "/", 200, "<"),
+            ("a", "/api/x", 502, "upstream api https://127.0.0.1:3443"),
+        ],
         "tuned.toml" => &[("a", "/", 200, "<"), ("a", "/api/x", 502, "upstream api")],
         // Through its socket, below.
         "unix.toml" => &[],
@@ -109,9 +122,26 @@ fn the_example_with_sockets_answers_on_its_socket() {
 }
 
 #[test]
+fn the_example_with_tls_answers_over_tls() {
+    let tollgate = started("tls.toml");
+    let authority = tollgate.folder().join("tls/authority.pem");
+    let authority = authority.to_str().expect("text");
+    let [_, site, machines] = tollgate.listening_on() else { panic!("{:?}", tollgate.listening_on()) };
+    let got = curl(["-i", "--cacert", authority, site]);
+    assert!(got.out.starts_with("HTTP/1.1 200"), "{}{}", got.out, got.err);
+    assert!(got.out.contains("strict-transport-security: max-age=31536000"), "{}", got.out);
+    assert_ne!(curl(["--cacert", authority, machines]).code, Some(0));
+    let (cert, key) = (tollgate.folder().join("tls/localhost.pem"), tollgate.folder().join("tls/localhost.key"));
+    let shown = ["--cert", cert.to_str().expect("text"), "--key", key.to_str().expect("text")];
+    let got = curl(["-i", "--cacert", authority, machines].into_iter().chain(shown));
+    assert!(got.out.starts_with("HTTP/1.1 200"), "{}{}", got.out, got.err);
+}
+
+#[test]
 fn every_example_passes_the_check() {
-    for name in ["hosts", "include", "mixed", "proxy", "reference", "static", "tuned", "unix"] {
-        let file = configs().join(format!("{name}.toml"));
+    let configs = copied();
+    for name in ["hosts", "include", "mixed", "proxy", "reference", "static", "tls", "tuned", "unix"] {
+        let file = configs.path().join(format!("{name}.toml"));
         let ended = run(Tollgate::command("proxy").arg("--check").arg("--config").arg(file));
         assert_eq!(ended.code, Some(0), "{name}: {}", ended.err);
     }

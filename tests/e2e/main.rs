@@ -3,15 +3,25 @@
 mod answers_that_break;
 mod connections_that_fail;
 mod demonstration;
+mod error_pages;
 mod files;
 mod files_by_name;
+mod files_coded;
+mod files_in_parts;
 mod files_like_nginx;
+mod files_listed;
+mod files_served_as_told;
 mod forwarding;
 mod life;
 mod reloads;
 mod reloads_that_fail;
 mod retries;
 mod streams;
+mod tls;
+mod tls_browser;
+mod tls_hostile;
+mod tls_reloads;
+mod tls_upstreams;
 mod upstreams;
 
 use std::net::SocketAddr;

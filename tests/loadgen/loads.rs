@@ -83,6 +83,28 @@ fn urls_have_their_weights() {
 }
 
 #[test]
+fn every_server_gets_its_share_of_a_rate_though_one_is_slow() {
+    // The first takes 100 ms an answer and has one connection: what is due for it waits, and the other gets none of it.
+    let slow = Origin::start(|connection, _| {
+        while connection.request().is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            connection.send(answer("200 OK", "ok"));
+        }
+    });
+    let fast = Origin::answering(answer("200 OK", "ok"));
+    let (to_slow, to_fast) = (url(slow.address()), url(fast.address()));
+    let ended = loadgen(&format!("-q -c 2 -d 2s -R 200/s --weights 1,3 --timeout 5s {to_slow} {to_fast}"));
+    let row = |to: &str| -> Vec<String> {
+        let line = ended.out.lines().rev().find(|line| line.contains(to)).expect("a row of its own");
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    let answered = |to: &str| row(to)[1].parse::<u64>().expect("a count");
+    assert!((285..=315).contains(&answered(&to_fast)), "{}", ended.out);
+    assert!((10..=45).contains(&answered(&to_slow)), "{}", ended.out);
+    assert!(ended.out.contains("never sent for want of a free connection"), "{}", ended.out);
+}
+
+#[test]
 fn an_open_loop_keeps_its_plan() {
     let (_root, server) = site();
     for more in ["-R 500/s", "-R 500/s --poisson", "--ramp 100..900", "--steps 250,750", "-R 500/s --processes 2"] {
@@ -207,6 +229,8 @@ fn the_summary_and_the_files_are_written() {
     assert!(ended.out.contains("100 answered") && ended.out.contains("p99.9"), "{}", ended.out);
     let text = |file| std::fs::read_to_string(file).expect("it was written");
     assert!(text(&csv).lines().count() >= 2);
+    let percentiles = csv.with_extension("percentiles.csv");
+    assert!(text(&percentiles).starts_with("percentile,service_us"));
     assert!(text(&html).starts_with("<!doctype html>") || text(&html).starts_with("<!DOCTYPE html>"));
     all_answered(&text(&json), 100);
 }

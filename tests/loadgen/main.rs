@@ -3,6 +3,7 @@
 mod broken_origins;
 mod loads;
 mod modes;
+mod secure;
 mod usage;
 
 use std::net::SocketAddr;

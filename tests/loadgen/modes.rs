@@ -1,6 +1,8 @@
 //! The commands besides plain load.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tests::{Origin, Process, Signal, Tollgate, answer, eventually, folder};
@@ -16,6 +18,17 @@ fn hold_opens_connections_and_tells_what_they_cost() {
     let server = Tollgate::server(folder().path());
     let ended = loadgen(&format!("hold -q -c 200 -d 1s --pid {} {}", server.id(), server.url("/")));
     assert!(ended.out.contains("target RSS") && ended.out.contains("each of 200 connections"), "{}", ended.out);
+    assert!(ended.out.contains("200 asked for, 200 made, 200 open at once"), "{}", ended.out);
+    assert!(ended.out.contains("connect") && !ended.out.contains("requests/s"), "{}", ended.out);
+}
+
+#[test]
+fn hold_spreads_over_servers_and_processes() {
+    let (a, b) = (fine(), fine());
+    let servers = [url(a.address()), url(b.address())].join(" ");
+    let ended = loadgen(&format!("hold -q -c 90 --processes 2 --weights 2,1 -d 1s {servers}"));
+    assert!(ended.out.contains("90 asked for, 90 made, 90 open at once"), "{}{}", ended.out, ended.err);
+    assert_eq!((a.connections(), b.connections()), (60, 30));
 }
 
 #[test]
@@ -157,6 +170,39 @@ fn ctrl_c_ends_a_run_and_it_is_still_summed_up() {
         let ended = process.wait();
         assert!(begun.elapsed() < Duration::from_secs(5));
         assert!(ended.out.contains("answered"), "{more}: {}{}", ended.out, ended.err);
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once() {
+    // It answers nobody, and the end would be waited for: ten seconds for what is under way.
+    let ended = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&ended);
+    let origin = Origin::start(move |connection, _| {
+        connection.head();
+        connection.wait_for_end();
+        seen.fetch_add(1, Ordering::SeqCst);
+    });
+    let mut child = command();
+    let limits = ["-c", "2", "-d", "60s", "--timeout", "60s", "--processes", "2"];
+    child.args(limits).arg(url(origin.address()));
+    let mut process = Process::start(&mut child);
+    eventually("what it says", || process.log(), |log| log.contains("1 s:"));
+    process.signal(Signal::INT);
+    process.signal(Signal::INT);
+    let process = process.wait();
+    // Between the two it may have come to its end in good order.
+    assert!(process.code == Some(130) || process.out.contains("measured"), "{:?} {}", process.code, process.err);
+    eventually("the worker processes' end", || ended.load(Ordering::SeqCst), |ended| *ended == 2);
+}
+
+#[test]
+fn a_warm_up_is_shown_and_marked_as_such() {
+    let origin = fine();
+    for more in ["-t 2", "--processes 2"] {
+        let ended = loadgen(&format!("-c 2 -d 1s --warm-up 2s -R 50/s {more} {}", url(origin.address())));
+        assert_eq!(ended.err.matches("(warm-up)").count(), 2, "{more}: {}", ended.err);
+        assert!(ended.err.lines().filter(|line| line.contains(" s: ")).count() >= 3, "{}", ended.err);
     }
 }
 

@@ -7,6 +7,7 @@ fn wrong_arguments_are_explained() {
     for (arguments, said) in [
         ("", "required"),
         ("localhost:8080", "begins with http://"),
+        ("-q hold http://127.0.0.1/", "is a command, which comes before all options"),
         ("ftp://localhost/", "ftp://"),
         ("http://localhost:99999/", "a port is"),
         ("-c 0 http://127.0.0.1/", "at least one"),
@@ -35,6 +36,11 @@ fn wrong_arguments_are_explained() {
         ("slow-header tcp://127.0.0.1:1", "slow peers speak HTTP"),
         ("compare http://127.0.0.1/", "two URLs"),
         ("find-max --slo p99 http://127.0.0.1/", "p99"),
+        ("find-max --html x http://127.0.0.1/", "for single runs"),
+        ("compare --json - http://127.0.0.1/ http://127.0.0.2/", "for single runs"),
+        ("hold -n 5 http://127.0.0.1/", "last for --duration"),
+        ("slow-read -R 5 http://127.0.0.1/", "last for --duration"),
+        ("-X PUT tcp://127.0.0.1:1", "tcp:// has --bytes"),
         ("find-max -R 5 http://127.0.0.1/", "chooses the rates"),
         ("reload-while http://127.0.0.1/", "--run"),
     ] {

@@ -10,6 +10,7 @@
 
 mod binaries;
 mod certain;
+mod certificates;
 mod client;
 mod origin;
 pub mod peers;
@@ -20,6 +21,7 @@ mod tollgate;
 use std::time::Duration;
 
 pub use certain::{descriptors, eventually, resident_kib};
+pub use certificates::{Authority, Certificate};
 pub use client::{Client, End};
 pub use origin::{Connection, Origin, Request, answer, closed_port};
 pub use process::{Ended, Process, run};

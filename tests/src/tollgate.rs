@@ -97,13 +97,15 @@ impl Tollgate {
 
     /// Its first address.
     pub fn address(&self) -> SocketAddr {
-        let text = self.listening[0].trim_start_matches("http://").trim_end_matches('/');
+        let text =
+            self.listening[0].split_once("://").map_or(&*self.listening[0], |(_, rest)| rest).trim_end_matches('/');
         text.parse().unwrap_or_else(|_| panic!("no IP address: {text}"))
     }
 
     /// A URL of its.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
+        let scheme = if self.listening[0].starts_with("https://") { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address())
     }
 
     /// Its process id.

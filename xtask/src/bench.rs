@@ -8,7 +8,22 @@ use crate::shell::{self, Outcome};
 
 /// Builds `benches` and the programs that they measure, then runs the bench runner with `args`.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let build = ["build", "--release", "--locked", "-p", "benches", "-p", "server", "-p", "proxy", "-p", "echo", "--bins"];
+    let build = [
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "benches",
+        "-p",
+        "server",
+        "-p",
+        "proxy",
+        "-p",
+        "echo",
+        "-p",
+        "loadgen",
+        "--bins",
+    ];
     shell::run(&mut shell::cargo(build))?;
     // The runner looks for the other programs beside itself.
     let runner = Path::new(&target_folder()?).join("release/bench");

@@ -18,6 +18,7 @@ mod counted;
 mod echo;
 mod idle;
 mod load;
+mod loadgen;
 
 /// A bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,6 +33,8 @@ pub enum Bench {
     Proxied1k,
     /// CPU and instructions per echo of 64 bytes: ours, the bare loop; what the executor costs
     Echo,
+    /// CPU per request of the load generator, ours and wrk, and ours' memory at 10,000 connections
+    Loadgen,
     /// Memory per idle connection: ours and nginx, static and proxied
     IdleMemory,
     /// System calls per request, by strace
@@ -50,7 +53,7 @@ impl Bench {
 /// How to run the benches.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Rounds, in each of which every peer is measured once; by default 5, and for echo 15
+    /// Rounds, in each of which every peer is measured once; by default 5, for loadgen 9 and for echo 15
     #[arg(long)]
     pub rounds: Option<usize>,
     /// Seconds measured per peer and round
@@ -96,6 +99,7 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::StaticPipelined => load::static_pipelined(options),
         Bench::Proxied1k => load::proxied_1k(options),
         Bench::Echo => echo::run(options),
+        Bench::Loadgen => loadgen::run(options),
         Bench::IdleMemory => idle::run(options),
         Bench::Syscalls => counted::syscalls(options),
         Bench::Instructions => counted::instructions(options),

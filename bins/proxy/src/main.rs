@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use app::Source;
-use clap::Parser;
-use config::{Address, Count, ListenAddress, Loaded, Plan};
+use clap::{Args, Parser, Subcommand};
+use config::{Count, ListenAddress, Loaded, Plan, ServerAddress};
 
 /// Forwards HTTP requests to other servers and balances them.
 ///
@@ -16,8 +16,43 @@ use config::{Address, Count, ListenAddress, Loaded, Plan};
 /// and stops; a second one stops at once. Exit status: 0 after a clean stop, 2 when the arguments or the configuration are
 /// wrong, 1 when it failed while running.
 #[derive(Parser)]
-#[command(name = "proxy", version, after_help = EXAMPLES)]
+#[command(name = "proxy", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Certificates
+    Cert {
+        #[command(subcommand)]
+        what: Cert,
+    },
+}
+
+#[derive(Subcommand)]
+enum Cert {
+    /// Makes a certificate for trying things out, signed by a local authority of your own
+    ///
+    /// The authority is made once and kept in your data folder ($XDG_DATA_HOME/tollgate or ~/.local/share/tollgate); a client
+    /// that trusts it takes every certificate made so. Never use them where others are served.
+    Dev {
+        /// The names and addresses the certificate is for, such as example.test, *.example.test or 127.0.0.1
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+
+        /// The folder to write NAME.pem and NAME.key into
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Run {
     /// The configuration file (TOML): listeners, routes and upstreams
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "to"])]
     config: Option<PathBuf>,
@@ -31,9 +66,10 @@ struct Arguments {
     #[arg(long, value_name = "ADDR", requires = "to")]
     listen: Option<ListenAddress>,
 
-    /// The servers to forward to, in turn: IP:PORT, NAME:PORT or unix:/PATH, one or several
+    /// The servers to forward to, in turn: IP:PORT, NAME:PORT or unix:/PATH, with https:// in
+    /// front to speak TLS, one or several
     #[arg(long, value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
-    to: Vec<Address>,
+    to: Vec<ServerAddress>,
 
     /// Worker threads: a number, or "auto" for one per usable CPU; overrides the configuration [default: auto]
     #[arg(long, value_name = "N", value_parser = app::parse_workers)]
@@ -46,20 +82,24 @@ const EXAMPLES: &str = "Examples:
   proxy --listen 0.0.0.0:80 --to 10.0.0.1:3000 10.0.0.2:3000
   proxy --config tollgate.toml --check      is the configuration right?
   proxy --config tollgate.toml
+  proxy cert dev example.test               a certificate for trying TLS
   kill -HUP $(pidof proxy)                  read the configuration again";
 
 /// Where `--to` without `--listen` listens.
 const LISTEN: &str = "127.0.0.1:8080";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let Arguments { command, run: arguments } = Arguments::parse();
+    if let Some(Command::Cert { what: Cert::Dev { names, out } }) = command {
+        return app::make_dev_certificate(&names, &out);
+    }
     if arguments.config.is_none() && arguments.to.is_empty() && !arguments.check {
         return app::run_demo("proxy", arguments.workers);
     }
     app::main("proxy", arguments.check, || prepare(&arguments))
 }
 
-fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
+fn prepare(arguments: &Run) -> Result<(Loaded, Source), config::Report> {
     let (mut loaded, source) = match &arguments.config {
         Some(path) => (config::load(path)?, Source::File(path.clone(), arguments.workers)),
         None => {

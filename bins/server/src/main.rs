@@ -1,16 +1,23 @@
 //! `server`: serves a folder over HTTP.
 
+mod open;
+mod site;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use app::Source;
-use clap::Parser;
-use config::{Count, ListenAddress, Loaded, Plan};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use config::{CertificateFiles, Count, ListenAddress, Loaded, Plan};
 
-/// Serves a folder over HTTP.
+use crate::site::Serving;
+
+/// Serves a folder over HTTP or HTTPS.
 ///
-/// `server` alone serves the current folder on 127.0.0.1:8080. A request for a folder gets its index.html. Nothing outside
-/// the folder can be reached, not even by a symbolic link; names that begin with a dot are not served.
+/// `server` alone serves the current folder on 127.0.0.1:8080. A request for a folder gets its index.html. Where a client takes
+/// it, file.br, file.zst or file.gz is sent in the place of file, and text is compressed. Nothing outside the folder
+/// can be reached, not even by a symbolic link; names that begin with a dot are not served.
 ///
 /// SIGTERM or Ctrl-C finishes what is under way and stops; a second one stops at once. With --config, SIGHUP reads the
 /// configuration file again without closing a connection. Exit status: 0 after a clean stop, 2 when the arguments or the
@@ -25,6 +32,26 @@ struct Arguments {
     /// Where to listen: IP:PORT, [IPv6]:PORT or unix:/PATH; port 0 lets the system choose
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", conflicts_with = "config")]
     listen: ListenAddress,
+
+    #[command(flatten)]
+    serving: Serving,
+
+    /// Speak TLS with this certificate and its chain (PEM); needs --tls-key
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "config")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Speak TLS with a certificate for localhost, signed by a local authority of your own; both are made if need be and
+    /// kept in $XDG_DATA_HOME/tollgate or ~/.local/share/tollgate (authority.pem is what clients must trust)
+    #[arg(long, conflicts_with_all = ["config", "tls_cert"])]
+    tls: bool,
+
+    /// Open the site in the browser
+    #[arg(long, conflicts_with_all = ["config", "check"])]
+    open: bool,
 
     /// Worker threads: a number, or "auto" for one per usable CPU; overrides the configuration [default: auto]
     #[arg(long, value_name = "N", value_parser = app::parse_workers)]
@@ -42,17 +69,36 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   server                                   this folder, on http://127.0.0.1:8080/
   server ./public --listen 0.0.0.0:80      a folder, for everybody
+  server dist --spa --cache 1h --open      an application that routes in the browser
+  server ./public --tls                    HTTPS, with a certificate of its own making
   server --config site.toml --check        is the configuration right?";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.open {
+        match open::target(&arguments.listen) {
+            Ok(target) => {
+                let over_tls = arguments.tls || arguments.tls_cert.is_some();
+                open::when_ready(target, if over_tls { "https" } else { "http" });
+            }
+            Err(problem) => Arguments::command().error(ErrorKind::ValueValidation, problem).exit(),
+        }
+    }
     app::main("server", arguments.check, || prepare(&arguments))
 }
 
 fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
     let (mut loaded, source) = match &arguments.config {
         Some(path) => (config::load(path)?, Source::File(path.clone(), arguments.workers)),
-        None => (without_warnings(Plan::for_server(&arguments.folder, arguments.listen.clone())?), Source::CommandLine),
+        None => {
+            let mut plan = Plan::for_server(&arguments.folder, arguments.listen.clone())?;
+            arguments.serving.apply(&mut plan);
+            let loaded = match certificate(arguments)? {
+                Some(certificate) => plan.with_tls(certificate)?,
+                None => Loaded { plan, warnings: Vec::new() },
+            };
+            (loaded, Source::CommandLine)
+        }
     };
     if let Some(workers) = arguments.workers {
         loaded.plan.runtime.workers = workers;
@@ -60,6 +106,11 @@ fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
     Ok((loaded, source))
 }
 
-fn without_warnings(plan: Plan) -> Loaded {
-    Loaded { plan, warnings: Vec::new() }
+/// What is to be spoken TLS with, if it is to be.
+fn certificate(arguments: &Arguments) -> Result<Option<CertificateFiles>, config::Report> {
+    match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(cert), Some(key)) => Ok(Some(CertificateFiles { cert: cert.clone(), key: key.clone() })),
+        _ if arguments.tls => Ok(Some(app::localhost_certificate().map_err(config::Diagnostic::error)?)),
+        _ => Ok(None),
+    }
 }

@@ -13,6 +13,7 @@ use event_loop::Remote;
 use event_loop::signals::{Closer, Signal, Signals};
 use observe::Counters;
 
+use crate::certificates::Certificates;
 use crate::listeners::{self, Listening};
 use crate::log::{self, Log};
 use crate::prepared::{PrepareError, Prepared};
@@ -69,6 +70,7 @@ struct Control {
     workers: Vec<Remote>,
     bound: Listening,
     counters: Vec<Arc<Counters>>,
+    certificates: Certificates,
     log: Log,
 }
 
@@ -82,7 +84,7 @@ impl Control {
         let count = worker_count(&start.plan, max_connections, &log);
         let prepared = Arc::new(Prepared::new(start.plan)?);
         prepared.notes().for_each(|note| log.warn(note));
-        let binding = listeners::bind(&prepared.plan, &Listening::new(), count)?;
+        let binding = listeners::bind(&prepared, &Listening::new(), count)?;
         let snapshot = Arc::new(ArcSwap::new(Arc::clone(&prepared)));
         let (ended_send, ended) = unbounded();
         let mut control = Control {
@@ -91,6 +93,7 @@ impl Control {
             workers: Vec::new(),
             bound: binding.bound,
             counters: Vec::new(),
+            certificates: Certificates::new(log.clone()),
             log,
         };
         for (number, listeners) in binding.by_worker.into_iter().enumerate() {
@@ -109,6 +112,7 @@ impl Control {
             let remote = worker::start(spec, ended_send.clone());
             control.workers.push(remote.map_err(|e| PrepareError::new(format!("worker {number}: {e}")))?);
         }
+        control.watch_certificates(&prepared);
         report::banner(start.program, &prepared.plan, &control.bound, count, max_connections, &start.hints);
         if limit.now > limit.before {
             control.log.info(format_args!("raised the descriptor limit from {} to {}", limit.before, limit.now));
@@ -182,25 +186,34 @@ impl Control {
         if backlogs(&plan).iter().any(|(address, backlog)| kept.iter().any(|(a, b)| a == address && b != backlog)) {
             self.log.warn("a changed backlog takes effect at the next start: a listener that stays is not bound again");
         }
-        let prepared = Arc::new(Prepared::new(plan)?);
+        let prepared = Arc::new(Prepared::after(plan, Some(&old))?);
         prepared.notes().for_each(|note| self.log.warn(note));
-        let binding = listeners::bind(&prepared.plan, &self.bound, self.workers.len())?;
+        let binding = listeners::bind(&prepared, &self.bound, self.workers.len())?;
         reload::prepare(&self.workers, &prepared, binding.by_worker, reload::PATIENCE)?;
         let keep = listeners::keys_of(&prepared.plan);
-        self.snapshot.store(prepared);
+        self.snapshot.store(Arc::clone(&prepared));
         for (_, gone) in self.bound.extract_if(|key, _| !keep.contains(key)) {
-            self.log.info(format_args!("no longer listening on {}", report::url(&gone.address)));
+            self.log.info(format_args!("no longer listening on {}", gone.url()));
             // A socket's file goes before its listener: who connects meanwhile is told that nobody is there, and not reset.
             drop(gone);
         }
         for added in binding.bound.values() {
-            self.log.info(format_args!("listening on {}", report::url(&added.address)));
+            self.log.info(format_args!("listening on {}", added.url()));
         }
         self.bound.extend(binding.bound);
+        // From here on new connections get the new certificates; those that are open keep what they began with.
+        self.watch_certificates(&prepared);
         for number in reload::change_over(&self.workers, reload::PATIENCE) {
             self.log.error(format_args!("worker {number} has not changed over yet; it will when it can"));
         }
         Ok(())
+    }
+
+    /// Has the listeners speak TLS as `prepared` says, and its files looked after from now on.
+    fn watch_certificates(&self, prepared: &Prepared) {
+        let slots = listeners::keys_of(&prepared.plan).into_iter().zip(&prepared.fronts);
+        let slots = slots.filter_map(|(key, front)| Some((Arc::clone(&self.bound.get(&key)?.tls), front.clone())));
+        self.certificates.put(slots.collect());
     }
 }
 

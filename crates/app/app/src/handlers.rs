@@ -12,6 +12,31 @@ use static_files::{Answer, Files, Moment, Step};
 
 use crate::fields;
 
+/// A normalised path.
+pub(crate) enum Path<'c> {
+    /// As it was sent.
+    AsSent(&'c [u8]),
+    /// Something else.
+    Rewritten(Box<[u8]>),
+}
+
+impl Path<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Path::AsSent(path) => path,
+            Path::Rewritten(path) => path,
+        }
+    }
+
+    /// The path, if it is not the one that was sent.
+    fn rewritten(self) -> Option<Box<[u8]>> {
+        match self {
+            Path::AsSent(_) => None,
+            Path::Rewritten(path) => Some(path),
+        }
+    }
+}
+
 /// What answers the requests of a route.
 pub(crate) enum Handler {
     Proxy(Box<Proxy>),
@@ -33,44 +58,52 @@ pub(crate) struct Respond {
 }
 
 impl Handler {
-    /// Answers the exchange. `rewritten` is the normalised path, where that is not the one that was sent.
-    pub(crate) fn handle<'e>(
+    /// Answers the exchange.
+    pub(crate) fn handle<'e, 'c>(
         &'e self,
-        exchange: &'e mut Exchange<'_>,
-        rewritten: Option<Box<[u8]>>,
+        exchange: &'e mut Exchange<'c>,
+        path: Path<'c>,
         rules: &'e FieldRules,
     ) -> Handled<'e> {
         match self {
-            Handler::Proxy(proxy) => Handled::waits(|| proxy.handle(exchange, rewritten)),
-            Handler::Files(files) => send_file(files, exchange, rewritten, rules),
-            Handler::Redirect(redirect) => Handled::Done(redirect.handle(exchange, rewritten, rules)),
+            Handler::Proxy(proxy) => Handled::waits(|| proxy.handle(exchange, path.rewritten())),
+            Handler::Files(files) => send_file(files, exchange, path, rules),
+            Handler::Redirect(redirect) => Handled::Done(redirect.handle(exchange, &path, rules)),
             Handler::Respond(respond) => Handled::Done(respond.handle(exchange, rules)),
         }
     }
 }
 
-fn send_file<'e>(
+fn send_file<'e, 'c>(
     files: &'e Files,
-    exchange: &'e mut Exchange<'_>,
-    rewritten: Option<Box<[u8]>>,
+    exchange: &'e mut Exchange<'c>,
+    path: Path<'c>,
     rules: &'e FieldRules,
 ) -> Handled<'e> {
-    let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
     let step = if rules.is_none() {
-        match files.send(exchange.request, path, Moment::now(), &mut exchange.response) {
+        match files.send(exchange.request, path.bytes(), Moment::now(), &mut exchange.response) {
             Some(step) => step,
             None => return Handled::Done(Ok(())),
         }
     } else {
-        files.begin(exchange.request, path, Moment::now())
+        files.begin(exchange.request, path.bytes(), Moment::now())
     };
     match step {
+        Step::Ready(Answer::Stream { head, body }) => {
+            Handled::waits(|| async move { send_stream(&head, body, exchange, rules).await })
+        }
         Step::Ready(answer) => Handled::Done(send(answer, exchange, rules)),
-        Step::Blocking(work) => Handled::waits(|| async move {
-            let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
-            let answer = files.wait(exchange.request, path, work).await;
-            send(answer, exchange, rules)
-        }),
+        Step::Blocking(work) => {
+            let rewritten = path.rewritten();
+            Handled::waits(|| async move {
+                let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
+                match files.wait(exchange.request, path, work).await {
+                    // Boxed, so that the future of every miss stays small.
+                    Answer::Stream { head, body } => Box::pin(send_stream(&head, body, exchange, rules)).await,
+                    answer => send(answer, exchange, rules),
+                }
+            })
+        }
     }
 }
 
@@ -78,7 +111,22 @@ fn send(answer: Answer, exchange: &mut Exchange<'_>, rules: &FieldRules) -> Resu
     match answer {
         Answer::Send { head, body } if rules.is_none() => body.send(&head, &mut exchange.response),
         Answer::Send { head, body } => body.send(&fields::apply(rules, &head), &mut exchange.response),
+        // It is sent where waiting is possible.
+        Answer::Stream { .. } => Err(Failure::new(Kind::Internal)),
         Answer::Refuse(failure) => Err(failure),
+    }
+}
+
+async fn send_stream(
+    head: &ResponseHead,
+    body: static_files::Stream,
+    exchange: &mut Exchange<'_>,
+    rules: &FieldRules,
+) -> Result<(), Failure> {
+    if rules.is_none() {
+        body.send(head, &mut exchange.response).await
+    } else {
+        body.send(&fields::apply(rules, head), &mut exchange.response).await
     }
 }
 
@@ -91,14 +139,9 @@ fn start(exchange: &mut Exchange<'_>, head: &ResponseHead, rules: &FieldRules) {
 }
 
 impl Redirect {
-    fn handle(
-        &self,
-        exchange: &mut Exchange<'_>,
-        rewritten: Option<Box<[u8]>>,
-        rules: &FieldRules,
-    ) -> Result<(), Failure> {
+    fn handle(&self, exchange: &mut Exchange<'_>, path: &Path<'_>, rules: &FieldRules) -> Result<(), Failure> {
         let request = exchange.request;
-        let path = rewritten.as_deref().unwrap_or(request.path_bytes());
+        let path = path.bytes();
         let host = router::host_of(request.authority_bytes());
         if host.is_empty() && self.to.contains(&Piece::Host) {
             let sentence = "The request names no host, and this redirect needs one.";

@@ -6,8 +6,10 @@
 //!
 //! The only place that knows all crates; no algorithm lives here.
 
+mod certificates;
 mod control;
 mod demo;
+mod dev_certificate;
 mod fields;
 mod handlers;
 mod listeners;
@@ -18,10 +20,13 @@ mod reload;
 mod report;
 mod site;
 mod socket_file;
+mod tls_back;
+mod tls_front;
 mod worker;
 
 pub use control::{Source, Start, run};
 pub use demo::{DEMO_ADDRESS, run as run_demo};
+pub use dev_certificate::{for_localhost as localhost_certificate, make as make_dev_certificate};
 pub use log::{Log, stderr as log_to_stderr};
 pub use prepared::{PrepareError, Prepared};
 pub use program::{main, parse_workers};

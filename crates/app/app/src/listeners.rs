@@ -5,17 +5,26 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
+use std::sync::Arc;
 
 use config::{ListenAddress, Listener, Plan};
 use net::{Address, Bound};
 
-use crate::prepared::PrepareError;
+use crate::prepared::{PrepareError, Prepared};
 use crate::socket_file::SocketFile;
+use crate::tls_front::{self, Front, Slot};
 
 /// New listeners for one plan: by worker, the sockets it gets.
 pub(crate) struct Binding {
-    pub(crate) by_worker: Vec<Vec<(Key, Bound)>>,
+    pub(crate) by_worker: Vec<Vec<Socket>>,
     pub(crate) bound: Listening,
+}
+
+/// A listening socket on its way to its worker.
+pub(crate) struct Socket {
+    pub(crate) key: Key,
+    pub(crate) bound: Bound,
+    pub(crate) tls: Slot,
 }
 
 /// A listener as configured; the same key in the next plan is the same listener.
@@ -33,6 +42,8 @@ pub(crate) type Listening = HashMap<Key, Place>;
 pub(crate) struct Place {
     /// What the configured address became: a port 0 was chosen by the system.
     pub(crate) address: Address,
+    /// What it speaks TLS with at present; its accept loops look here for each connection.
+    pub(crate) tls: Slot,
     file: Option<SocketFile>,
 }
 
@@ -54,33 +65,48 @@ pub(crate) fn keys_of(plan: &Plan) -> Vec<Key> {
     plan.listeners.iter().enumerate().map(key).collect()
 }
 
-/// Binds what `plan` lists and `present` does not have yet, for `workers` workers.
+/// Binds what `prepared` lists and `present` does not have yet, for `workers` workers.
 ///
 /// # Errors
 /// In a sentence, with what to do. Nothing stays bound then, and no socket file behind.
-pub(crate) fn bind(plan: &Plan, present: &Listening, workers: usize) -> Result<Binding, PrepareError> {
+pub(crate) fn bind(prepared: &Prepared, present: &Listening, workers: usize) -> Result<Binding, PrepareError> {
     let mut binding = Binding { by_worker: (0..workers).map(|_| Vec::new()).collect(), bound: Listening::new() };
-    for (listener, key) in plan.listeners.iter().zip(keys_of(plan)) {
+    let Prepared { plan, fronts, .. } = prepared;
+    for ((listener, key), front) in plan.listeners.iter().zip(keys_of(plan)).zip(fronts) {
         if present.contains_key(&key) {
             continue;
         }
         let sockets = net::bind(&key.address, workers, listener.backlog);
         let sockets = sockets.map_err(|e| refused(&key.address, &e, present.values().chain(binding.bound.values())))?;
         for (worker, socket) in binding.by_worker.iter_mut().zip(sockets) {
-            binding.bound.entry(key.clone()).or_insert_with(|| Place::of(socket.address()));
-            worker.push((key.clone(), socket));
+            let place = binding.bound.entry(key.clone());
+            let place = place.or_insert_with(|| Place::of(socket.address(), front.as_deref()));
+            worker.push(Socket { key: key.clone(), bound: socket, tls: Arc::clone(&place.tls) });
         }
     }
     Ok(binding)
 }
 
 impl Place {
-    fn of(address: &Address) -> Place {
+    fn of(address: &Address, front: Option<&Front>) -> Place {
         let file = match address {
             Address::Unix(path) => SocketFile::just_bound(path),
             _ => None,
         };
-        Place { address: address.clone(), file }
+        Place { address: address.clone(), tls: tls_front::slot(front), file }
+    }
+
+    /// The address as one can paste it into a browser.
+    pub(crate) fn url(&self) -> String {
+        let (scheme, port) = if self.tls.load().is_some() { ("https", 443) } else { ("http", 80) };
+        match &self.address {
+            Address::Tcp(addr) if addr.port() == port => {
+                let text = addr.to_string();
+                format!("{scheme}://{}/", text.strip_suffix(&format!(":{port}")).unwrap_or(&text))
+            }
+            Address::Tcp(addr) => format!("{scheme}://{addr}/"),
+            other => other.to_string(),
+        }
     }
 
     /// Whether listening here leaves no room for `address`.

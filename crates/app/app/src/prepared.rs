@@ -1,12 +1,15 @@
 //! A plan with everything that can fail done already.
 
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 
-use config::{Action, Plan};
+use config::{Action, Listener, Plan, Statuses, Symlinks};
 use router::Router;
 
 use crate::site;
+use crate::tls_back::Back;
+use crate::tls_front::Front;
 
 /// A plan that is ready to be served: its router built, its roots opened. Shared by all workers.
 pub struct Prepared {
@@ -14,6 +17,12 @@ pub struct Prepared {
     pub(crate) router: Router,
     /// By route: the root of a `files` action.
     pub(crate) roots: Vec<Option<Arc<fs::Root>>>,
+    /// By route: its error pages.
+    pub(crate) error_pages: Vec<Vec<PageRead>>,
+    /// By listener: what it speaks TLS with.
+    pub(crate) fronts: Vec<Option<Arc<Front>>>,
+    /// By upstream: what TLS is spoken with to its servers.
+    pub(crate) backs: Vec<Option<Back>>,
 }
 
 /// Why a plan cannot be served.
@@ -38,13 +47,23 @@ impl Prepared {
     /// Prepares a plan.
     ///
     /// # Errors
-    /// In a sentence: a root that cannot be opened, more different methods than a router holds.
+    /// In a sentence: a root that cannot be opened, an error page that cannot be read, more different methods than a router
+    /// holds, certificates that cannot be used.
     pub fn new(plan: Plan) -> Result<Prepared, PrepareError> {
+        Prepared::after(plan, None)
+    }
+
+    /// The same in the place of `old`: clients of listeners that stay may resume their TLS sessions.
+    pub(crate) fn after(plan: Plan, old: Option<&Prepared>) -> Result<Prepared, PrepareError> {
         let rules: Vec<_> = plan.routes.iter().map(|r| r.rule.clone()).collect();
         let router = Router::build(&rules).map_err(|e| PrepareError::new(e.to_string()))?;
         plan.routes.iter().try_for_each(site::check)?;
         let roots = plan.routes.iter().map(|r| open_root(&r.action)).collect::<Result<_, _>>()?;
-        Ok(Prepared { plan, router, roots })
+        let error_pages = plan.routes.iter().map(read_error_pages).collect::<Result<_, _>>()?;
+        let fronts = plan.listeners.iter().map(|l| open_front(l, &plan, old)).collect::<Result<_, _>>()?;
+        let mut system = None;
+        let backs = plan.upstreams.iter().map(|u| Back::load(u, &mut system)).collect::<Result<_, _>>()?;
+        Ok(Prepared { plan, router, roots, error_pages, fronts, backs })
     }
 
     /// The plan.
@@ -61,9 +80,50 @@ impl Prepared {
     }
 }
 
+/// A page that was read.
+pub(crate) struct PageRead {
+    pub(crate) statuses: Statuses,
+    pub(crate) content_type: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The largest page; the configuration has checked it, but the file may have grown.
+const ERROR_PAGE_BYTES: u64 = 1 << 20;
+
+fn read_error_pages(route: &config::Route) -> Result<Vec<PageRead>, PrepareError> {
+    let read = |page: &config::ErrorPage| {
+        let mut body = Vec::new();
+        let file = std::fs::File::open(&page.file);
+        let read = file.and_then(|f| f.take(ERROR_PAGE_BYTES + 1).read_to_end(&mut body));
+        read.map_err(|e| PrepareError::new(format!("the page {} cannot be read: {e}", page.file.display())))?;
+        if body.len() as u64 > ERROR_PAGE_BYTES {
+            return Err(PrepareError::new(format!("the page {} has more than 1 MiB", page.file.display())));
+        }
+        let kind = static_files::mime::content_type(page.file.as_os_str().as_encoded_bytes());
+        let charset = if kind.utf8 { "; charset=utf-8" } else { "" };
+        Ok(PageRead { statuses: page.statuses, content_type: format!("{}{charset}", kind.media_type), body })
+    };
+    route.error_pages.iter().map(read).collect()
+}
+
+fn open_front(listener: &Listener, plan: &Plan, old: Option<&Prepared>) -> Result<Option<Arc<Front>>, PrepareError> {
+    let Some(tls) = &listener.tls else { return Ok(None) };
+    let before = old.and_then(|old| {
+        let place = old.plan.listeners.iter().position(|l| l.address == listener.address)?;
+        old.fronts[place].as_deref()
+    });
+    let front = Front::load(tls, plan.timeouts.tls_handshake, before.map(Front::tickets));
+    front.map(|front| Some(Arc::new(front))).map_err(PrepareError::new)
+}
+
 fn open_root(action: &Action) -> Result<Option<Arc<fs::Root>>, PrepareError> {
     let Action::Files(files) = action else { return Ok(None) };
-    match fs::Root::open(&files.root) {
+    let links = match files.symlinks {
+        Symlinks::Beneath => fs::Links::Beneath,
+        Symlinks::Refuse => fs::Links::Refuse,
+        Symlinks::Follow => fs::Links::Follow,
+    };
+    match fs::Root::open_with(&files.root, links) {
         Ok(root) => Ok(Some(Arc::new(root))),
         Err(e) => Err(PrepareError::new(format!("the root {} cannot be opened: {e}", files.root.display()))),
     }

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use event_loop::Remote;
-use net::Bound;
 
-use crate::listeners::Key;
+use crate::listeners::Socket;
 use crate::prepared::{PrepareError, Prepared};
 use crate::worker::{self, Parcel};
 
@@ -29,7 +28,7 @@ const FORGETTING: Duration = Duration::from_secs(1);
 pub(crate) fn prepare(
     workers: &[Remote],
     prepared: &Arc<Prepared>,
-    by_worker: Vec<Vec<(Key, Bound)>>,
+    by_worker: Vec<Vec<Socket>>,
     patience: Duration,
 ) -> Result<(), PrepareError> {
     let parcels: Vec<Parcel> = by_worker.into_iter().map(|sockets| Arc::new(Mutex::new(Some(sockets)))).collect();

@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use config::{Action, Plan};
-use net::Address;
+use config::{Action, Plan, Server, ServerAddress};
 
 use crate::listeners::{Listening, keys_of};
 
@@ -30,7 +29,7 @@ pub(crate) fn banner(
     let plural = if workers == 1 { "" } else { "s" };
     text += &format!("  {workers} worker{plural}, at most {max_connections} connections\n");
     for place in keys_of(plan).iter().filter_map(|key| bound.get(key)) {
-        text += &format!("  listening on {}\n", url(&place.address));
+        text += &format!("  listening on {}\n", place.url());
     }
     for hint in hints {
         text += &format!("{hint}\n");
@@ -41,26 +40,21 @@ pub(crate) fn banner(
     let _ = out.flush();
 }
 
+fn server(server: &Server) -> String {
+    ServerAddress { address: server.address.clone(), tls: server.tls }.to_string()
+}
+
 fn describe(plan: &Plan, action: &Action) -> String {
     match action {
         Action::Files(files) => format!("files in {}", files.root.display()),
         Action::Proxy(proxy) => {
             let upstream = &plan.upstreams[proxy.upstream.0];
-            let servers: Vec<String> = upstream.servers.iter().take(4).map(|s| s.address.to_string()).collect();
+            let servers: Vec<String> = upstream.servers.iter().take(4).map(server).collect();
             let more = upstream.servers.len().saturating_sub(4);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("upstream {} ({}{more})", upstream.name, servers.join(", "))
         }
         Action::Redirect(redirect) => format!("redirect with {}", redirect.status),
         Action::Respond(respond) => format!("answer {} with {} bytes", respond.status, respond.body.len()),
-    }
-}
-
-/// The address as one can paste it into a browser.
-pub(crate) fn url(address: &Address) -> String {
-    match address {
-        Address::Tcp(addr) if addr.port() == 80 => format!("http://{}/", addr.ip()),
-        Address::Tcp(addr) => format!("http://{addr}/"),
-        other => other.to_string(),
     }
 }

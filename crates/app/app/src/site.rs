@@ -14,14 +14,15 @@ use net::Peer;
 use observe::{Failure, Kind, Level};
 use reverse_proxy::{Proxy, Rewrite};
 use router::{Found, Normalised, Router, Scratch, normalise};
-use serve::{Exchange, Handled, Settings, Timeouts};
+use serve::{ErrorPage, ErrorPages, Exchange, Handled, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
 use upstream::{Target, Upstream};
 
 use crate::fields;
-use crate::handlers::{self, Handler, Redirect, Respond};
+use crate::handlers::{self, Handler, Path, Redirect, Respond};
 use crate::log::Log;
-use crate::prepared::{PrepareError, Prepared};
+use crate::prepared::{PageRead, PrepareError, Prepared};
+use crate::tls_back::Back;
 
 /// What outlives a configuration on one worker: idle connections to servers that stay, open files.
 pub struct Resources {
@@ -78,6 +79,7 @@ struct Route {
     rules: FieldRules,
     body_bytes: u64,
     timeout: Option<Duration>,
+    error_pages: Option<Rc<ErrorPages>>,
 }
 
 impl Site {
@@ -95,10 +97,16 @@ impl Site {
     pub(crate) fn prepare(prepared: Arc<Prepared>, resources: &Resources) -> Result<Site, PrepareError> {
         let plan = &prepared.plan;
         let settings = settings(plan);
-        let upstreams: Vec<Rc<Upstream>> =
-            plan.upstreams.iter().map(|u| resources.upstream(upstream_options(u, resources.workers))).collect();
+        let upstreams: Vec<Rc<Upstream>> = plan
+            .upstreams
+            .iter()
+            .zip(&prepared.backs)
+            .map(|(u, back)| {
+                upstream_options(u, back.as_ref(), resources.workers).map(|options| resources.upstream(options))
+            })
+            .collect::<Result<_, _>>()?;
         let mut routes = Vec::with_capacity(plan.routes.len());
-        for (route, root) in plan.routes.iter().zip(&prepared.roots) {
+        for ((route, root), pages) in plan.routes.iter().zip(&prepared.roots).zip(&prepared.error_pages) {
             let problem = |e: &dyn std::fmt::Display| PrepareError::new(format!("route {}: {e}", route.name));
             let rules = fields::rules(&route.response_headers, Side::Response).map_err(|e| problem(&e))?;
             let handler = match &route.action {
@@ -115,13 +123,14 @@ impl Site {
                 Action::Redirect(r) => Handler::Redirect(Redirect { to: r.to.clone(), status: r.status }),
                 Action::Respond(respond) => Handler::Respond(Respond::new(respond)),
             };
-            routes.push(Route { handler, rules, body_bytes: route.body_bytes, timeout: route.timeout });
+            let error_pages = error_pages(pages);
+            routes.push(Route { handler, rules, body_bytes: route.body_bytes, timeout: route.timeout, error_pages });
         }
         Ok(Site { settings, router: prepared.router.clone(), routes, upstreams, log: resources.log.clone() })
     }
 
     /// Everything before the handler: methods and forms that no route takes, the path, the route, its limits.
-    fn route(&self, exchange: &mut Exchange<'_>) -> Result<Step<'_>, Failure> {
+    fn route<'c>(&self, exchange: &mut Exchange<'c>) -> Result<Step<'_, 'c>, Failure> {
         let request = exchange.request;
         if request.form == TargetForm::Asterisk {
             return Ok(Step::Options);
@@ -129,9 +138,9 @@ impl Site {
         if matches!(request.method, Method::Connect | Method::Trace) {
             return Err(Failure::method_not_allowed(handlers::ALLOW));
         }
+        let sent = request.path_bytes();
         let mut scratch = Scratch::new();
-        let path = normalise(request.path_bytes(), &mut scratch)
-            .map_err(|bad| Failure::because(Kind::BadPath, bad.to_string()))?;
+        let path = normalise(sent, &mut scratch).map_err(|bad| Failure::because(Kind::BadPath, bad.to_string()))?;
         let found = match self.router.sole(&path) {
             Some(id) => Found::Route(id),
             None => self.router.find(request.method_bytes(), request.authority_bytes(), &path),
@@ -144,24 +153,27 @@ impl Site {
         if matches!(route.handler, Handler::Proxy(_)) && forward::max_forwards(request) == Some(0) {
             return Ok(Step::Options);
         }
-        let rewritten = match path {
-            Normalised::AsSent(_) => None,
-            Normalised::Rewritten(path) => Some(path.into()),
+        let path = match path {
+            Normalised::AsSent(_) => Path::AsSent(sent),
+            Normalised::Rewritten(path) => Path::Rewritten(path.into()),
         };
+        if let Some(pages) = &route.error_pages {
+            exchange.response.error_pages(pages);
+        }
         exchange.body.limit(if route.body_bytes == UNLIMITED { 0 } else { route.body_bytes })?;
         if let Some(timeout) = route.timeout {
             exchange.client.limit_exchange(timeout);
         }
-        Ok(Step::Handle(route, rewritten))
+        Ok(Step::Handle(route, path))
     }
 }
 
 /// What follows from a request's head.
-enum Step<'s> {
+enum Step<'s, 'c> {
     /// It is for this server itself: `OPTIONS *`, or Max-Forwards has run out.
     Options,
-    /// The route, and the normalised path where that is not the one that was sent.
-    Handle(&'s Route, Option<Box<[u8]>>),
+    /// The route, and the normalised path.
+    Handle(&'s Route, Path<'c>),
 }
 
 impl serve::Site for Site {
@@ -171,7 +183,7 @@ impl serve::Site for Site {
 
     fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e> {
         match self.route(exchange) {
-            Ok(Step::Handle(route, rewritten)) => route.handler.handle(exchange, rewritten, &route.rules),
+            Ok(Step::Handle(route, path)) => route.handler.handle(exchange, path, &route.rules),
             Ok(Step::Options) => Handled::Done(handlers::options(exchange)),
             Err(failure) => Handled::Done(Err(failure)),
         }
@@ -206,8 +218,27 @@ fn static_options(files: &config::Files) -> static_files::Options {
         index: files.index.clone(),
         cache_control: files.cache_control.clone(),
         hidden: files.hidden,
+        listing: files.listing,
+        fallback: files.fallback.clone(),
+        precompressed: codings(&files.precompressed),
+        compress: codings(&files.compress),
         ..static_files::Options::default()
     }
+}
+
+fn codings(tokens: &[&str]) -> Vec<static_files::Coding> {
+    tokens.iter().filter_map(|token| static_files::Coding::of_token(token)).collect()
+}
+
+fn error_pages(pages: &[PageRead]) -> Option<Rc<ErrorPages>> {
+    let page = |page: &PageRead| {
+        let statuses = match page.statuses {
+            config::Statuses::One(status) => serve::Statuses::One(status),
+            config::Statuses::Class(class) => serve::Statuses::Class(class),
+        };
+        (statuses, ErrorPage { content_type: page.content_type.clone(), body: page.body.as_slice().into() })
+    };
+    (!pages.is_empty()).then(|| Rc::new(ErrorPages::new(pages.iter().map(page).collect())))
 }
 
 /// Whether the handler of a route can be built: all that could fail later, on the workers.
@@ -234,15 +265,20 @@ fn rewrite(proxy: &config::Proxy, route: &config::Route) -> Result<Rewrite, Stri
     })
 }
 
-fn upstream_options(plan: &config::Upstream, workers: usize) -> upstream::Options {
+fn upstream_options(
+    plan: &config::Upstream,
+    back: Option<&Back>,
+    workers: usize,
+) -> Result<upstream::Options, PrepareError> {
     let keep = &plan.keep_alive;
-    upstream::Options {
+    let server = |s: &config::Server| {
+        let tls = back.filter(|_| s.tls).map(|back| back.to(&s.address)).transpose();
+        let tls = tls.map_err(|e| PrepareError::new(format!("upstream {}: {e}", plan.name)))?;
+        Ok(upstream::ServerOptions { target: target(&s.address), tls, weight: s.weight })
+    };
+    Ok(upstream::Options {
         name: plan.name.clone(),
-        servers: plan
-            .servers
-            .iter()
-            .map(|s| upstream::ServerOptions { target: target(&s.address), weight: s.weight })
-            .collect(),
+        servers: plan.servers.iter().map(server).collect::<Result<_, _>>()?,
         timeouts: upstream::Timeouts {
             connect: plan.timeouts.connect,
             header: plan.timeouts.header,
@@ -258,7 +294,7 @@ fn upstream_options(plan: &config::Upstream, workers: usize) -> upstream::Option
         retry: plan.retry.clone(),
         retries_per_second_min: (balance::RETRIES_PER_SECOND_MIN / workers as u32).max(1),
         resolve: plan.resolve,
-    }
+    })
 }
 
 fn target(address: &Address) -> Target {

@@ -11,14 +11,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver, Sender};
 use event_loop::{LongTurn, Remote, Worker, WorkerConfig, now, spawn, within};
-use net::{Bound, Listener};
+use net::Listener;
 use observe::Counters;
-use serve::{Context, Switch, accept_loop};
+use serve::{Context, Switch, accept_loop_over};
 
-use crate::listeners::{self, Key};
+use crate::listeners::{self, Key, Socket};
 use crate::log::Log;
 use crate::prepared::{PrepareError, Prepared};
 use crate::site::{Resources, Site};
+use crate::tls_front::Slot;
 
 /// What a worker is started with.
 pub(crate) struct Spec {
@@ -26,7 +27,7 @@ pub(crate) struct Spec {
     pub(crate) workers: usize,
     pub(crate) pin: bool,
     pub(crate) snapshot: Arc<ArcSwap<Prepared>>,
-    pub(crate) listeners: Vec<(Key, Bound)>,
+    pub(crate) listeners: Vec<Socket>,
     pub(crate) max_connections: usize,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: Log,
@@ -130,9 +131,16 @@ struct State {
 struct Pending {
     site: Rc<Site>,
     /// On the reactor, and listening; nothing is accepted yet.
-    listeners: Vec<(Key, Listener)>,
+    listeners: Vec<Registered>,
     /// All that it listens on.
     keep: Vec<Key>,
+}
+
+/// A listener on this worker's reactor.
+struct Registered {
+    key: Key,
+    listener: Listener,
+    tls: Slot,
 }
 
 /// One listener's accept loop.
@@ -154,18 +162,19 @@ impl State {
             stop: Switch::default(),
             log: spec.log,
         };
-        for (key, listener) in registered(spec.listeners)? {
-            state.accept(key, listener);
+        for registered in registered(spec.listeners)? {
+            state.accept(registered);
         }
         Ok(state)
     }
 
-    fn accept(&self, key: Key, listener: Listener) {
+    fn accept(&self, Registered { key, listener, tls }: Registered) {
         let (stop, ended) = (Rc::new(Switch::default()), Rc::new(Switch::default()));
         let accepting = Accepting { stop: Rc::clone(&stop), ended: Rc::clone(&ended) };
         let (context, log) = (Rc::clone(&self.context), self.log.clone());
         spawn(async move {
-            accept_loop(listener, context, stop, |sentence| log.warn(sentence)).await;
+            let tls = move || tls.load().as_deref().cloned();
+            accept_loop_over(listener, tls, context, stop, |sentence| log.warn(sentence)).await;
             ended.raise();
         });
         self.listeners.borrow_mut().insert(key, accepting);
@@ -191,7 +200,7 @@ impl State {
     }
 
     /// Makes everything that could fail in a change to `prepared`, and changes nothing.
-    fn prepare(&self, prepared: Arc<Prepared>, listeners: Vec<(Key, Bound)>) -> Result<(), PrepareError> {
+    fn prepare(&self, prepared: Arc<Prepared>, listeners: Vec<Socket>) -> Result<(), PrepareError> {
         let keep = listeners::keys_of(&prepared.plan);
         let site = Rc::new(Site::prepare(prepared, &self.resources)?);
         self.pending.replace(Some(Pending { site, listeners: registered(listeners)?, keep }));
@@ -207,8 +216,8 @@ impl State {
         }
         self.resources.adopt(&site);
         self.context.replace_site(site);
-        for (key, listener) in listeners {
-            self.accept(key, listener);
+        for registered in listeners {
+            self.accept(registered);
         }
         self.listeners.borrow_mut().retain(|key, accepting| {
             let stays = keep.contains(key);
@@ -221,9 +230,9 @@ impl State {
 }
 
 /// Puts the sockets on this worker's reactor.
-fn registered(listeners: Vec<(Key, Bound)>) -> Result<Vec<(Key, Listener)>, PrepareError> {
-    let register = |(key, bound)| match Listener::new(bound) {
-        Ok(listener) => Ok((key, listener)),
+fn registered(listeners: Vec<Socket>) -> Result<Vec<Registered>, PrepareError> {
+    let register = |Socket { key, bound, tls }| match Listener::new(bound) {
+        Ok(listener) => Ok(Registered { key, listener, tls }),
         Err(e) => Err(PrepareError::new(format!("cannot listen on {key}: {}", listeners::reason(&e)))),
     };
     listeners.into_iter().map(register).collect()
@@ -231,7 +240,7 @@ fn registered(listeners: Vec<(Key, Bound)>) -> Result<Vec<(Key, Listener)>, Prep
 
 /// The sockets of one worker on their way to it. Whoever comes first takes them: the worker, or the control thread when
 /// it does not wait any longer, so that no address stays taken by an order that was never read.
-pub(crate) type Parcel = Arc<Mutex<Option<Vec<(Key, Bound)>>>>;
+pub(crate) type Parcel = Arc<Mutex<Option<Vec<Socket>>>>;
 
 /// Orders a worker to prepare itself for a plan; the answer says whether it is ready, or why not.
 pub(crate) fn order_prepare(

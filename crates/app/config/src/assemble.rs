@@ -7,11 +7,14 @@ use std::sync::Arc;
 use router::{Router, Rule};
 
 use crate::Loaded;
-use crate::address::{Address, ListenAddress};
+use crate::address::{ListenAddress, ServerAddress};
 use crate::diagnostic::{Diagnostic, Report, Severity};
 use crate::files::{Document, Files};
 use crate::options::{self, nearest};
-use crate::plan::{Action, HeaderEdits, HostField, Listener, Plan, Proxy, Route, UpstreamId};
+use crate::plan::{
+    Action, CertificateFiles, ClientAuth, HeaderEdits, HostField, Listener, ListenerTls, Plan, Proxy, Route,
+    TlsVersion, UpstreamId,
+};
 use crate::read::{self, Draft, Notes, RouteDraft, UpstreamDraft};
 use crate::source::Place;
 
@@ -102,6 +105,7 @@ fn resolve(
         response_headers: route.response_headers,
         body_bytes: route.body_bytes.unwrap_or(body_bytes),
         timeout: route.timeout,
+        error_pages: route.error_pages,
     })
 }
 
@@ -201,9 +205,23 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The same with TLS on every listener, and what an operator should know of the certificate. An error when the files
+    /// cannot be read or do not fit each other.
+    pub fn with_tls(mut self, certificate: CertificateFiles) -> Result<Loaded, Report> {
+        let warnings = read::check_files(&certificate).map_err(Diagnostic::error)?;
+        for listener in &mut self.listeners {
+            listener.tls = Some(ListenerTls {
+                certificates: vec![certificate.clone()],
+                min_version: TlsVersion::V12,
+                client_auth: ClientAuth::None,
+            });
+        }
+        Ok(Loaded { plan: self, warnings: warnings.into_iter().map(Diagnostic::warning).collect() })
+    }
+
     /// The plan of `proxy --listen A --to B...`: everything on `listen` goes to the servers `to`, in turn. An error when
     /// there is none.
-    pub fn for_proxy(listen: ListenAddress, to: &[Address]) -> Result<Plan, Report> {
+    pub fn for_proxy(listen: ListenAddress, to: &[ServerAddress]) -> Result<Plan, Report> {
         if to.is_empty() {
             return Err(Diagnostic::error("there is no server to proxy to")
                 .hint("name one with `--to`, or a file with `--config`")
@@ -235,5 +253,6 @@ fn catch_all(plan: &Plan, action: Action) -> Route {
         response_headers: HeaderEdits::default(),
         body_bytes: plan.limits.body_bytes,
         timeout: None,
+        error_pages: Vec::new(),
     }
 }

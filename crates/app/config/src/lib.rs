@@ -1,6 +1,8 @@
 //! The configuration: TOML files in, a validated [`Plan`] out, or a [`Report`] of everything that is wrong with them,
 //! each thing with file, line, column, caret, what was expected and a hint.
 //!
+//! Certificates and keys are read and held against each other, so that a wrong one is an error at its line.
+//!
 //! One table of options says of every key what it is, what its default is and whether it works yet; unknown keys, the
 //! "not built yet" errors, the defaults and [`reference()`] come from it. Reads files and the environment, and looks
 //! whether folders are there; knows no sockets.
@@ -20,12 +22,13 @@ mod units;
 
 use std::path::Path;
 
-pub use address::{Address, AddressError, ListenAddress};
+pub use address::{Address, AddressError, ListenAddress, ServerAddress};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use options::reference;
 pub use plan::{
-    Action, Count, Files, HeaderEdits, HostField, KeepAlive, Limits, Listener, Piece, Plan, Proxy, Redirect, Respond,
-    Route, Runtime, Server, Timeouts, UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts,
+    Action, CertificateFiles, ClientAuth, Count, ErrorPage, Files, HeaderEdits, HostField, KeepAlive, Limits, Listener,
+    ListenerTls, Piece, Plan, Proxy, Redirect, Respond, Route, Runtime, Server, Statuses, Symlinks, Timeouts,
+    TlsVersion, UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
 };
 pub use source::Place;
 

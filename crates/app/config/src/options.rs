@@ -119,7 +119,8 @@ impl Kind {
             Kind::Path => "a path".to_owned(),
             Kind::ListenAddress => "an address such as `\"127.0.0.1:8080\"` or `\"unix:/run/app.sock\"`".to_owned(),
             Kind::Address => {
-                "an address such as `\"127.0.0.1:3000\"`, `\"host.name:80\"` or `\"unix:/run/app.sock\"`".to_owned()
+                "an address such as `\"127.0.0.1:3000\"`, `\"https://host.name:443\"` or `\"unix:/run/app.sock\"`"
+                    .to_owned()
             }
             Kind::Texts => "a list of texts".to_owned(),
             Kind::Choice(choices) => one_of(choices),

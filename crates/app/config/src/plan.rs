@@ -76,7 +76,9 @@ pub struct Limits {
 /// `[timeouts]`; none is zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeouts {
-    /// From accept, or the first byte of a later request, to the end of its head.
+    /// From accept to the end of the TLS handshake.
+    pub tls_handshake: Duration,
+    /// From accept (over TLS: from the end of the handshake), or the first byte of a later request, to the end of its head.
     pub header: Duration,
     /// The longest silence inside a request's body.
     pub body: Duration,
@@ -88,13 +90,55 @@ pub struct Timeouts {
     pub min_rate: u64,
 }
 
-/// One `[[listener]]`. It speaks HTTP/1.1 without TLS, the only protocol so far.
+/// One `[[listener]]`. It speaks HTTP/1.1, the only protocol so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// Where to listen. A relative socket path is relative to the working folder by now.
     pub address: ListenAddress,
     /// Connections the system may hold ready, at least 1.
     pub backlog: u32,
+    /// What is needed to speak TLS; none: plain.
+    pub tls: Option<ListenerTls>,
+}
+
+/// `[listener.tls]`. The files were there and fitted each other when the configuration was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerTls {
+    /// At least one; the first is the default.
+    pub certificates: Vec<CertificateFiles>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// Whether clients show certificates, and who signs them.
+    pub client_auth: ClientAuth,
+}
+
+/// A certificate and its key, PEM. Relative paths are relative to the working folder by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate and behind it its chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V12,
+    /// TLS 1.3.
+    V13,
+}
+
+/// Whether clients show certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked.
+    None,
+    /// One that is shown must come from an authority in this file.
+    Request(PathBuf),
+    /// One must be shown, and come from an authority in this file.
+    Require(PathBuf),
 }
 
 /// One `[[route]]`.
@@ -114,6 +158,26 @@ pub struct Route {
     pub body_bytes: u64,
     /// How long the whole exchange may take; none: no limit of its own.
     pub timeout: Option<Duration>,
+    /// Pages in the place of our own, each for other statuses.
+    pub error_pages: Vec<ErrorPage>,
+}
+
+/// A page for statuses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorPage {
+    /// Which.
+    pub statuses: Statuses,
+    /// The file, an absolute path. It existed when the configuration was read.
+    pub file: PathBuf,
+}
+
+/// Which statuses are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statuses {
+    /// One, from 400 to 599.
+    One(u16),
+    /// All of a class, 4 or 5.
+    Class(u8),
 }
 
 /// What answers a request.
@@ -165,10 +229,31 @@ pub struct Files {
     pub root: PathBuf,
     /// The names that answer for a folder, the first that is there; each one a single path segment. May be empty.
     pub index: Vec<String>,
+    /// Whether a folder without index is answered with a list of what is in it.
+    pub listing: bool,
+    /// The path of the file that answers where there is none: begins with `/` and does not end with one.
+    pub fallback: Option<String>,
+    /// The codings whose siblings are served, in order of preference: `br`, `zstd`, `gzip`.
+    pub precompressed: Vec<&'static str>,
+    /// The codings that files are compressed in, in order of preference.
+    pub compress: Vec<&'static str>,
+    /// What becomes of symbolic links.
+    pub symlinks: Symlinks,
     /// The Cache-Control field, a valid field value; none: no such field.
     pub cache_control: Option<String>,
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
+}
+
+/// What becomes of symbolic links beneath a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symlinks {
+    /// They are followed as long as they stay beneath it.
+    Beneath,
+    /// None is followed.
+    Refuse,
+    /// They are followed wherever they lead.
+    Follow,
 }
 
 /// `redirect = { ... }`.
@@ -223,7 +308,7 @@ impl HeaderEdits {
     }
 }
 
-/// One `[upstream.NAME]`. It is spoken to in HTTP/1.1 without TLS and picked from by round robin.
+/// One `[upstream.NAME]`. It is spoken to in HTTP/1.1 and picked from by round robin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// Its name.
@@ -238,6 +323,21 @@ pub struct Upstream {
     pub retry: RetryPolicy,
     /// How often names are looked up again; not zero.
     pub resolve: Duration,
+    /// How TLS is spoken to those of its servers that it is spoken to.
+    pub tls: UpstreamTls,
+}
+
+/// `[upstream.NAME.tls]`. The files were there and fitted each other when the configuration was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpstreamTls {
+    /// The name that servers' certificates must carry; none: where each is reached.
+    pub server_name: Option<String>,
+    /// Who signs their certificates; none: the system's roots.
+    pub ca: Option<PathBuf>,
+    /// The certificate shown to servers that ask for one.
+    pub client: Option<CertificateFiles>,
+    /// Whether any certificate is believed.
+    pub insecure: bool,
 }
 
 /// One server of an upstream.
@@ -245,6 +345,8 @@ pub struct Upstream {
 pub struct Server {
     /// Where it is reached. A relative socket path is relative to the working folder by now.
     pub address: Address,
+    /// Whether TLS is spoken to it.
+    pub tls: bool,
     /// Its share of the requests beside the other weights, 1 to 1000.
     pub weight: u32,
 }

@@ -6,6 +6,7 @@ mod headers;
 mod leaf;
 mod route;
 mod server;
+mod tls;
 mod upstream;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ pub(crate) use action::{check_folder, default_files};
 pub(crate) use cursor::{Cursor, Notes};
 pub(crate) use route::RouteDraft;
 pub(crate) use server::{default_listener, limits, runtime, timeouts};
+pub(crate) use tls::check_files;
 pub(crate) use upstream::{defaults as upstream_defaults, plain_server};
 
 /// What the files say, before one part is held against another.

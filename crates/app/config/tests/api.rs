@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Action, Address, Count, ListenAddress, Plan, Severity, UNLIMITED, UpstreamId, load, parse, parse_with};
+use config::{
+    Action, Count, ListenAddress, Plan, ServerAddress, Severity, UNLIMITED, UpstreamId, load, parse, parse_with,
+};
 
 fn listen() -> ListenAddress {
     "127.0.0.1:0".parse().unwrap()
@@ -28,11 +30,11 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(limits.body_bytes, 10 << 20);
     let t = &plan.timeouts;
     assert_eq!([t.header, t.body, t.idle, t.write].map(|d| d.as_secs()), [10, 30, 75, 30]);
-    assert_eq!(t.min_rate, 256);
+    assert_eq!((t.min_rate, t.tls_handshake.as_secs()), (256, 10));
     assert_eq!(plan.listeners.len(), 1);
     assert_eq!(plan.listeners[0].address.to_string(), "127.0.0.1:8080");
     assert_eq!(plan.listeners[0].backlog, 4096);
-    let to: Address = "127.0.0.1:1".parse().unwrap();
+    let to: ServerAddress = "127.0.0.1:1".parse().unwrap();
     let upstream = &Plan::for_proxy(listen(), &[to]).unwrap().upstreams[0];
     let (k, t) = (&upstream.keep_alive, &upstream.timeouts);
     assert_eq!((k.idle, k.max_requests), (64, 10_000));
@@ -57,11 +59,11 @@ fn the_plan_of_a_served_folder() {
 
 #[test]
 fn the_plan_of_a_plain_proxy() {
-    let to: Vec<Address> = ["127.0.0.1:3000", "app.internal:80"].map(|a| a.parse().unwrap()).to_vec();
+    let to: [ServerAddress; 2] = ["127.0.0.1:3000", "app.internal:80"].map(|a| a.parse().unwrap());
     let plan = Plan::for_proxy(listen(), &to).unwrap();
     let Action::Proxy(proxy) = &plan.routes[0].action else { panic!("{:?}", plan.routes[0].action) };
     assert_eq!(proxy.upstream, UpstreamId(0));
-    assert_eq!(plan.upstreams[0].servers.iter().map(|s| s.address.clone()).collect::<Vec<_>>(), to);
+    assert_eq!(plan.upstreams[0].servers.iter().map(|s| s.address.clone()).collect::<Vec<_>>(), to.map(|s| s.address));
     assert!(Plan::for_proxy(listen(), &[]).is_err());
 }
 

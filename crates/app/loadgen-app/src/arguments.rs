@@ -188,7 +188,8 @@ pub struct Load {
     /// A file of URLs, one a line, each with a weight before it if it has one: "3 http://localhost/a"
     #[arg(long, value_name = "FILE", help_heading = "Request")]
     pub urls: Option<PathBuf>,
-    /// The shares of the URLs that were given as arguments: 70,20,10
+    /// The shares of the URLs that were given as arguments: 70,20,10. With --rate each server gets its share of the rate; else the
+    /// connections are shared out
     #[arg(long, value_name = "N,N,..", value_delimiter = ',', help_heading = "Request")]
     pub weights: Vec<u32>,
 
@@ -238,7 +239,7 @@ pub struct Load {
     /// Save the run as JSON; - for standard output
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub json: Option<PathBuf>,
-    /// Save the timeline as CSV; - for standard output
+    /// Save the timeline as CSV, and the percentiles beside it in FILE.percentiles.csv; - for the timeline on standard output
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub csv: Option<PathBuf>,
     /// Save a report for the browser

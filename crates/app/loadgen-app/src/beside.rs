@@ -1,6 +1,7 @@
 //! A command that runs every so often while load runs.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -73,7 +74,8 @@ enum Once {
 
 fn once(command: &str, stopped: &Receiver<()>) -> Once {
     let mut shell = Command::new("sh");
-    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
+    // A group of its own: Ctrl-C ends the run, not the command in the middle of its work.
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
     let mut child = match shell.spawn() {
         Ok(child) => child,
         Err(e) => return Once::Badly(format!("could not be started: {e}")),
@@ -90,5 +92,51 @@ fn once(command: &str, stopped: &Receiver<()>) -> Once {
             let _ = child.wait();
             return Once::Stopped;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crew::Crew;
+
+    const EVERY: Duration = Duration::from_millis(20);
+
+    fn beside(command: &str) -> (Beside, Receiver<Heard>) {
+        let (send, receive) = Crew::inbox();
+        let repeated = Repeated { command: command.into(), every: EVERY };
+        (Beside::start(&repeated, Duration::ZERO, send).unwrap(), receive)
+    }
+
+    fn mark(marks: &Receiver<Heard>) -> String {
+        match marks.recv_timeout(Duration::from_secs(10)) {
+            Ok(Heard::Mark(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_command_runs_again_and_again_and_each_time_is_marked() {
+        let begun = Instant::now();
+        let (beside, marks) = beside("true");
+        assert_eq!([mark(&marks), mark(&marks)], ["1: true", "2: true"]);
+        assert!(begun.elapsed() >= EVERY * 2);
+        assert_eq!(beside.finish(), 0);
+    }
+
+    #[test]
+    fn one_that_fails_is_counted_and_marked_with_how() {
+        let (beside, marks) = beside("exit 3");
+        assert_eq!([mark(&marks), mark(&marks)], ["1: exit 3", "1: exit status: 3"]);
+        assert!(beside.finish() >= 1);
+    }
+
+    #[test]
+    fn one_that_does_not_end_is_ended_with_the_run_and_is_no_failure() {
+        let (beside, marks) = beside("exec sleep 60");
+        assert_eq!(mark(&marks), "1: exec sleep 60");
+        let begun = Instant::now();
+        assert_eq!(beside.finish(), 0);
+        assert!(begun.elapsed() < Duration::from_secs(10));
     }
 }

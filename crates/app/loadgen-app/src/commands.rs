@@ -49,7 +49,7 @@ fn single(load: &Load, kind: Kind, repeated: Option<&Repeated>, interrupts: &Int
     let plan = prepare(load, kind)?;
     let mut show = Show::new(load, &plan);
     let task = Task { plan: &plan, settings: settings(&plan, load), pid: load.pid, repeated };
-    let measured = measure(&task, interrupts, &mut |second| show.second(second))?;
+    let measured = measure(&task, interrupts, &mut |second, stage| show.second(second, stage))?;
     show.end(&measured)?;
     Ok(status(&measured))
 }
@@ -70,6 +70,17 @@ fn status(measured: &Measured) -> u8 {
         _ if errors => 1,
         End::Done | End::Stopped => 0,
     }
+}
+
+/// Refuses what only a single run has.
+fn without_files(load: &Load, command: &str) -> Result<(), Problem> {
+    let Load { json, csv, html, pid, .. } = load;
+    if json.is_some() || csv.is_some() || html.is_some() || pid.is_some() {
+        return Err(Problem::usage(format!(
+            "--json, --csv, --html and --pid are for single runs; {command} makes many"
+        )));
+    }
+    Ok(())
 }
 
 /// Why the generator was the limit, in one sentence; `None` when it was not.

@@ -17,6 +17,8 @@ use crate::processes::Child;
 pub(crate) enum Report {
     /// Connections that are made beforehand were tried.
     Ready(Dialled),
+    /// A second of the warm-up has passed.
+    WarmUp(Box<Second>),
     /// A second has passed.
     Second(Box<Second>),
     /// It has ended.
@@ -139,6 +141,7 @@ impl Crew {
                     continue;
                 }
                 Heard::Worker(Event::Ready(worker, dials)) => (worker, Report::Ready(dials.into())),
+                Heard::Worker(Event::WarmUp(worker, second)) => (worker, Report::WarmUp(second)),
                 Heard::Worker(Event::Second(worker, second)) => (worker, Report::Second(second)),
                 Heard::Worker(Event::Ended(worker, ending)) => (worker, Report::Ended(ending.into())),
             };

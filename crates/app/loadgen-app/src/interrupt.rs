@@ -1,5 +1,6 @@
-//! Ctrl-C ends a run, and what was measured is still shown.
+//! Ctrl-C ends a run, and what was measured is still shown; a second one ends the program at once.
 
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -7,6 +8,9 @@ use crossbeam::channel::Sender;
 use event_loop::signals::Signals;
 
 use crate::crew::Heard;
+
+/// What shells give for a program that SIGINT ended.
+const INTERRUPTED: i32 = 130;
 
 /// Passes SIGINT, SIGTERM and SIGHUP to the run that is under way.
 #[derive(Clone, Default)]
@@ -28,7 +32,9 @@ impl Interrupts {
         if let Ok(mut signals) = Signals::listen() {
             let wait = move || {
                 while signals.wait().is_some() {
-                    shared.happened.store(true, Ordering::SeqCst);
+                    if shared.happened.swap(true, Ordering::SeqCst) {
+                        at_once();
+                    }
                     if let Some(to) = &*shared.to.lock().unwrap_or_else(|e| e.into_inner()) {
                         let _ = to.send(Heard::Interrupt);
                     }
@@ -50,4 +56,14 @@ impl Interrupts {
     pub(crate) fn happened(&self) -> bool {
         self.shared.happened.load(Ordering::SeqCst)
     }
+}
+
+/// Ends the program without another word. Worker processes notice that their pipe has ended.
+#[expect(clippy::disallowed_methods, reason = "the thread that waits for the workers is not to be waited for")]
+fn at_once() -> ! {
+    if io::stderr().is_terminal() {
+        // The live view hides the cursor.
+        let _ = io::stderr().write_all(b"\x1b[?25h");
+    }
+    std::process::exit(INTERRUPTED)
 }

@@ -1,7 +1,7 @@
 //! What this machine allows: descriptors of a process, local ports of an address.
 
 use crate::arguments::Load;
-use crate::plan::Plan;
+use crate::plan::{PacePlan, Plan};
 use crate::problem::Problem;
 use load::words::count;
 
@@ -23,7 +23,10 @@ pub(crate) fn divide(plan: &mut Plan, load: &Load) -> Result<(), Problem> {
 fn divide_within(plan: &mut Plan, load: &Load, descriptors: u64, ports: u64) -> Result<(), Problem> {
     let connections = plan.connections;
     let threads = u64::from(load.threads).min(connections);
-    let room = |processes: u64| descriptors.saturating_sub(RESERVED + PER_WORKER * threads.div_ceil(processes.max(1)));
+    // In an open loop there is a timer for each plan, and a plan for each origin.
+    let timers = if matches!(plan.pace, PacePlan::Open(..)) { plan.origins.len() as u64 } else { 0 };
+    let of_workers = |processes: u64| (PER_WORKER + timers) * threads.div_ceil(processes.max(1));
+    let room = |processes: u64| descriptors.saturating_sub(RESERVED + of_workers(processes));
     let processes = match load.processes {
         Some(given) => u64::from(given).min(connections),
         None => (1..=PROCESSES_MAX).find(|n| room(*n) * n >= connections).unwrap_or(PROCESSES_MAX),
@@ -39,11 +42,10 @@ fn divide_within(plan: &mut Plan, load: &Load, descriptors: u64, ports: u64) -> 
         )));
     }
     let tcp: u64 = plan.origins.iter().map(|o| o.tcp_addresses() as u64).sum();
-    let sources = plan.sources.len().max(1) as u64;
-    // Connections to different destinations may share a local port; bound sources do not know that when they are bound.
-    let pairs = if plan.sources.is_empty() { tcp } else { sources };
+    // Connections to different destinations may share a local port.
+    let pairs = tcp * plan.sources.len().max(1) as u64;
     if tcp > 0 && connections > ports.saturating_mul(pairs) {
-        let needed = connections.div_ceil(ports.max(1));
+        let needed = connections.div_ceil(ports.max(1) * tcp);
         return Err(Problem::usage(format!(
             "--connections {}: an address has {} local ports here, so {needed} source addresses are needed; \
              give --source FIRST-LAST, or widen net.ipv4.ip_local_port_range",

@@ -14,6 +14,7 @@ use crate::interrupt::Interrupts;
 use crate::merge::Merger;
 use crate::plan::Plan;
 use crate::problem::Problem;
+use crate::report::Stage;
 
 /// From the moment when all are ready to the first request: time for the orders to arrive everywhere.
 const HEAD_START_NS: u64 = 5_000_000;
@@ -65,12 +66,11 @@ impl MemoryWatch {
     }
 }
 
-/// Runs `task`; `show` gets each second as it is complete.
-pub(crate) fn measure(
-    task: &Task<'_>,
-    interrupts: &Interrupts,
-    show: &mut dyn FnMut(&Second),
-) -> Result<Measured, Problem> {
+/// What gets each second as it is complete.
+pub(crate) type Shown<'a> = &'a mut dyn FnMut(&Second, Stage);
+
+/// Runs `task`.
+pub(crate) fn measure(task: &Task<'_>, interrupts: &Interrupts, show: Shown<'_>) -> Result<Measured, Problem> {
     let mut memory = task.pid.map(MemoryWatch::begin).transpose()?;
     let inbox = Crew::inbox();
     interrupts.send_to(inbox.0.clone());
@@ -78,6 +78,7 @@ pub(crate) fn measure(
     let crew = Crew::start(task.plan, inbox).map_err(|e| local("the workers could not be started", &e))?;
     let mut conductor = Conductor {
         task,
+        warm_up: Merger::new(crew.parts),
         merger: Merger::new(crew.parts),
         crew,
         run: Run::new(concat!("loadgen ", env!("CARGO_PKG_VERSION")), unix_ms(), task.settings.clone()),
@@ -96,6 +97,7 @@ pub(crate) fn measure(
 struct Conductor<'a> {
     task: &'a Task<'a>,
     crew: Crew,
+    warm_up: Merger,
     merger: Merger,
     run: Run,
     /// What happened since the last second was given out.
@@ -107,11 +109,7 @@ struct Conductor<'a> {
 }
 
 impl Conductor<'_> {
-    fn conduct(
-        &mut self,
-        orders: &Sender<Heard>,
-        show: &mut dyn FnMut(&Second),
-    ) -> Result<(End, Option<Beside>), Problem> {
+    fn conduct(&mut self, orders: &Sender<Heard>, show: Shown<'_>) -> Result<(End, Option<Beside>), Problem> {
         let mut waiting = self.crew.parts;
         let mut dialled = Dialled::default();
         let mut beside = None;
@@ -126,6 +124,11 @@ impl Conductor<'_> {
                     if waiting == 0 {
                         beside = self.begin(&dialled, orders)?;
                     }
+                }
+                News::Report(part, Report::WarmUp(second)) => {
+                    self.warm_up.add(part, *second).iter().for_each(|second| show(second, Stage::WarmUp));
+                    // What this thread did until now is not the measuring's.
+                    self.cpu = self.clock.read().cpu;
                 }
                 News::Report(part, Report::Second(second)) => {
                     let complete = self.merger.add(part, *second);
@@ -156,7 +159,7 @@ impl Conductor<'_> {
         started.transpose().map_err(|e| local("no thread for the command", &e))
     }
 
-    fn give_out(&mut self, seconds: Vec<Second>, show: &mut dyn FnMut(&Second)) {
+    fn give_out(&mut self, seconds: Vec<Second>, show: Shown<'_>) {
         for mut second in seconds {
             if let (Some(memory), Some(pid)) = (&mut *self.memory, self.task.pid) {
                 memory.look(pid);
@@ -166,7 +169,7 @@ impl Conductor<'_> {
             second.health.cpu_ns += (cpu - self.cpu).as_nanos() as u64;
             self.cpu = cpu;
             second.marks.append(&mut self.marks);
-            show(&second);
+            show(&second, Stage::Measuring);
             self.run.push(second);
         }
     }

@@ -148,6 +148,7 @@ pub(crate) fn share(whole: u64, index: usize, of: usize) -> u64 {
 impl Plan {
     /// The work of worker `index`.
     pub(crate) fn work(&self, index: usize, origins: &[Origin]) -> Work {
+        let spread = self.spread();
         let mut random = Random::part(self.seed ^ 0x6d69_7865, index as u64);
         let origins = origins.iter().zip(&self.origins);
         let origins = origins.map(|(origin, plan)| {
@@ -158,9 +159,9 @@ impl Plan {
         Work {
             number: index,
             origins: origins.collect(),
-            connections: self.connections_of(index),
+            pace: self.pace(index, &spread),
+            connections: spread.of_worker(index),
             mode: self.mode(),
-            pace: self.pace(index),
             pipeline: self.pipeline,
             keep_alive: self.keep_alive,
             sources: self.sources.clone(),
@@ -175,31 +176,42 @@ impl Plan {
             },
             // One for each worker: kept sessions are behind a lock.
             tls: self.client(),
+            targets: self.targets(),
             connecting_max: (CONNECTING_MAX / self.workers.max(1)).max(8),
         }
     }
 
     /// The origins, once for all workers of a process: they share what the first answers were.
     pub(crate) fn origins(&self) -> Vec<Origin> {
+        let mut target = 0;
+        let mut request = |plan: &RequestPlan| {
+            target += 1;
+            plan.request(target - 1)
+        };
         let one = |plan: &OriginPlan| Origin {
             name: plan.name.clone(),
             addresses: match &plan.place {
                 PlacePlan::Tcp(addresses) => addresses.iter().copied().map(Address::Tcp).collect(),
                 PlacePlan::Unix(path) => vec![Address::Unix(path.clone())],
             },
-            requests: plan.requests.iter().map(RequestPlan::request).collect(),
+            requests: plan.requests.iter().map(&mut request).collect(),
             mix: Mix::new(&[1], Random::new(1)).expect("one target of weight 1"),
             server_name: plan.server_name.as_deref().and_then(|name| tls::server_name(name).ok()),
         };
         self.origins.iter().map(one).collect()
     }
 
-    /// For each connection of a worker, its origin: origins take connections by weight, the heaviest debt first, and
-    /// workers take every so many-th of them.
-    fn connections_of(&self, index: usize) -> Vec<u16> {
+    /// How many URLs are told apart in the report: none where there is one, or more than a reader would want.
+    pub(crate) fn targets(&self) -> usize {
+        let urls = self.origins.iter().map(|origin| origin.requests.len()).sum();
+        if (2..=TARGETS_MAX).contains(&urls) { urls } else { 0 }
+    }
+
+    /// Deals the connections out: origins take them by weight, the heaviest debt first, and workers take every so many-th.
+    fn spread(&self) -> Spread {
         let total: u64 = self.origins.iter().map(|o| o.weight).sum();
         let mut given = vec![0u64; self.origins.len()];
-        let mut mine = Vec::with_capacity((self.connections as usize).div_ceil(self.workers));
+        let mut origins = Vec::with_capacity(self.connections as usize);
         for number in 0..self.connections {
             let owed = |o: usize| {
                 i128::from(number + 1) * i128::from(self.origins[o].weight) - i128::from(given[o]) * i128::from(total)
@@ -208,11 +220,9 @@ impl Plan {
             let poorest =
                 (0..given.len()).max_by_key(|o| (given[*o] == 0, owed(*o), std::cmp::Reverse(*o))).unwrap_or(0);
             given[poorest] += 1;
-            if number as usize % self.workers == index {
-                mine.push(poorest as u16);
-            }
+            origins.push(poorest as u16);
         }
-        mine
+        Spread { origins, workers: self.workers }
     }
 
     /// The connecting side of TLS, if an origin needs one. That it can be made was tried when the plan was.
@@ -233,16 +243,56 @@ impl Plan {
         }
     }
 
-    fn pace(&self, index: usize) -> Pace {
+    fn pace(&self, index: usize, spread: &Spread) -> Pace {
         match &self.pace {
             PacePlan::Closed(count) => Pace::Closed(count.map(|n| share(n, index, self.workers))),
             PacePlan::Open(rates, arrivals) => {
                 let span = self.duration.map(nanos);
                 let plan = rates.text().plan(span).unwrap_or_else(|| load::RatePlan::constant(rates.text().peak()));
                 let plan = if self.warm_up.is_zero() { plan } else { plan.after_warm_up(nanos(self.warm_up)) };
-                Pace::Open(Schedule::share(plan, *arrivals, self.seed, index as u32, self.workers as u32))
+                let total: u64 = self.origins.iter().map(|o| o.weight).sum();
+                let schedule = |(n, origin): (usize, &OriginPlan)| {
+                    let weight = origin.weight as f64 / total.max(1) as f64;
+                    let plan = if self.origins.len() == 1 { plan.clone() } else { plan.clone().scaled(weight) };
+                    let (place, sharing) = spread.share(n, index);
+                    let seed = self.seed.wrapping_add(n as u64 * 0x9e37_79b9);
+                    let schedule = Schedule::share(plan, *arrivals, seed, place, sharing);
+                    match arrivals {
+                        Arrivals::Constant => schedule.shifted(n as f64 / self.origins.len() as f64),
+                        Arrivals::Poisson => schedule,
+                    }
+                };
+                Pace::Open(self.origins.iter().enumerate().map(schedule).collect())
             }
         }
+    }
+}
+
+/// URLs that a report tells apart; each takes a worker 132 KiB.
+const TARGETS_MAX: usize = 16;
+
+/// Which origin each connection goes to.
+struct Spread {
+    /// By connection, of all workers.
+    origins: Vec<u16>,
+    workers: usize,
+}
+
+impl Spread {
+    fn of_worker(&self, worker: usize) -> Vec<u16> {
+        self.origins.iter().skip(worker).step_by(self.workers).copied().collect()
+    }
+
+    /// The plan of an origin is shared by the workers that have a connection to it: which of them `worker` is, and of how
+    /// many. A worker without one gets a share that nobody asks for.
+    fn share(&self, origin: usize, worker: usize) -> (u32, u32) {
+        let mut has = vec![false; self.workers];
+        for (number, of) in self.origins.iter().enumerate() {
+            has[number % self.workers] |= usize::from(*of) == origin;
+        }
+        let before = has[..worker].iter().filter(|has| **has).count();
+        let all = has.iter().filter(|has| **has).count();
+        (before as u32, all.max(1) as u32)
     }
 }
 
@@ -264,7 +314,7 @@ impl TlsPlan {
 }
 
 impl RequestPlan {
-    fn request(&self) -> Request {
+    fn request(&self, target: usize) -> Request {
         Request {
             url: self.url.clone(),
             method: Method::of(self.method.as_bytes()),
@@ -272,6 +322,7 @@ impl RequestPlan {
             head_len: self.head_len,
             expected: Arc::new(OnceLock::new()),
             expected_status: self.expected_status,
+            target,
         }
     }
 }

@@ -144,6 +144,19 @@ fn one_scheme(targets: &[(Url, u32)]) -> Result<Scheme, Problem> {
 }
 
 fn mode_of(load: &Load, kind: Kind, scheme: Scheme) -> Result<ModePlan, Problem> {
+    let lasting = !matches!(kind, Kind::Load | Kind::Handshake);
+    if lasting && (load.requests.is_some() || rates(load).is_some()) {
+        return Err(Problem::usage(
+            "hold and slow-* last for --duration: a number of requests or a rate does not go with them",
+        ));
+    }
+    let of_http = load.method.is_some() || !load.headers.is_empty() || load.expect_status.is_some();
+    if scheme == Scheme::Tcp && (of_http || load.body.is_some() || load.body_file.is_some() || load.body_size.is_some())
+    {
+        return Err(Problem::usage(
+            "--method, --header, --body and --expect-status are for http:// URLs; tcp:// has --bytes",
+        ));
+    }
     Ok(match (kind, scheme) {
         (Kind::Hold, _) => ModePlan::Hold,
         (Kind::Handshake, _) => ModePlan::Handshake,

@@ -4,6 +4,7 @@
 //! pipe means to stop. The child answers with a line per [`Report`].
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
@@ -46,7 +47,8 @@ impl Child {
     /// Starts process `number` of `plan`; its reports go to `heard`.
     pub(crate) fn start(plan: &Plan, number: usize, heard: Sender<Heard>) -> io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.env(MARK, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+        // A group of its own: Ctrl-C is the parent's to hear, which then tells the others in good order.
+        command.env(MARK, "1").stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut process = command.spawn()?;
         let (orders, reports) = (process.stdin.take(), process.stdout.take());
         let (speaking, silent) = bounded(0);
@@ -136,7 +138,7 @@ fn line() -> io::Result<String> {
 
 /// Joins what the threads report and passes it on.
 fn report_all(crew: &mut Crew) -> io::Result<()> {
-    let mut merger = Merger::new(crew.parts);
+    let (mut warm_up, mut merger) = (Merger::new(crew.parts), Merger::new(crew.parts));
     let mut dialled = Dialled::default();
     let mut ready = 0;
     loop {
@@ -151,6 +153,12 @@ fn report_all(crew: &mut Crew) -> io::Result<()> {
                 if ready == crew.parts {
                     tell(&Report::Ready(std::mem::take(&mut dialled)))?;
                 }
+            }
+            News::Report(part, Report::WarmUp(second)) => {
+                warm_up
+                    .add(part, *second)
+                    .into_iter()
+                    .try_for_each(|second| tell(&Report::WarmUp(Box::new(second))))?;
             }
             News::Report(part, Report::Second(second)) => {
                 merger.add(part, *second).into_iter().try_for_each(|second| tell(&Report::Second(Box::new(second))))?;

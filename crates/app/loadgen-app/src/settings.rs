@@ -7,14 +7,15 @@ use crate::arguments::Load;
 use crate::plan::{ModePlan, PacePlan, Plan, nanos};
 use crate::prepare::time;
 
-/// URLs that are listed; of more, only how many.
+/// URLs that are listed when there are too many to be told apart; of more, only how many.
 const TARGETS_SHOWN: usize = 5;
 
 pub(crate) fn settings(plan: &Plan, load: &Load) -> Settings {
     let urls: Vec<String> = plan.origins.iter().flat_map(|o| o.requests.iter().map(|r| r.url.clone())).collect();
-    let mut targets: Vec<String> = urls.iter().take(TARGETS_SHOWN).cloned().collect();
-    if urls.len() > TARGETS_SHOWN {
-        targets.push(format!("and {} more", urls.len() - TARGETS_SHOWN));
+    let shown = plan.targets().max(TARGETS_SHOWN);
+    let mut targets: Vec<String> = urls.iter().take(shown).cloned().collect();
+    if urls.len() > shown {
+        targets.push(format!("and {} more", count((urls.len() - shown) as u64)));
     }
     Settings {
         targets,
@@ -56,6 +57,13 @@ fn words(plan: &Plan, load: &Load) -> Vec<(String, String)> {
         if body > 0 {
             words.push(("body", bytes(body as u64)));
         }
+    }
+    if plan.origins.len() > 1 {
+        let shares = match plan.pace {
+            PacePlan::Open(..) => "each at its share of the rate",
+            PacePlan::Closed(_) => "connections by weight, requests as fast as each answers",
+        };
+        words.push(("servers", format!("{}, {shares}", plan.origins.len())));
     }
     if !plan.sources.is_empty() {
         words.push(("source addresses", count(plan.sources.len() as u64)));

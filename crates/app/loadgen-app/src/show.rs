@@ -44,9 +44,9 @@ impl<'a> Show<'a> {
     }
 
     /// A second is complete.
-    pub(crate) fn second(&mut self, second: &Second) {
+    pub(crate) fn second(&mut self, second: &Second, stage: Stage) {
         if let Some(live) = &mut self.live {
-            write_err(&live.second(second, Stage::Measuring));
+            write_err(&live.second(second, stage));
         }
     }
 
@@ -80,6 +80,9 @@ impl<'a> Show<'a> {
         }
         if let Some(file) = &self.load.csv {
             save(file, &report::csv_seconds(run))?;
+            if !is_output(file) {
+                save(&file.with_extension("percentiles.csv"), &report::csv_percentiles(run))?;
+            }
         }
         if let Some(file) = &self.load.html {
             save(file, &report::html(run))?;

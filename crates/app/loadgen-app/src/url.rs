@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::CommandFactory;
+
+use crate::arguments::Arguments;
+
 /// How to speak to a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
@@ -51,7 +55,10 @@ impl Url {
     pub(crate) fn parse(text: &str) -> Result<Url, String> {
         let wrong = |why: &str| Err(format!("`{text}`: {why}"));
         let Some((scheme, rest)) = text.split_once("://") else {
-            return wrong("a URL begins with http://, https://, tcp:// or http+unix://");
+            return match Arguments::command().find_subcommand(text).is_some() {
+                true => wrong(&format!("is a command, which comes before all options: loadgen {text} ...")),
+                false => wrong("a URL begins with http://, https://, tcp:// or http+unix://"),
+            };
         };
         let tls = scheme.eq_ignore_ascii_case("https");
         let (scheme, default_port, unix) = match scheme.to_ascii_lowercase().as_str() {

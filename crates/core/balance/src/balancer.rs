@@ -86,6 +86,7 @@ impl Balancer {
     /// The server for the next try of a request that has been tried on `tried`. Preferred, in this order: untried
     /// ones in rotation, untried ones that are marked, then tried ones likewise. `None` only when every server is
     /// down. Costs the same for few servers and many, unless all have different weights.
+    #[inline(always)]
     pub fn pick(&mut self, now: Tick, tried: &Tried) -> Option<ServerId> {
         if !self.marked.is_empty() && self.release_at.is_due(now) {
             self.release(now);

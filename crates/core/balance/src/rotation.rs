@@ -83,6 +83,7 @@ impl Rotation {
     }
 
     /// The next server. O(different weights).
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<ServerId> {
         if let [only] = &mut *self.groups {
             return only.turn(|_| true);

@@ -59,7 +59,6 @@ pub fn request(
     out: &mut HeadWriter<'_>,
 ) -> Result<Sent, TooManyOptions> {
     let fields = &head.fields;
-    let bytes = fields.bytes();
     let rules = options.rules;
     let mut stays = STAYS;
     if keeps_host(head, options) {
@@ -85,7 +84,7 @@ pub fn request(
     {
         out.push(Known::MaxForwards, b"Max-Forwards", itoa::Buffer::new().format(hops.saturating_sub(1)).as_bytes());
     }
-    tell_of_client(head, head.authority.of(bytes), rules, client, out);
+    tell_of_client(head, rules, client, out);
     let sent = write_te_and_upgrade(head, options, out);
     rules.write_lines(out);
     Ok(sent)
@@ -115,12 +114,13 @@ const OTHERS_LEN: usize =
 pub(crate) fn received_len_max(fields: &Fields, upgrade: bool) -> usize {
     // A line gains at most a space and a line feed; a value that becomes an item of a list gains a comma and a space, and
     // loses more. Only the list of protocols is taken apart, and gains a space for each of its commas.
-    let bytes = fields.bytes().len();
+    let bytes = fields.bytes_len();
     bytes + 2 * fields.len() + if upgrade { bytes } else { 0 }
 }
 
 /// How many further hops an OPTIONS request may take (RFC 9110 §7.6.2): at 0 it is for us to answer. `None` for
 /// other methods, and when there is no such field, or no number in it.
+#[inline]
 pub fn max_forwards(head: &RequestHead) -> Option<u64> {
     if head.method != Method::Options {
         return None;
@@ -161,13 +161,8 @@ fn host<'a>(head: &'a RequestHead, options: &RequestOptions<'a>) -> &'a [u8] {
 
 /// Via, X-Forwarded-* and Forwarded. An untrusted client's own have been left behind.
 #[inline(always)]
-fn tell_of_client(
-    head: &RequestHead,
-    asked: &[u8],
-    rules: &FieldRules,
-    client: &ClientInfo<'_>,
-    out: &mut HeadWriter<'_>,
-) {
+fn tell_of_client(head: &RequestHead, rules: &FieldRules, client: &ClientInfo<'_>, out: &mut HeadWriter<'_>) {
+    let asked = head.authority.of(head.fields.bytes());
     let form = form_of(asked);
     let appends = if client.trusted { TOLD } else { VIA };
     if form == Form::Unfit || rules.taken_out().meets(TOLD) || head.fields.has_any(appends) {
@@ -279,11 +274,16 @@ enum Form {
 }
 
 fn form_of(authority: &[u8]) -> Form {
-    let oddity = |b: &u8| ODDITY[usize::from(*b)];
-    // Four at a time: the loop would cost as much as its work.
-    let (fours, rest) = authority.as_chunks::<4>();
-    let worst = fours.iter().fold(0, |worst, [a, b, c, d]| worst | oddity(a) | oddity(b) | oddity(c) | oddity(d));
-    match rest.iter().fold(worst, |worst, b| worst | oddity(b)) {
+    let oddity = |worst: u8, b: &u8| worst | ODDITY[usize::from(*b)];
+    // Eight at a time: the loop would cost as much as its work. The last eight may overlap others.
+    let worst = match authority.last_chunk::<8>() {
+        Some(last) => {
+            let (eights, _) = authority.as_chunks::<8>();
+            eights.iter().fold(last.iter().fold(0, oddity), |worst, eight| eight.iter().fold(worst, oddity))
+        }
+        None => authority.iter().fold(0, oddity),
+    };
+    match worst {
         _ if authority.is_empty() => Form::Unfit,
         0 => Form::Token,
         1 => Form::Quoted,

@@ -24,7 +24,7 @@ pub struct ResponseOptions<'a> {
 ///
 /// # Errors
 /// Connection names too many fields; what was written is not to be used then.
-#[inline]
+#[inline(always)]
 pub fn response(
     head: &ResponseHead,
     options: &ResponseOptions<'_>,
@@ -34,7 +34,7 @@ pub fn response(
     if options.trailers && head.body == BodyLength::Streamed {
         stays = stays.without(TRAILER);
     }
-    if says_length(&head.fields, head.body) {
+    if head.plain_length || says_length(&head.fields, head.body) {
         stays = stays.without(CONTENT_LENGTH);
     }
     let rules = options.rules;

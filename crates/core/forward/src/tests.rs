@@ -93,7 +93,7 @@ fn request_head(line: &str, lines: &[&str]) -> RequestHead {
 }
 
 fn response_head(status: u16, body: BodyLength, lines: &[&str]) -> ResponseHead {
-    ResponseHead { version: Version::Http11, status, fields: fields(lines), body, keep_alive: true }
+    ResponseHead::new(status, fields(lines), body)
 }
 
 /// What a test of requests can vary.

@@ -38,7 +38,7 @@ const HOST: [bool; 256] = {
 };
 
 /// Whether the value at `span` of `head` is an authority of the plain kind: letters, digits, dots and hyphens, then perhaps
-/// a port of at most four digits. What is not may be one all the same.
+/// a port. What is not may be one all the same.
 #[inline(always)]
 pub(crate) fn is_plain(head: &[u8], span: Span) -> bool {
     let range = span.range();
@@ -47,8 +47,27 @@ pub(crate) fn is_plain(head: &[u8], span: Span) -> bool {
     if colon >= range.end || colon == range.start {
         return colon == range.end && colon > range.start;
     }
-    head[colon] == b':' && range.end - colon <= 5 && head[colon + 1..range.end].iter().all(u8::is_ascii_digit)
+    let last = head.get(..range.end).and_then(<[u8]>::last_chunk);
+    head[colon] == b':' && last.is_some_and(|last| is_plain_port(last, range.end - colon - 1))
 }
+
+/// Whether the last `len` of these bytes are a port: up to five digits.
+#[inline(always)]
+fn is_plain_port(last: &[u8; 8], len: usize) -> bool {
+    if len > 5 {
+        return false;
+    }
+    let all = (1 << (8 * len)) - 1;
+    let digits = u64::from_be_bytes(*last) & all;
+    // A digit is its number and 0x30. Adding 6 to a number carries out of its half of the byte only above 9.
+    let numbers = digits ^ (0x30_3030_3030 & all);
+    let are_digits = (numbers | (numbers + 0x06_0606_0606)) & 0xf0_f0f0_f0f0 == 0;
+    // As words they are ordered as they are as numbers.
+    are_digits && (len < 5 || digits <= MAX_PORT)
+}
+
+/// The largest port, in digits.
+const MAX_PORT: u64 = u64::from_be_bytes([0, 0, 0, b'6', b'5', b'5', b'3', b'5']);
 
 /// Judges `bytes`; `None` when they are no authority. An empty host is none (RFC 9110 §4.2.1).
 pub(crate) fn judge(bytes: &[u8]) -> Option<Port> {

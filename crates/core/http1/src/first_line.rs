@@ -106,6 +106,12 @@ const HTTP_10: u64 = u64::from_le_bytes(*b"HTTP/1.0");
 /// of the plain shape.
 #[inline(always)]
 pub(crate) fn status(window: &[u8]) -> Option<(StatusLine, usize)> {
+    // What nearly every answer begins with: two comparisons.
+    if window.first_chunk() == Some(USUAL) {
+        let line = StatusLine { version: Version::Http11, status: 200 };
+        check_status(USUAL, line);
+        return Some((line, USUAL.len()));
+    }
     let [version @ .., b' ', a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ' | b'\r'] =
         window.first_chunk::<13>()?
     else {
@@ -122,6 +128,8 @@ pub(crate) fn status(window: &[u8]) -> Option<(StatusLine, usize)> {
     check_status(&window[..cr + 2], line);
     Some((line, cr + 2))
 }
+
+const USUAL: &[u8; 17] = b"HTTP/1.1 200 OK\r\n";
 
 /// httparse and `target` have to read the same.
 #[inline(always)]

@@ -22,6 +22,8 @@ pub(crate) enum Coding {
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
     pub(crate) content_length: Option<u64>,
+    /// Content-Length has no zeros before its number.
+    pub(crate) plain_length: bool,
     pub(crate) coding: Option<Coding>,
     pub(crate) close: bool,
     pub(crate) keep_alive: bool,
@@ -50,6 +52,7 @@ impl Framing {
             return Err(Fault::ContentLength);
         }
         self.content_length = Some(decimal(value).ok_or(Fault::ContentLength)?);
+        self.plain_length = value.len() == 1 || value.first() != Some(&b'0');
         self.one_length()
     }
 

@@ -61,22 +61,42 @@ impl RequestDecoder {
     /// fields (431). What a complete head says is judged after that. A request line that is no request line is
     /// refused as soon as it is complete.
     pub fn head(&mut self, input: &mut ReadBuf, limits: &Limits) -> Result<Option<RequestHead>, Reject> {
+        let mut head = None;
+        self.head_into(&mut head, input, limits)?;
+        Ok(head)
+    }
+
+    /// As [`RequestDecoder::head`], but puts the head in its place, which spares moving it. What is there stays when no head is
+    /// complete.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RequestDecoder::head`].
+    pub fn head_into(
+        &mut self,
+        place: &mut Option<RequestHead>,
+        input: &mut ReadBuf,
+        limits: &Limits,
+    ) -> Result<(), Reject> {
         if !self.body.is_done() {
             debug_assert!(matches!(self.body, Body::Failed(_)), "the body of the last request was not read");
             return Err(self.body.failure().into());
         }
         let bounds = limits.request(input.capacity());
-        let bytes = input.filled();
         let mut lines = FieldLines::new();
         if self.scan.is_new()
-            && let Some(parts) = Parts::at_once(bytes, bounds, &mut lines)
+            && let Some(parts) = Parts::at_once(input, bounds, &mut lines)
         {
-            let facts = parts.judge(bytes, &lines)?;
+            let facts = parts.judge(input.filled(), &lines)?;
             // The rest of the decoder is as new.
             (self.empty_lines, self.body) = (0, Body::of(facts.body));
-            return Ok(Some(parts.over(lines.over(input.split_to(parts.end)), &facts)));
+            *place = Some(parts.over(lines.over(input.split_to(parts.end)), &facts));
+            return Ok(());
         }
-        self.piecemeal(input, bounds)
+        if let Some(head) = self.piecemeal(input, bounds)? {
+            *place = Some(head);
+        }
+        Ok(())
     }
 
     /// Reads on in a head that is not complete, or not plain.

@@ -82,21 +82,17 @@ impl RequestEncoder {
     pub fn head_with<E: From<HeadTooLarge>>(
         &mut self,
         out: &mut OutQueue,
-        method: &[u8],
-        target: &[u8],
+        line: RequestLine<'_>,
         body: BodyLength,
         fields_max: usize,
         fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         debug_assert!(self.state == State::Start);
-        let body = declared(method, body);
-        let line_len = method.len() + 1 + target.len() + END_OF_LINE.len();
+        let body = declared(line.method, body);
+        let line_len = line.method.len() + 1 + line.target.len() + END_OF_LINE.len();
         out.write_with(line_len + fields_max + OWN_LINES_MAX, |memory| {
             let mut head = HeadWriter::over(memory);
-            head.put_slice(method);
-            head.put(b" ");
-            head.put_slice(target);
-            head.put(END_OF_LINE);
+            line.put(&mut head);
             fields(&mut head)?;
             debug_assert!(!head.names().contains(Known::TransferEncoding), "framing is the encoder's");
             put_framing(&mut head, body);
@@ -133,7 +129,17 @@ impl RequestEncoder {
     /// # Errors
     ///
     /// [`BodyMismatch::TooShort`] when bytes are still due: close the connection.
+    #[inline]
     pub fn end(&mut self, out: &mut OutQueue, trailers: Option<&Fields>) -> Result<(), BodyMismatch> {
+        if self.state == State::Body(BodyFraming::Length(0)) {
+            self.state = State::Done;
+            return Ok(());
+        }
+        self.end_framed(out, trailers)
+    }
+
+    #[inline(never)]
+    fn end_framed(&mut self, out: &mut OutQueue, trailers: Option<&Fields>) -> Result<(), BodyMismatch> {
         let State::Body(framing) = self.state else {
             debug_assert!(false, "an end outside of a message");
             return Err(BodyMismatch::TooShort);
@@ -151,6 +157,36 @@ impl RequestEncoder {
     /// Whether the request was written to its end.
     pub fn finished(&self) -> bool {
         self.state == State::Done
+    }
+}
+
+/// The first line of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLine<'a> {
+    /// The method's token.
+    pub method: &'a [u8],
+    /// The target.
+    pub target: &'a [u8],
+    /// The line as it is to be sent, with its CRLF, where it is there in one piece. It says the same as the others.
+    pub whole: Option<&'a [u8]>,
+}
+
+impl<'a> RequestLine<'a> {
+    /// A line that is put together when it is written.
+    pub fn of(method: &'a [u8], target: &'a [u8]) -> RequestLine<'a> {
+        RequestLine { method, target, whole: None }
+    }
+
+    #[inline(always)]
+    fn put(self, head: &mut HeadWriter<'_>) {
+        if let Some(line) = self.whole {
+            debug_assert_eq!(line, [self.method, b" ", self.target, END_OF_LINE].concat());
+            return head.put_slice(line);
+        }
+        head.put_slice(self.method);
+        head.put(b" ");
+        head.put_slice(self.target);
+        head.put(END_OF_LINE);
     }
 }
 

@@ -1,5 +1,6 @@
 //! From the bytes of a complete head to a `RequestHead`.
 
+use buf::ReadBuf;
 use httparse::{Error, Request, Status};
 use message::{BodyLength, Field, FieldLines, Fields, Known, KnownSet, Method, RequestHead, Span, Version};
 
@@ -9,7 +10,8 @@ use crate::first_line::{self, RequestLine};
 use crate::framing::{self, Coding, Framing};
 use crate::head::{fault_of, span_in};
 use crate::scan::{Bounds, Scan, Section};
-use crate::{split, target};
+use crate::split::{self, Window};
+use crate::target;
 
 /// A complete head whose parts were found, but not judged; its fields are kept apart from it, so that they are not moved.
 #[derive(Clone, Copy)]
@@ -23,14 +25,14 @@ impl Parts {
     /// Reads a head of which nothing was looked at before, all of it in one pass, its fields into `lines`. `None` when the head is not complete,
     /// exceeds a limit, has a faulty line, or a request line that is not plain.
     #[inline(always)]
-    pub(crate) fn at_once(bytes: &[u8], bounds: Bounds, lines: &mut FieldLines) -> Option<Parts> {
-        let window = &bytes[..bytes.len().min(bounds.section)];
-        let (line, first_line) = first_line::request(window)?;
+    pub(crate) fn at_once(input: &ReadBuf, bounds: Bounds, lines: &mut FieldLines) -> Option<Parts> {
+        let window = Window::of(input.filled_and_behind(), input.len().min(bounds.section));
+        let (line, first_line) = first_line::request(window.bytes())?;
         if first_line > bounds.first_line {
             return None;
         }
         let end = split::at_once(window, first_line, bounds.fields, lines)?;
-        debug_assert_eq!(Scan::of_head().find_end(bytes, bounds), Ok(Some(Section { first_line, end })));
+        debug_assert_eq!(Scan::of_head().find_end(input.filled(), bounds), Ok(Some(Section { first_line, end })));
         Some(Parts { line, end })
     }
 

@@ -76,13 +76,12 @@ impl ResponseDecoder {
         };
         *begun |= !input.is_empty();
         let bounds = limits.response(input.capacity());
-        let bytes = input.filled();
         let mut lines = FieldLines::new();
         if self.scan.is_new()
-            && let Some(parts) = Parts::at_once(bytes, bounds, &mut lines)
+            && let Some(parts) = Parts::at_once(input, bounds, &mut lines)
         {
-            let facts = parts.judge(bytes, &lines, self.method)?;
-            return self.finish(input, parts, lines, &facts).map(Some);
+            let facts = parts.judge(input.filled(), &lines, self.method)?;
+            return self.finish(input, parts, lines, &facts);
         }
         self.piecemeal(input, bounds)
     }
@@ -99,7 +98,7 @@ impl ResponseDecoder {
         if let Ok(Some(section)) = found {
             let (parts, lines) = Parts::of(bytes, section)?;
             let facts = parts.judge(bytes, &lines, self.method)?;
-            return self.finish(input, parts, lines, &facts).map(Some);
+            return self.finish(input, parts, lines, &facts);
         }
         self.check_beginning(bytes)?;
         found?;
@@ -113,7 +112,7 @@ impl ResponseDecoder {
         parts: Parts,
         lines: FieldLines,
         facts: &Facts,
-    ) -> Result<ResponseHead, Garbage> {
+    ) -> Result<Option<ResponseHead>, Garbage> {
         if parts.is_interim() {
             if self.interim == INTERIM_MAX {
                 return Err(Garbage::TooManyInterim);
@@ -126,7 +125,7 @@ impl ResponseDecoder {
         }
         self.scan = Scan::of_head();
         self.line_checked = false;
-        Ok(parts.over(lines.over(input.split_to(parts.end)), facts))
+        Ok(Some(parts.over(lines.over(input.split_to(parts.end)), facts)))
     }
 
     /// Judges what is there of an incomplete head, before a fault further on is reported: as with fewer bytes at hand.
@@ -167,6 +166,27 @@ impl ResponseDecoder {
         match &mut self.state {
             State::Head { .. } => Ok(BodyEvent::More),
             State::Body(body) => Ok(body.next(input, limits)?),
+        }
+    }
+
+    /// The whole body, when its length was declared and all of it is there already: the cheapest way to hand on a small one.
+    /// It stays in the buffer until [`ResponseDecoder::skip_whole_body`]; `None` behind any other head.
+    #[inline]
+    pub fn whole_body<'i>(&self, input: &'i ReadBuf) -> Option<&'i [u8]> {
+        match &self.state {
+            State::Body(Body::Known(left)) => input.filled().get(..usize::try_from(*left).ok()?),
+            _ => None,
+        }
+    }
+
+    /// Forgets the bytes that [`ResponseDecoder::whole_body`] gave: the body is done. Without them does nothing.
+    #[inline]
+    pub fn skip_whole_body(&mut self, input: &mut ReadBuf) {
+        if let State::Body(Body::Known(left)) = self.state
+            && left <= input.len() as u64
+        {
+            input.consume(left as usize);
+            self.state = State::Body(Body::Done);
         }
     }
 

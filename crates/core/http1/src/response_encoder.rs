@@ -4,14 +4,12 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use buf::{FileRange, OutQueue, Shared};
-use message::{
-    BodyLength, Fields, HeadWriter, Known, KnownSet, Method, RequestHead, ResponseHead, Version, reason_phrase,
-};
+use message::{BodyLength, Fields, HeadWriter, Method, RequestHead, ResponseHead, Version};
 
-use crate::encode::{
-    BodyFraming, CHUNKED, CRLF, HeadTooLarge, OWN_LINES_MAX, Wrap, any_fields, built_lines, put_content_length, whole,
-};
+use crate::encode::{BodyFraming, CRLF, HeadTooLarge, OWN_LINES_MAX, Wrap, any_fields, built_lines, whole};
 use crate::error::BodyMismatch;
+use crate::own_lines::{Begun, DATE, STATUS_LINE_MAX, put_status_line, status_line, usual_status_line};
+use crate::whole::Whole;
 
 /// Writes the answer to one request.
 ///
@@ -132,6 +130,28 @@ impl ResponseEncoder {
         self.begin(begun);
     }
 
+    /// Writes a whole answer, from its head to its end: the cheapest way, for one that is sent many times. `close` as for
+    /// [`ResponseEncoder::head`]. To HEAD the head goes alone.
+    #[inline]
+    pub fn whole(&mut self, out: &mut OutQueue, answer: &Whole, date: &[u8; 29], close: bool) {
+        debug_assert!(!self.started());
+        let is_plain = self.version == Version::Http11 && self.keep_alive && !self.to_head && !close;
+        let body = answer.body();
+        let Some(lines) = answer.lines().filter(|_| is_plain && body.len() <= COPIED_WITH_HEAD) else {
+            return self.whole_by_parts(out, answer, date, close);
+        };
+        out.put_parts([lines, date, b"\r\n\r\n", body]);
+        self.state = State::Done;
+    }
+
+    #[inline(never)]
+    fn whole_by_parts(&mut self, out: &mut OutQueue, answer: &Whole, date: &[u8; 29], close: bool) {
+        let body = answer.body();
+        self.head(out, answer.head(), date, close);
+        // The lengths agree by construction.
+        let _ = self.data_cached(out, body, 0..body.len()).and_then(|()| self.end(out, None));
+    }
+
     /// Writes a head whose fields `fields` writes straight into the queue, in at most `fields_max` bytes: the cheapest way,
     /// for a head that is passed on. They have neither Transfer-Encoding nor Connection, and a Content-Length only if it
     /// says what `body` says, in as many digits as that takes. `date` is asked for when they have none. Otherwise as for
@@ -150,15 +170,31 @@ impl ResponseEncoder {
         fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let begun = self.begun(status, body);
-        out.write_with(STATUS_LINE_MAX + fields_max + OWN_LINES_MAX, |memory| {
-            let mut head = HeadWriter::over(memory);
-            put_status_line(&mut head, status);
-            fields(&mut head)?;
-            debug_assert!(!head.names().meets(NOT_THEIRS), "framing and Connection are the encoder's");
-            begun.put_lines(&mut head, date);
-            whole::<E>(&head)
-        })?;
+        begun.write(out, status, date, fields_max, fields, &[])?;
         self.begin(begun);
+        Ok(())
+    }
+
+    /// Like [`ResponseEncoder::head_with`], with the whole body behind the head, and the end: the cheapest way for a small
+    /// one, which goes into the same piece of memory. Where there is no body on the wire, `body` is not written.
+    ///
+    /// # Errors
+    ///
+    /// What `fields` says, or head and body exceed 64 KiB. Nothing was written then, and another head may be.
+    pub fn head_and_body_with<E: From<HeadTooLarge>>(
+        &mut self,
+        out: &mut OutQueue,
+        status: u16,
+        body: &[u8],
+        date: impl FnOnce() -> [u8; 29],
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let begun = self.begun(status, BodyLength::Known(body.len() as u64));
+        let body = if begun.framing == BodyFraming::Dropped { &[] } else { body };
+        begun.write(out, status, date, fields_max, fields, body)?;
+        self.keep_alive = begun.keep_alive;
+        self.state = State::Done;
         Ok(())
     }
 
@@ -309,74 +345,5 @@ impl ResponseEncoder {
     }
 }
 
-/// An answer whose head is being written.
-struct Begun {
-    framing: BodyFraming,
-    /// What Content-Length says.
-    length: Option<u64>,
-    keep_alive: bool,
-    /// The client's.
-    version: Version,
-}
-
-impl Begun {
-    /// The last lines of the head: what the fields do not say.
-    #[inline(always)]
-    fn put_lines(&self, lines: &mut HeadWriter<'_>, date: impl FnOnce() -> [u8; 29]) {
-        if let Some(length) = self.length {
-            put_content_length(lines, length);
-        } else if self.framing == BodyFraming::Chunked {
-            lines.put(CHUNKED);
-        }
-        if !lines.names().meets(DATE) {
-            lines.put(b"Date: ");
-            lines.put(&date());
-            lines.put(CRLF);
-        }
-        if !self.keep_alive {
-            lines.put(b"Connection: close\r\n");
-        } else if self.version == Version::Http10 {
-            lines.put(b"Connection: keep-alive\r\n");
-        }
-        lines.put(CRLF);
-    }
-}
-
-const DATE: KnownSet = KnownSet::of(&[Known::Date]);
-
-/// What fields that are passed on never hold.
-const NOT_THEIRS: KnownSet = KnownSet::of(&[Known::TransferEncoding, Known::Connection]);
-
-/// The status lines that are sent most, whole.
-fn usual_status_line(status: u16) -> Option<&'static [u8]> {
-    Some(match status {
-        200 => b"HTTP/1.1 200 OK\r\n",
-        206 => b"HTTP/1.1 206 Partial Content\r\n",
-        304 => b"HTTP/1.1 304 Not Modified\r\n",
-        404 => b"HTTP/1.1 404 Not Found\r\n",
-        _ => return None,
-    })
-}
-
-/// Any status line. RFC 9110 §6.2: it names our version, whatever the client's.
-fn status_line(out: &mut OutQueue, status: u16) {
-    let mut memory = [0; STATUS_LINE_MAX];
-    let mut line = HeadWriter::over(&mut memory);
-    put_status_line(&mut line, status);
-    let len = line.len();
-    out.put(&memory[..len]);
-}
-
-/// The longest reason phrase has 31 bytes.
-const STATUS_LINE_MAX: usize = 64;
-
-fn put_status_line(line: &mut HeadWriter<'_>, status: u16) {
-    if status == 200 {
-        return line.put(b"HTTP/1.1 200 OK\r\n");
-    }
-    line.put(b"HTTP/1.1 ");
-    line.put_decimal(u64::from(status));
-    line.put(b" ");
-    line.put_slice(reason_phrase(status).as_bytes());
-    line.put(CRLF);
-}
+/// A body up to this size is copied behind its head, into the same buffer of 4 KiB.
+const COPIED_WITH_HEAD: usize = 3 << 10;

@@ -1,5 +1,6 @@
 //! From the bytes of a complete head to a `ResponseHead`.
 
+use buf::ReadBuf;
 use httparse::{Response, Status};
 use message::{BodyLength, FieldLines, Fields, Method, ResponseHead, Version};
 
@@ -8,7 +9,7 @@ use crate::first_line::{self, StatusLine};
 use crate::framing::{self, Coding, Framing};
 use crate::head::fault_of;
 use crate::scan::{Bounds, Scan, Section};
-use crate::split;
+use crate::split::{self, Window};
 
 /// A complete head whose parts were found, but not judged; its fields are kept apart from it, so that they are not moved.
 #[derive(Clone, Copy)]
@@ -24,20 +25,22 @@ pub(crate) struct Facts {
     pub(crate) keep_alive: bool,
     /// A transfer coding besides `chunked` was applied.
     pub(crate) coded: bool,
+    /// [`ResponseHead::plain_length`].
+    pub(crate) plain_length: bool,
 }
 
 impl Parts {
     /// Reads a head of which nothing was looked at before, all of it in one pass, its fields into `lines`. `None` when the head is not complete,
     /// exceeds a limit, has a faulty line, or a status line that is not plain.
     #[inline(always)]
-    pub(crate) fn at_once(bytes: &[u8], bounds: Bounds, lines: &mut FieldLines) -> Option<Parts> {
-        let window = &bytes[..bytes.len().min(bounds.section)];
-        let (line, first_line) = first_line::status(window)?;
+    pub(crate) fn at_once(input: &ReadBuf, bounds: Bounds, lines: &mut FieldLines) -> Option<Parts> {
+        let window = Window::of(input.filled_and_behind(), input.len().min(bounds.section));
+        let (line, first_line) = first_line::status(window.bytes())?;
         if first_line > bounds.first_line {
             return None;
         }
         let end = split::at_once(window, first_line, bounds.fields, lines)?;
-        debug_assert_eq!(Scan::of_head().find_end(bytes, bounds), Ok(Some(Section { first_line, end })));
+        debug_assert_eq!(Scan::of_head().find_end(input.filled(), bounds), Ok(Some(Section { first_line, end })));
         Some(Parts { line, end })
     }
 
@@ -86,15 +89,16 @@ impl Parts {
         let keep_alive = persistent && body != BodyLength::UntilClose;
         let coded =
             body != BodyLength::None && matches!(framing.coding, Some(Coding::OtherThenChunked | Coding::NotChunked));
-        Ok(Facts { body, keep_alive, coded })
+        let plain_length = framing.plain_length && matches!(body, BodyLength::Known(_));
+        Ok(Facts { body, keep_alive, coded, plain_length })
     }
 
     /// The head with its fields.
     #[inline(always)]
     pub(crate) fn over(self, fields: Fields, facts: &Facts) -> ResponseHead {
         let StatusLine { version, status } = self.line;
-        let Facts { body, keep_alive, .. } = *facts;
-        ResponseHead { version, status, fields, body, keep_alive }
+        let Facts { body, keep_alive, plain_length, .. } = *facts;
+        ResponseHead { version, status, fields, body, keep_alive, plain_length }
     }
 }
 

@@ -9,21 +9,42 @@ use crate::block::{Block, Marks, seek};
 use crate::error::Fault;
 use crate::head::fault_of;
 
-/// Takes the fields of a head apart of which only the first line was looked at, finding its end in the same pass: into `lines`,
-/// which are empty. `window` begins with the head and holds no more than its limits allow; the fields begin at `from`. `None` when the head is not
-/// complete, has more than `lines_max` lines or a faulty one; which of them it is, `Scan::find_end` and [`complete`]
-/// say, in their order.
+/// What is read, and what lies behind it in memory, so that a look at many bytes need not end where they do. Nothing
+/// depends on the bytes behind.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'w> {
+    memory: &'w [u8],
+    len: usize,
+}
+
+impl<'w> Window<'w> {
+    /// The first `len` bytes of `memory`, or all when it has fewer.
+    #[inline(always)]
+    pub(crate) fn of(memory: &'w [u8], len: usize) -> Window<'w> {
+        Window { memory, len: len.min(memory.len()) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn bytes(self) -> &'w [u8] {
+        &self.memory[..self.len]
+    }
+}
+
+/// Takes the fields of a head apart of which only the first line was looked at, finding its end in the same pass: into
+/// `lines`, which are empty. `window` begins with the head and holds no more than its limits allow; the fields begin at
+/// `from`. `None` when the head is not complete, has more than `lines_max` lines or a faulty one; which of them it is,
+/// `Scan::find_end` and [`complete`] say, in their order.
 #[inline(always)]
-pub(crate) fn at_once(window: &[u8], from: usize, lines_max: usize, lines: &mut FieldLines) -> Option<usize> {
+pub(crate) fn at_once(window: Window<'_>, from: usize, lines_max: usize, lines: &mut FieldLines) -> Option<usize> {
     let end = take_apart(window, from, lines_max, lines).ok()?;
-    cross_check(&window[..end], from, Ok(lines));
+    cross_check(&window.bytes()[..end], from, Ok(lines));
     Some(end)
 }
 
 /// Takes the fields of `section` apart, which `Scan::find_end` found complete, from `from` on.
 pub(crate) fn complete(section: &[u8], from: usize) -> Result<FieldLines, Fault> {
     let mut lines = FieldLines::new();
-    let end = take_apart(section, from, usize::MAX, &mut lines);
+    let end = take_apart(Window::of(section, section.len()), from, usize::MAX, &mut lines);
     cross_check(section, from, end.map(|_| &lines));
     match end {
         Ok(end) if end == section.len() => Ok(lines),
@@ -35,11 +56,12 @@ pub(crate) fn complete(section: &[u8], from: usize) -> Result<FieldLines, Fault>
 /// Reads lines up to the empty one and says where that ends. Where the window ends before it, some fault is reported.
 /// The cost is linear in the bytes, whatever stands there.
 #[inline(always)]
-fn take_apart(window: &[u8], from: usize, lines_max: usize, lines: &mut FieldLines) -> Result<usize, Fault> {
+fn take_apart(window: Window<'_>, from: usize, lines_max: usize, lines: &mut FieldLines) -> Result<usize, Fault> {
     lines.set_canonical(true);
     let mut at = from;
     loop {
         at = plain_lines(window, at, lines_max, lines);
+        let window = window.bytes();
         match window.get(at..) {
             Some([b'\r', b'\n', ..]) => return Ok(at + 2),
             Some([b'\r', ..]) => return Err(Fault::LineEnding),
@@ -55,87 +77,67 @@ const LOOK: usize = 52;
 
 /// Takes lines apart from `at` on for as long as they are plain, and says where the next one begins. A plain line has the
 /// shape that everybody sends: a name of less than sixteen bytes, a colon, one space, and a value that is not empty, ends
-/// in neither space nor tab, and holds no tab.
+/// in neither space nor tab, and holds no tab. Where memory ends soon behind it, it is not taken for a plain one.
 // A function of its own: as a part of a larger one it runs out of registers.
 #[inline(never)]
-fn plain_lines(window: &[u8], from: usize, lines_max: usize, lines: &mut FieldLines) -> usize {
+fn plain_lines(window: Window<'_>, from: usize, lines_max: usize, lines: &mut FieldLines) -> usize {
+    let Window { memory, len: end } = window;
     let slots = lines.room(lines_max);
-    let (mut count, mut names) = (0, KnownSet::default());
-    let (mut at, mut base, mut copy) = (from, 0, [0; 2 * LOOK]);
-    // Where a look would reach beyond the window, a copy of its end goes on, with room behind it.
-    'plain: for turn in 0..2 {
-        let mut window = window;
-        if turn == 1 {
-            base = copy_end(window, &mut copy);
-            (window, at) = (&copy, at - base);
+    let (mut count, mut names, mut at) = (0, KnownSet::default(), from);
+    while let Some(look) = memory.get(at..).and_then(<[u8]>::first_chunk::<LOOK>) {
+        let block = part(look, 0);
+        // Where the head ends there may be no colon; if there is, CR and what follows it are no name.
+        let colons = Block::of(block).is(b':').bits();
+        if colons == 0 {
+            break;
         }
-        while let Some(look) = window.get(at..).and_then(<[u8]>::first_chunk::<LOOK>) {
-            let block = part(look, 0);
-            // Where the head ends there may be no colon; if there is, CR and what follows it are no name.
-            let colons = Block::of(block).is(b':').bits();
-            if colons == 0 {
-                break 'plain;
-            }
-            let name_len = first_of(colons);
-            let known = Known::at_front(block, name_len);
-            // A name the table knows is a token.
-            if known == Known::Other && !is_short_token(block, name_len) {
-                break 'plain;
-            }
-            let start = name_len + 2;
-            if look[name_len + 1] != b' ' || look[start] <= b' ' {
-                break 'plain;
-            }
-            let Some((len, tail)) = plain_value(window, at, look, start) else { break 'plain };
-            // A tab would have ended the value before.
-            if tail[1..] != *b"\r\n" || tail[0] == b' ' {
-                break 'plain;
-            }
-            let Some(slot) = slots.get_mut(count) else { break 'plain };
-            let place = (base + at) as u16;
-            slot.name = Span { start: place, len: name_len as u16 };
-            slot.value = Span { start: place + start as u16, len: len as u16 };
-            slot.known = known;
-            names.insert(known);
-            count += 1;
-            at += start + len + 2;
+        let name_len = first_of(colons);
+        let known = Known::at_front(block, name_len);
+        // A name the table knows is a token.
+        if known == Known::Other && !is_short_token(block, name_len) {
+            break;
         }
+        let start = name_len + 2;
+        if look[name_len + 1] != b' ' || look[start] <= b' ' {
+            break;
+        }
+        let Some((len, tail)) = plain_value(window, at, look, start) else { break };
+        let next = at + start + len + 2;
+        // A tab would have ended the value before. What was found must have been there.
+        if tail[1..] != *b"\r\n" || tail[0] == b' ' || next > end {
+            break;
+        }
+        let Some(slot) = slots.get_mut(count) else { break };
+        slot.name = Span { start: at as u16, len: name_len as u16 };
+        slot.value = Span { start: (at + start) as u16, len: len as u16 };
+        slot.known = known;
+        names.insert(known);
+        count += 1;
+        at = next;
     }
     lines.fill(count, names);
-    base + at
+    at
 }
 
 /// How far the value goes that begins at `start` of a look at `at`: its length up to the first control character, and the
 /// byte before that one, it, and the byte behind it.
 #[inline(always)]
-fn plain_value<'w>(window: &'w [u8], at: usize, look: &'w [u8; LOOK], start: usize) -> Option<(usize, &'w [u8; 3])> {
+fn plain_value<'w>(window: Window<'w>, at: usize, look: &'w [u8; LOOK], start: usize) -> Option<(usize, &'w [u8; 3])> {
     let mut ends = controls(Block::of(part(look, start))).bits();
     let mut len = first_of(ends);
     if ends == 0 {
         ends = controls(Block::of(part(look, start + 16))).bits();
         len = 16 + first_of(ends);
         if ends == 0 {
-            let end = seek(window, at + start + 32, controls);
+            let (window, behind) = (window.bytes(), at + start + 32);
+            if behind > window.len() {
+                return None;
+            }
+            let end = seek(window, behind, controls);
             return Some((end - at - start, window.get(end - 1..)?.first_chunk()?));
         }
     }
     Some((len, part(look, start + len - 1)))
-}
-
-/// Copies the end of a window, or all of it, to the front of `copy`, and says what it left out.
-#[inline(always)]
-fn copy_end(window: &[u8], copy: &mut [u8; 2 * LOOK]) -> usize {
-    let (room, _) = copy.split_at_mut(LOOK);
-    match window.last_chunk::<LOOK>() {
-        Some(last) => {
-            room.copy_from_slice(last);
-            window.len() - LOOK
-        }
-        None => {
-            room[..window.len()].copy_from_slice(window);
-            0
-        }
-    }
 }
 
 /// The bytes of a look from `at` on, which is not too near to its end.

@@ -36,6 +36,6 @@ pub use random::Random;
 pub use rate::{Rate, RatePlan};
 pub use run::{Run, SCHEMA, Settings, TIMELINE_ROWS_MAX};
 pub use schedule::{Arrivals, Schedule};
-pub use second::{Counts, Example, Health, Second, StatusCounts};
+pub use second::{Counts, Example, Health, Second, StatusCounts, TargetCounts};
 pub use slo::Slo;
 pub use tally::{Gauges, Tally};

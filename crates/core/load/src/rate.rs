@@ -123,6 +123,16 @@ impl RatePlan {
         self
     }
 
+    /// The part of this plan that `share` (above 0) of its requests make up, as evenly spread as the whole.
+    pub fn scaled(mut self, share: f64) -> RatePlan {
+        for segment in &mut self.segments {
+            (segment.from, segment.to) = (segment.from * share, segment.to * share);
+            segment.before *= share;
+        }
+        self.then = self.then.map(|rate| rate * share);
+        self
+    }
+
     /// This plan with a constant stretch at its first rate before it: the warm-up.
     pub fn after_warm_up(self, span_ns: u64) -> RatePlan {
         let first = self.rate_at(0);

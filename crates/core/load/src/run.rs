@@ -98,6 +98,8 @@ impl Run {
         self.backlog_at_end = second.backlog;
         self.in_flight_at_end = second.in_flight;
         self.cpu_ns += second.health.cpu_ns;
+        // Told apart for the whole only: a row holds what is drawn over time.
+        second.counts.targets.clear();
         second.counts.coarsen();
         match self.timeline.last_mut() {
             Some(row) if self.seconds_in_last_row < self.seconds_per_row => {
@@ -117,6 +119,11 @@ impl Run {
     /// Ends the run: judges it by `rules`.
     pub fn finish(&mut self, rules: &Rules) {
         self.verdict = judge(self, rules);
+    }
+
+    /// Whether it was never meant to be answered: connections that are held idle.
+    pub fn asked_nothing(&self) -> bool {
+        self.totals.planned == 0 && self.totals.sent == 0 && self.totals.connected > 0
     }
 
     /// How long was measured, in seconds.

@@ -51,6 +51,13 @@ impl Schedule {
         Schedule { plan, arrivals, random, workers, ahead, segment: 0 }
     }
 
+    /// The same, each request later by `part` (0 to 1) of the distance to the next: for plans that run side by side and are
+    /// not to send at the same moments.
+    pub fn shifted(mut self, part: f64) -> Schedule {
+        self.ahead += part.clamp(0.0, 1.0);
+        self
+    }
+
     /// The plan it keeps.
     pub fn plan(&self) -> &RatePlan {
         &self.plan

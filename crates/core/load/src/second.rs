@@ -116,6 +116,20 @@ pub struct Counts {
     pub send_lag: Latency,
     /// One example of each kind of error.
     pub examples: Vec<Example>,
+    /// By target, in the order of the settings; empty where there is one only, or too many to tell apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetCounts>,
+}
+
+/// What became of the requests to one of several targets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetCounts {
+    /// Right answers.
+    pub answered: u64,
+    /// Requests that had none, and connections that could not be made for them.
+    pub failed: u64,
+    /// Times of the right answers, as in [`Counts::headline`].
+    pub time: Latency,
 }
 
 impl Counts {
@@ -135,6 +149,14 @@ impl Counts {
         self.send_lag.merge(&other.send_lag);
         for example in &other.examples {
             self.keep_example(example.kind, || example.text.clone());
+        }
+        if self.targets.len() < other.targets.len() {
+            self.targets.resize_with(other.targets.len(), TargetCounts::default);
+        }
+        for (own, other) in self.targets.iter_mut().zip(&other.targets) {
+            own.answered = own.answered.saturating_add(other.answered);
+            own.failed = own.failed.saturating_add(other.failed);
+            own.time.merge(&other.time);
         }
     }
 

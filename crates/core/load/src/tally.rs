@@ -2,7 +2,7 @@
 
 use crate::error_kind::ErrorKind;
 use crate::latency::Recorder;
-use crate::second::{Counts, Health, Second};
+use crate::second::{Counts, Health, Second, TargetCounts};
 
 /// The gauges of a worker at the end of a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Tally {
     response: Recorder,
     connect: Recorder,
     send_lag: Recorder,
+    /// By target: right answers, failures, and the times of the former.
+    targets: Vec<(u64, u64, Recorder)>,
 }
 
 impl Tally {
@@ -40,6 +42,28 @@ impl Tally {
             response: Recorder::new(),
             connect: Recorder::new(),
             send_lag: Recorder::new(),
+            targets: Vec::new(),
+        }
+    }
+
+    /// The same, telling so many targets apart; 132 KiB for each.
+    pub fn with_targets(self, targets: usize) -> Tally {
+        Tally { targets: (0..targets).map(|_| (0, 0, Recorder::new())).collect(), ..self }
+    }
+
+    /// What [`Tally::answered`] counted came from this target. Targets that are not told apart are passed over.
+    #[inline]
+    pub fn target_answered(&mut self, target: usize, service_ns: u64, response_ns: u64) {
+        if let Some((answered, _, times)) = self.targets.get_mut(target) {
+            *answered += 1;
+            times.record(if self.open_loop { response_ns } else { service_ns });
+        }
+    }
+
+    /// What [`Tally::failed`] counted was this target's.
+    pub fn target_failed(&mut self, target: usize) {
+        if let Some((_, failed, _)) = self.targets.get_mut(target) {
+            *failed += 1;
         }
     }
 
@@ -118,6 +142,12 @@ impl Tally {
         counts.response = self.response.take();
         counts.connect = self.connect.take();
         counts.send_lag = self.send_lag.take();
+        let take = |(answered, failed, times): &mut (u64, u64, Recorder)| TargetCounts {
+            answered: std::mem::take(answered),
+            failed: std::mem::take(failed),
+            time: times.take(),
+        };
+        counts.targets = self.targets.iter_mut().map(take).collect();
         let Gauges { open, in_flight, backlog } = gauges;
         Second { at_ns, width_ns, counts, open, in_flight, backlog, health, marks: Vec::new() }
     }
@@ -145,12 +175,17 @@ mod tests {
         assert_eq!((second.open, second.in_flight, second.backlog), (7, 1, 2));
         assert_eq!(open.take(0, 1, gauges, Health::default()).counts, Counts::default());
 
-        let mut closed = Tally::new(false);
+        let mut closed = Tally::new(false).with_targets(2);
+        closed.target_answered(1, 1_000, 9_000);
+        closed.target_failed(1);
+        closed.target_answered(2, 1, 1);
         closed.sent(10);
         closed.answered(None, 1_000, 9_000);
         let counts = closed.take(0, 1, gauges, Health::default()).counts;
         assert_eq!((counts.planned, counts.sent), (1, 1));
         assert!(counts.response.is_empty() && counts.send_lag.is_empty());
         assert_eq!(counts.headline().max_ns(), 1_000);
+        let of = |n: usize| (counts.targets[n].answered, counts.targets[n].failed, counts.targets[n].time.max_ns());
+        assert_eq!((of(0), of(1)), ((0, 0, 0), (1, 1, 1_000)));
     }
 }

@@ -72,6 +72,8 @@ pub struct Rules {
     pub run_queue_share_max: f64,
     /// Waits for a CPU below this on average are never held against a run, in nanoseconds.
     pub run_queue_ns_floor: u64,
+    /// A run shorter than this, in nanoseconds, is not judged by CPU time: the system counts it too coarsely.
+    pub cpu_judged_ns_min: u64,
     /// The share of planned requests that may be missing by the generator's fault.
     pub missing_share_max: f64,
 }
@@ -86,6 +88,7 @@ impl Default for Rules {
             run_queue_time_max: 0.2,
             run_queue_share_max: 0.25,
             run_queue_ns_floor: 100_000,
+            cpu_judged_ns_min: 50_000_000,
             missing_share_max: 0.01,
         }
     }
@@ -112,6 +115,9 @@ fn local_errors(run: &Run) -> Option<Finding> {
 }
 
 fn cpu(run: &Run, rules: &Rules) -> Option<Finding> {
+    if run.elapsed_ns < rules.cpu_judged_ns_min {
+        return None;
+    }
     saturated(run, rules).or_else(|| starved(run, rules)).or_else(|| waits_long(run, rules))
 }
 
@@ -162,6 +168,10 @@ fn waits_long(run: &Run, rules: &Rules) -> Option<Finding> {
         (delay + row.health.run_queue_delay_ns, turns + row.health.run_queue_turns)
     });
     let mean = delay.checked_div(turns)?;
+    // Where nothing was answered there is no time that the wait could have spoilt: held and slow connections.
+    if run.totals.headline().is_empty() {
+        return None;
+    }
     let median = run.totals.headline().percentile_ns(50.0);
     if mean <= rules.run_queue_ns_floor || mean as f64 <= rules.run_queue_share_max * median as f64 {
         return None;
@@ -213,7 +223,7 @@ fn schedule_not_kept(run: &Run, rules: &Rules) -> Option<Finding> {
 }
 
 fn nothing(run: &Run) -> Option<Finding> {
-    if run.totals.answered > 0 {
+    if run.totals.answered > 0 || run.asked_nothing() {
         return None;
     }
     finding(Code::Nothing, "No request was answered, so that there are no times to report.".to_owned())

@@ -132,6 +132,7 @@ impl Reactor {
         self.due.set(due);
     }
 
+    #[inline]
     fn wake_both(&self, index: u32, reader: Waiter, writer: Waiter) {
         for (direction, waiter) in [(Direction::Read, reader), (Direction::Write, writer)] {
             if let Some(task) = waiter.task() {
@@ -174,6 +175,7 @@ impl Reactor {
 
     /// Takes one operation from the running task's budget. False when it is spent: the caller then wakes its
     /// own task and says that it must wait.
+    #[inline]
     pub(crate) fn spend(&self) -> bool {
         match self.budget.get() {
             0 => {

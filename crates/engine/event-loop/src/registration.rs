@@ -86,25 +86,34 @@ impl Registration {
     /// when that changes. Also yields, with the task woken again, when the task has used up its operations.
     #[inline]
     pub fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
+        let bits = match direction {
+            Direction::Read => READ | READ_CLOSED | ERROR,
+            Direction::Write => WRITE | ERROR,
+        };
+        let may_go_on = reactor::with(|r| {
+            let mut slots = r.slots.borrow_mut();
+            let slot = slots.at(self.index);
+            slot.flags & FIRED == 0 && slot.ready & bits != 0 && r.spend()
+        });
+        if may_go_on { Poll::Ready(Ok(())) } else { self.poll_unready(cx, direction, bits) }
+    }
+
+    /// What [`Registration::poll_ready`] comes to when the operation may not go on at once.
+    #[inline(never)]
+    fn poll_unready(&self, cx: &mut Context<'_>, direction: Direction, bits: u8) -> Poll<io::Result<()>> {
         reactor::with(|r| {
             let mut slots = r.slots.borrow_mut();
             let slot = slots.at(self.index);
             if slot.flags & FIRED != 0 {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            let bits = match direction {
-                Direction::Read => READ | READ_CLOSED | ERROR,
-                Direction::Write => WRITE | ERROR,
-            };
             if slot.ready & bits != 0 {
-                if r.spend() {
-                    return Poll::Ready(Ok(()));
-                }
+                // Its operations are used up.
                 drop(slots);
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
+            } else {
+                slots.wait(self.index, direction, cx.waker());
             }
-            slots.wait(self.index, direction, cx.waker());
             Poll::Pending
         })
     }

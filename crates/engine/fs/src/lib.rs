@@ -5,6 +5,7 @@
 //! * Every look-up says how far it may [`Reach`]: with [`Reach::Cached`] it answers from the kernel's caches or fails with
 //!   [`Error::WouldBlock`], so that a worker thread can try it; with [`Reach::Disk`] it may wait, and belongs on the
 //!   blocking pool. A [`Root`] and all that comes out of it can cross threads.
+//! * [`Root::list`] says what is in a directory.
 //! * [`read_resident`] reads what is in the page cache and never waits for a disk.
 //!
 //! Only regular files are ever opened for reading, and directories recognised. Knows nothing of HTTP, nor of the
@@ -20,7 +21,7 @@ mod walk;
 pub use error::Error;
 pub use meta::{Kind, Meta, Stamp};
 pub use resident::read_resident;
-pub use root::{Mode, Opened, Reach, Root};
+pub use root::{Links, Listed, Listing, Mode, Opened, Reach, Root};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fd::AsFd;
-use rustix::fs::FileType;
+use rustix::fs::{AtFlags, FileType, Stat, statat};
 
 use crate::error::Error;
 
@@ -59,21 +59,29 @@ pub struct Meta {
 impl Meta {
     /// What is known about an open file. One system call that needs no disk on local file systems.
     pub fn of(file: impl AsFd) -> Result<Meta, Error> {
-        let stat = rustix::fs::fstat(file)?;
+        Ok(Meta::from_stat(&rustix::fs::fstat(file)?))
+    }
+
+    /// What is known about a name in a directory; a link is not followed.
+    pub(crate) fn of_name(dir: impl AsFd, name: &[u8]) -> Result<Meta, Error> {
+        Ok(Meta::from_stat(&statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    fn from_stat(stat: &Stat) -> Meta {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Kind::File,
             FileType::Directory => Kind::Directory,
             FileType::Symlink => Kind::Link,
             _ => Kind::Other,
         };
-        Ok(Meta {
+        Meta {
             kind,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified: Stamp { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 },
             changed: Stamp { secs: stat.st_ctime, nanos: stat.st_ctime_nsec as u32 },
             device: stat.st_dev,
             inode: stat.st_ino,
-        })
+        }
     }
 
     /// Whether the last change is old enough that another one would have shown in the stamps. Content read while

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode as Permissions, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Dir, Mode as Permissions, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::path::DecInt;
 
 use crate::error::Error;
 use crate::meta::{Kind, Meta};
@@ -32,6 +33,19 @@ pub enum Mode {
     NoLinks,
 }
 
+/// What becomes of symbolic links beneath a root. Where `openat2` is missing ([`Mode::NoLinks`]) every link is refused, whatever
+/// is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// They are followed as long as they stay beneath the root.
+    #[default]
+    Beneath,
+    /// Every link is refused.
+    Refuse,
+    /// They are followed wherever they lead, out of the root too: whoever can make a link in it can show any file.
+    Follow,
+}
+
 /// How far a look-up may go for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -51,6 +65,24 @@ pub enum Opened {
     Directory(Meta),
 }
 
+/// What a directory holds.
+#[derive(Debug)]
+pub struct Listed {
+    /// The names, in no order.
+    pub entries: Vec<Listing>,
+    /// Whether these are all of them.
+    pub is_complete: bool,
+}
+
+/// A name in a directory.
+#[derive(Debug)]
+pub struct Listing {
+    /// The name, without slash.
+    pub name: Box<[u8]>,
+    /// What it leads to: of a link, what the link leads to.
+    pub meta: Meta,
+}
+
 /// A directory beneath which paths are looked up. Holds one descriptor.
 ///
 /// Paths are bytes relative to the root, `/` between components; an empty path is the root itself. Nothing outside of
@@ -61,27 +93,33 @@ pub struct Root {
     path: PathBuf,
     meta: Meta,
     mode: Mode,
+    links: Links,
     can_answer_cached: bool,
 }
 
 impl Root {
-    /// Opens the directory at `path` (links in `path` itself are followed) and finds out what the kernel can do.
-    /// Blocks; for start and reload.
+    /// Opens the directory at `path` (links in `path` itself are followed) and finds out what the kernel can do. Links
+    /// beneath it are followed where they stay there. Blocks; for start and reload.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Root> {
+        Root::open_with(path, Links::Beneath)
+    }
+
+    /// As [`Root::open`], with links treated as `links` says.
+    pub fn open_with(path: impl AsRef<Path>, links: Links) -> io::Result<Root> {
         let (path, dir) = open_root(path.as_ref())?;
         let (mode, can_answer_cached) = probe(dir.as_fd())?;
-        Root::with(path, dir, mode, can_answer_cached)
+        Root::with(path, dir, mode, links, can_answer_cached)
     }
 
     /// As [`Root::open`], in [`Mode::NoLinks`] whatever the kernel can do.
     pub fn open_without_links(path: impl AsRef<Path>) -> io::Result<Root> {
         let (path, dir) = open_root(path.as_ref())?;
-        Root::with(path, dir, Mode::NoLinks, false)
+        Root::with(path, dir, Mode::NoLinks, Links::Refuse, false)
     }
 
-    fn with(path: PathBuf, dir: OwnedFd, mode: Mode, can_answer_cached: bool) -> io::Result<Root> {
+    fn with(path: PathBuf, dir: OwnedFd, mode: Mode, links: Links, can_answer_cached: bool) -> io::Result<Root> {
         let meta = Meta::of(&dir).map_err(io::Error::other)?;
-        Ok(Root { dir, path, meta, mode, can_answer_cached })
+        Ok(Root { dir, path, meta, mode, links, can_answer_cached })
     }
 
     /// Who keeps look-ups beneath this root; worth a line in the log when it is not the kernel.
@@ -109,21 +147,68 @@ impl Root {
 
     /// Opens the file at `path` for reading, or says that it is a directory.
     ///
-    /// The path is looked at first and opened only when it names a regular file, so that no pipe, device or socket is
-    /// ever opened on purpose. Should one take the file's place in between, it is opened without waiting, recognised by
-    /// its own descriptor and closed: the one thing left to a racer who can write to the directory is a pipe that
-    /// has a reader for a moment. (Reopening through `/proc/self/fd` would close that too, but needs a `/proc`.)
+    /// It is opened as a mere name first and looked at; only when that is a regular file, just what was looked at is opened
+    /// for reading. So no pipe, device or socket is ever opened, whatever takes a file's place meanwhile. (Where there is
+    /// no `/proc`, the path is resolved a second time: a pipe that took the file's place in between then has a reader for a moment,
+    /// which does not wait, before it is recognised and closed.)
     pub fn open_file(&self, path: &[u8], reach: Reach) -> Result<Opened, Error> {
         match self.mode {
             Mode::Beneath => {
-                let meta = Meta::of(self.resolve(path, LOOK, reach)?)?;
-                opened_if_file(meta, || self.resolve(path, READ, reach))
+                let name = self.resolve(path, LOOK, reach)?;
+                opened_if_file(&name, || self.resolve(path, READ, reach))
             }
             Mode::NoLinks => {
                 let place = self.walk(path, reach)?;
-                opened_if_file(place.meta, || place.open_for_reading(self.dir.as_fd()))
+                match &place.found {
+                    Some(name) => opened_if_file(name, || place.open_for_reading(self.dir.as_fd())),
+                    None => Ok(Opened::Directory(place.meta)),
+                }
             }
         }
+    }
+
+    /// What is in the directory at `path`, with what each name leads to: files and directories that can be reached, in no order.
+    ///
+    /// Stops at `entries_max` and says so. Names for which `wanted` is false, pipes, devices, sockets and links that lead
+    /// nowhere are left out. Blocks, with up to two system calls per name: for a thread that may wait.
+    pub fn list(&self, path: &[u8], entries_max: usize, wanted: impl Fn(&[u8]) -> bool) -> Result<Listed, Error> {
+        let dir = self.open_directory(path)?;
+        let mut listed = Listed { entries: Vec::new(), is_complete: true };
+        for entry in Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") || !wanted(name) {
+                continue;
+            }
+            if listed.entries.len() == entries_max {
+                listed.is_complete = false;
+                break;
+            }
+            if let Some(meta) = self.look_at_entry(dir.as_fd(), path, name) {
+                listed.entries.push(Listing { name: name.into(), meta });
+            }
+        }
+        Ok(listed)
+    }
+
+    fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, Error> {
+        let flags = READ | OFlags::DIRECTORY;
+        match self.mode {
+            Mode::Beneath => self.resolve(path, flags, Reach::Disk),
+            Mode::NoLinks => walk::locate(self.dir.as_fd(), path)?.open_directory(self.dir.as_fd()),
+        }
+    }
+
+    /// What a name in a directory leads to; `None` where it is nothing that can be served.
+    fn look_at_entry(&self, dir: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Option<Meta> {
+        let meta = Meta::of_name(dir, name).ok()?;
+        let meta = match meta.kind {
+            // From the root, since the link may lead up to it.
+            Kind::Link if path.is_empty() => self.stat(name, Reach::Disk).ok()?,
+            Kind::Link => self.stat(&[path, b"/", name].concat(), Reach::Disk).ok()?,
+            _ => meta,
+        };
+        matches!(meta.kind, Kind::File | Kind::Directory).then_some(meta)
     }
 
     /// Opens the root's own path again: the new root if another directory stands there now (replaced by a deployment, made
@@ -157,15 +242,28 @@ impl Root {
         let path = if path.is_empty() { b"." } else { path };
         match reach {
             Reach::Cached if !self.can_answer_cached => Err(Error::WouldBlock),
-            Reach::Cached => beneath(self.dir.as_fd(), path, flags, ResolveFlags::CACHED).map_err(cached_error),
+            Reach::Cached => self.open_beneath(path, flags, ResolveFlags::CACHED).map_err(cached_error),
             Reach::Disk => {
                 for _ in 0..RENAME_RETRIES {
-                    match beneath(self.dir.as_fd(), path, flags, ResolveFlags::empty()) {
+                    match self.open_beneath(path, flags, ResolveFlags::empty()) {
                         Err(Errno::AGAIN | Errno::INTR) => {}
                         other => return Ok(other?),
                     }
                 }
                 Err(Error::Io(Errno::AGAIN.into()))
+            }
+        }
+    }
+
+    fn open_beneath(&self, path: &[u8], flags: OFlags, more: ResolveFlags) -> Result<OwnedFd, Errno> {
+        match self.links {
+            Links::Beneath => beneath(self.dir.as_fd(), path, flags, more),
+            Links::Refuse => beneath(self.dir.as_fd(), path, flags, more | ResolveFlags::NO_SYMLINKS),
+            // Links may lead out; the path itself may not.
+            Links::Follow if leads_out(path) => Err(Errno::XDEV),
+            Links::Follow => {
+                let resolve = ResolveFlags::NO_MAGICLINKS | more;
+                openat2(&self.dir, path, flags, Permissions::empty(), resolve)
             }
         }
     }
@@ -212,13 +310,23 @@ fn cached_error(errno: Errno) -> Error {
     }
 }
 
-fn opened_if_file(seen: Meta, open: impl FnOnce() -> Result<OwnedFd, Error>) -> Result<Opened, Error> {
+fn leads_out(path: &[u8]) -> bool {
+    path.starts_with(b"/") || path.split(|b| *b == b'/').any(|part| part == b"..")
+}
+
+/// Opens for reading what was opened as a name, if that is a file. `again` opens it by its path, for systems without `/proc`.
+fn opened_if_file(name: &OwnedFd, again: impl FnOnce() -> Result<OwnedFd, Error>) -> Result<Opened, Error> {
+    let seen = Meta::of(name)?;
     match seen.kind {
         Kind::File => {}
         Kind::Directory => return Ok(Opened::Directory(seen)),
         Kind::Link | Kind::Other => return Err(Error::NotAFile),
     }
-    let file = File::from(open()?);
+    let opened = match reopen(name) {
+        Err(Errno::NOENT | Errno::NOTDIR) => again()?,
+        other => other?,
+    };
+    let file = File::from(opened);
     let meta = Meta::of(&file)?;
     match meta.kind {
         Kind::File => Ok(Opened::File(file, meta)),
@@ -226,3 +334,15 @@ fn opened_if_file(seen: Meta, open: impl FnOnce() -> Result<OwnedFd, Error>) -> 
         Kind::Link | Kind::Other => Err(Error::NotAFile),
     }
 }
+
+/// Opens for reading just that file which is open as a name. Its inode is in memory, and so is `/proc`: nothing waits for a disk.
+fn reopen(name: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0";
+    let number = DecInt::from_fd(name);
+    let digits = number.as_bytes();
+    path[PROC_PREFIX..PROC_PREFIX + digits.len()].copy_from_slice(digits);
+    retry_on_intr(|| openat(CWD, &path[..PROC_PREFIX + digits.len()], READ, Permissions::empty()))
+}
+
+/// The length of `/proc/self/fd/`.
+const PROC_PREFIX: usize = 14;

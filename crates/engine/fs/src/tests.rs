@@ -129,6 +129,65 @@ fn links_that_stay_beneath_are_followed_by_the_kernel_and_refused_by_the_walk() 
 }
 
 #[test]
+fn links_are_refused_or_followed_as_told() {
+    let tree = Tree::new();
+    symlink("page.html", tree.at("inner")).unwrap();
+    symlink(tree.dir.path().join("secret"), tree.at("outer")).unwrap();
+    let [kernel, _] = tree.roots();
+    let refuse = Root::open_with(tree.at(""), Links::Refuse).unwrap();
+    let follow = Root::open_with(tree.at(""), Links::Follow).unwrap();
+    for name in ["inner", "outer"] {
+        assert!(matches!(read(&refuse, name), Err(Error::Forbidden)), "{name}");
+    }
+    assert_eq!(read(&refuse, "page.html").unwrap(), "hello");
+    if kernel.mode() == Mode::NoLinks {
+        return;
+    }
+    assert_eq!(read(&follow, "inner").unwrap(), "hello");
+    assert_eq!(read(&follow, "outer").unwrap(), "secret");
+    assert_eq!(follow.stat(b"outer", Reach::Disk).unwrap().size, 6);
+    for path in ["../secret", "sub/../../secret", "/etc/passwd", ".."] {
+        assert!(matches!(read(&follow, path), Err(Error::Forbidden)), "{path}");
+    }
+}
+
+#[test]
+fn directories_are_listed_with_what_their_names_lead_to() {
+    let tree = Tree::new();
+    symlink("page.html", tree.at("link")).unwrap();
+    symlink("../secret", tree.at("out")).unwrap();
+    symlink("nowhere", tree.at("broken")).unwrap();
+    fs::write(tree.at(".hidden"), "x").unwrap();
+    mknodat(CWD, tree.at("fifo"), FileType::Fifo, Permissions::RUSR, 0).unwrap();
+    let names = |root: &Root, path: &str, max: usize| {
+        let listed = root.list(path.as_bytes(), max, |name| !name.starts_with(b".")).unwrap();
+        let mut names: Vec<_> = listed
+            .entries
+            .iter()
+            .map(|e| (String::from_utf8_lossy(&e.name).into_owned(), e.meta.kind, e.meta.size))
+            .filter(|(_, kind, _)| *kind == Kind::File)
+            .map(|(name, _, size)| (name, size))
+            .collect();
+        names.sort();
+        (names, listed.entries.len(), listed.is_complete)
+    };
+    for root in tree.roots() {
+        let (files, all, complete) = names(&root, "", 100);
+        let links = root.mode() == Mode::Beneath;
+        let want: &[_] =
+            if links { &[("link".into(), 5), ("page.html".into(), 5)] } else { &[("page.html".into(), 5)] };
+        assert_eq!((&*files, all, complete), (want, want.len() + 1, true), "{:?}", root.mode());
+        assert_eq!(names(&root, "sub/deep", 100).0, [("leaf".into(), 4)]);
+        assert_eq!(names(&root, "", 1).1, 1);
+        assert!(!names(&root, "", 1).2);
+        for (path, forbidden) in [("absent", false), ("page.html", false), ("..", true), ("/etc", true)] {
+            let got = root.list(path.as_bytes(), 10, |_| true);
+            assert!(matches!(got, Err(Error::Forbidden)) == forbidden && got.is_err(), "{path} {got:?}");
+        }
+    }
+}
+
+#[test]
 fn pipes_sockets_and_devices_are_refused_without_being_opened() {
     let tree = Tree::new();
     let fifo = Permissions::RUSR | Permissions::WUSR;

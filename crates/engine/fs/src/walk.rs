@@ -17,7 +17,9 @@ pub(crate) struct Place<'p> {
     parent: Option<OwnedFd>,
     /// Its name there.
     name: &'p [u8],
-    /// What was there when it was looked at; never a link.
+    /// What was there when it was looked at, open as a mere name; `None` for the root.
+    pub(crate) found: Option<OwnedFd>,
+    /// What is known about that; never a link.
     pub(crate) meta: Meta,
 }
 
@@ -26,6 +28,12 @@ impl Place<'_> {
     pub(crate) fn open_for_reading(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
         let dir = self.parent.as_ref().map_or(root, |d| d.as_fd());
         Ok(open_at(dir, self.name, READ)?)
+    }
+
+    /// Opens the directory for listing.
+    pub(crate) fn open_directory(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+        let dir = self.parent.as_ref().map_or(root, |d| d.as_fd());
+        Ok(open_at(dir, self.name, READ | OFlags::DIRECTORY)?)
     }
 }
 
@@ -50,14 +58,15 @@ pub(crate) fn locate<'p>(root: BorrowedFd<'_>, path: &'p [u8]) -> Result<Place<'
         }
     }
     let Some(name) = last else {
-        return Ok(Place { parent: None, name: b".", meta: Meta::of(root)? });
+        return Ok(Place { parent: None, name: b".", found: None, meta: Meta::of(root)? });
     };
-    let meta = Meta::of(open_at(parent.as_ref().map_or(root, |d| d.as_fd()), name, LOOK)?)?;
+    let found = open_at(parent.as_ref().map_or(root, |d| d.as_fd()), name, LOOK)?;
+    let meta = Meta::of(&found)?;
     let asks_for_directory = path.ends_with(b"/") || path.ends_with(b"/.");
     match meta.kind {
         Kind::Link => Err(Error::Forbidden),
         Kind::File | Kind::Other if asks_for_directory => Err(Error::NotFound),
-        _ => Ok(Place { parent, name, meta }),
+        _ => Ok(Place { parent, name, found: Some(found), meta }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use event_loop::Direction;
@@ -60,14 +61,31 @@ fn begin_tcp(addr: SocketAddr, options: &ConnectOptions) -> io::Result<mio::net:
         socket.set_recv_buffer_size(bytes)?;
     }
     if let Some(source) = options.source {
-        // So that ports whose last connection has only just ended can be chosen.
-        socket.set_reuse_address(true)?;
+        port_with_the_destination(&socket)?;
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     match socket.connect(&addr.into()) {
         Err(e) if e.kind() != io::ErrorKind::WouldBlock && e.raw_os_error() != Some(IN_PROGRESS) => Err(e),
         _ => Ok(mio::net::TcpStream::from_std(socket.into())),
     }
+}
+
+/// Leaves the choice of the local port to `connect`, which knows the destination: connections to different ones may then share
+/// a port. Without it `bind` looks for a port that nobody uses at all, which takes milliseconds when most are taken.
+fn port_with_the_destination(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the value lives for the call, and its size is the one that is passed; the descriptor is the socket's.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The attempt has begun; whether it succeeds is told later.

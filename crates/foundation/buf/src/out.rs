@@ -201,9 +201,11 @@ impl OutQueue {
     #[inline]
     pub fn write_with<E>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
         let mut end = self.lend_end(len.min(Class::K64.bytes()));
-        let wrote = write(end.room());
+        let room = end.room();
+        let room_len = room.len();
+        let wrote = write(room);
         if let Ok(n) = &wrote {
-            assert!(*n <= end.room().len());
+            assert!(*n <= room_len);
             end.end += *n as u32;
             self.len += *n as u64;
         }

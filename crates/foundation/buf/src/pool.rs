@@ -24,7 +24,7 @@ pub enum Class {
 
 /// Free buffers kept per class (4 MiB at most in all); more than that goes back to the allocator, so
 /// that a burst does not stay in memory.
-const KEEP: [usize; 4] = [128, 64, 16, 16];
+const KEEP: [usize; 4] = [128, 80, 16, 16];
 
 impl Class {
     const ALL: [Class; 4] = [Class::K4, Class::K16, Class::K20, Class::K64];
@@ -74,6 +74,12 @@ impl Storage {
     pub(crate) fn part(&self, start: u32, end: u32) -> &[u8] {
         debug_assert!(end as usize <= self.len);
         &self.mem[start as usize..end as usize]
+    }
+
+    /// What there is from `start` on, beyond the end too.
+    #[inline]
+    pub(crate) fn all_from(&self, start: u32) -> &[u8] {
+        &self.mem[start as usize..]
     }
 
     #[inline]
@@ -142,6 +148,7 @@ pub(crate) fn lease(class: Class) -> Rc<Storage> {
 }
 
 #[cold]
+#[inline(never)]
 fn make(class: Class) -> Rc<Storage> {
     POOL.with_borrow_mut(|pool| pool.made[class as usize] += 1);
     let mem = vec![0; class.bytes() + STAGGER].into_boxed_slice();
@@ -162,12 +169,25 @@ fn give_back(storage: Rc<Storage>) {
     // While the thread ends its pool may be gone already; the allocator takes the buffer then.
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
-        if pool.free[i].len() < KEEP[i] {
-            pool.free[i].push(storage);
+        let free = &mut pool.free[i];
+        if free.len() == free.capacity() || free.len() >= KEEP[i] {
+            pool.take_another(storage, i);
         } else {
-            pool.made[i] -= 1;
+            free.push(storage);
         }
     });
+}
+
+impl Pool {
+    /// Takes a buffer for which there may be no room.
+    #[cold]
+    fn take_another(&mut self, storage: Rc<Storage>, i: usize) {
+        if self.free[i].len() < KEEP[i] {
+            self.free[i].push(storage);
+        } else {
+            self.made[i] -= 1;
+        }
+    }
 }
 
 /// One leased buffer, writable. Dropping it gives it back. The default one is none at all and has no room.
@@ -256,6 +276,18 @@ impl Shared {
     pub fn kept_copy(bytes: &[u8]) -> Shared {
         let storage = Storage { mem: bytes.into(), len: bytes.len(), class: None };
         Shared::new(Some(Rc::new(storage)), 0, bytes.len())
+    }
+
+    /// How many bytes. Cheaper than to look at them.
+    #[inline]
+    pub fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether there is no byte.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
     }
 
     /// A part of this span; the range counts from its start.

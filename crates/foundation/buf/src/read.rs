@@ -29,6 +29,14 @@ impl ReadBuf {
         self.storage.as_ref().map_or(&[], |s| s.part(self.start, self.end))
     }
 
+    /// The bytes that wait, the first [`ReadBuf::len`] of these, and whatever lies behind them in memory, which is 300 bytes
+    /// at least: for a reader that looks at many bytes at once and judges afterwards whether they were there. Empty when
+    /// there is no buffer.
+    #[inline]
+    pub fn filled_and_behind(&self) -> &[u8] {
+        self.storage.as_ref().map_or(&[], |s| s.all_from(self.start))
+    }
+
     /// The bytes that wait, to be worked on in place (decrypted, say). Empty while a part of the buffer is shared.
     pub fn filled_mut(&mut self) -> &mut [u8] {
         let waiting = self.start as usize..self.end as usize;
@@ -58,6 +66,7 @@ impl ReadBuf {
 
     /// Room to read into; empty only when [`ReadBuf::capacity`] bytes wait. Leases a buffer when there is none,
     /// moves the waiting bytes when they are shared or stand in the way.
+    #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
         if self.storage.is_none() {
             (self.start, self.end) = (0, 0);
@@ -69,6 +78,7 @@ impl ReadBuf {
         self.storage.as_mut().and_then(Rc::get_mut).map_or(&mut [], |s| s.behind_mut(end))
     }
 
+    #[inline(never)]
     fn make_room(&mut self) {
         let Some(storage) = self.storage.as_mut() else { return };
         let waiting = self.start as usize..self.end as usize;
@@ -110,6 +120,7 @@ impl ReadBuf {
     }
 
     /// A part of the waiting bytes, counted from the first of them.
+    #[inline]
     pub fn share(&self, range: Range<usize>) -> Shared {
         assert!(range.start <= range.end && range.end <= self.len());
         let start = self.start as usize;
@@ -117,6 +128,7 @@ impl ReadBuf {
     }
 
     /// Gives out the first `n` bytes and forgets them.
+    #[inline]
     pub fn split_to(&mut self, n: usize) -> Shared {
         let part = self.share(0..n);
         self.consume(n);
@@ -186,6 +198,15 @@ mod tests {
         b.consume(4000);
         assert_eq!(b.spare().len(), 4000);
         assert_eq!(b.filled(), &[1; 96]);
+    }
+
+    #[test]
+    fn there_is_memory_behind_even_a_full_window() {
+        let mut b = ReadBuf::new(Class::K4);
+        assert!(b.filled_and_behind().is_empty());
+        b.fill_from(&[1; 4096]);
+        b.consume(4090);
+        assert!(b.filled_and_behind().starts_with(&[1; 6]) && b.filled_and_behind().len() >= 306);
     }
 
     #[test]

@@ -258,6 +258,12 @@ impl Fields {
         &self.bytes
     }
 
+    /// How many bytes that are. Cheaper than to look at them.
+    #[inline]
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The bytes that the spans point into, to be held beyond this table: a clone is a counter.
     pub fn shared_bytes(&self) -> Shared {
         self.bytes.clone()

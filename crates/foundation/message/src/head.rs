@@ -157,13 +157,16 @@ pub struct ResponseHead {
     pub body: BodyLength,
     /// Whether the connection can carry another exchange afterwards.
     pub keep_alive: bool,
+    /// Whether the one Content-Length line says the length of `body` in the digits that anybody would write it in, so that
+    /// it may be passed on as it stands. False says nothing.
+    pub plain_length: bool,
 }
 
 impl ResponseHead {
     /// A head of our own. `fields` holds neither framing (Content-Length, Transfer-Encoding), nor Connection, nor Date:
     /// the version's encoder adds them.
     pub fn new(status: u16, fields: Fields, body: BodyLength) -> ResponseHead {
-        ResponseHead { version: Version::Http11, status, fields, body, keep_alive: true }
+        ResponseHead { version: Version::Http11, status, fields, body, keep_alive: true, plain_length: false }
     }
 
     /// Whether this is an interim (1xx) response.

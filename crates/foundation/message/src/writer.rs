@@ -130,19 +130,7 @@ impl<'b> HeadWriter<'b> {
     /// Writes a number in decimal digits.
     #[inline]
     pub fn put_decimal(&mut self, number: u64) {
-        const DIGITS: usize = 20;
-        let mut text = [0; DIGITS];
-        let mut at = DIGITS;
-        let mut left = number;
-        loop {
-            at -= 1;
-            text[at] = b'0' + (left % 10) as u8;
-            left /= 10;
-            if left == 0 {
-                break;
-            }
-        }
-        self.put_slice(&text[at..]);
+        self.put_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
     /// How many bytes were written.

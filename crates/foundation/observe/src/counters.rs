@@ -46,6 +46,8 @@ counters! {
     over_limit,
     /// Connections closed at once because the process had no descriptor left.
     shed,
+    /// TLS handshakes with clients that came to a connection.
+    handshakes,
     /// Requests whose head was read.
     requests,
     /// Connections made to servers of an upstream.

@@ -17,6 +17,8 @@ pub enum Side {
 /// When it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Before the first request: the TLS handshake.
+    Handshake,
     /// Reading the request's head.
     RequestHead,
     /// Reading (and passing on) the request's body.
@@ -52,6 +54,14 @@ pub enum Level {
 pub enum Kind {
     /// The request is refused by `http1`; the failure carries the status.
     BadRequest,
+    /// HTTP without TLS arrived where TLS is spoken.
+    PlainOnTls,
+    /// A TLS handshake arrived where HTTP is spoken without.
+    TlsOnPlain,
+    /// A client's TLS handshake came to nothing: it was broken, too slow, or had nothing in common with us.
+    TlsHandshake,
+    /// A client's certificate was not accepted here, or ours there.
+    TlsRefused,
     /// The head did not arrive in time.
     HeadTimeout,
     /// The body fell silent.
@@ -110,6 +120,7 @@ impl Kind {
     pub const fn status(self) -> u16 {
         match self {
             Kind::BadRequest | Kind::BodyBroken | Kind::BadPath | Kind::ClientGone => 400,
+            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => 400,
             Kind::Forbidden => 403,
             Kind::NoRoute | Kind::NotFound => 404,
             Kind::MethodNotAllowed => 405,
@@ -127,6 +138,7 @@ impl Kind {
         match self {
             Kind::BadRequest | Kind::HeadTimeout | Kind::BodyTimeout | Kind::TooSlow => Side::Client,
             Kind::BodyTooLarge | Kind::BodyBroken | Kind::ClientGone | Kind::WriteTimeout => Side::Client,
+            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => Side::Client,
             Kind::NoRoute | Kind::BadPath | Kind::MethodNotAllowed | Kind::NotFound => Side::Client,
             Kind::Forbidden | Kind::FileError | Kind::Overload | Kind::ExchangeTimeout | Kind::Internal => Side::Local,
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::UpstreamClosed | Kind::UpstreamTimeout => Side::Upstream,
@@ -137,6 +149,7 @@ impl Kind {
     /// When it happens.
     pub const fn phase(self) -> Phase {
         match self {
+            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => Phase::Handshake,
             Kind::BadRequest | Kind::HeadTimeout => Phase::RequestHead,
             Kind::BodyTimeout | Kind::TooSlow | Kind::BodyTooLarge | Kind::BodyBroken => Phase::RequestBody,
             Kind::NoRoute | Kind::BadPath | Kind::MethodNotAllowed | Kind::Overload | Kind::Internal => Phase::Route,
@@ -157,7 +170,7 @@ impl Kind {
             Kind::FileError | Kind::Overload | Kind::NoServer => Level::Warn,
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::UpstreamClosed | Kind::UpstreamTimeout => Level::Warn,
             Kind::UpstreamGarbage | Kind::UpstreamTruncated | Kind::UpstreamSilent => Level::Warn,
-            Kind::ExchangeTimeout | Kind::Forbidden => Level::Info,
+            Kind::ExchangeTimeout | Kind::Forbidden | Kind::TlsRefused => Level::Info,
             _ => Level::Debug,
         }
     }
@@ -167,6 +180,7 @@ impl Kind {
         match self {
             Kind::BadRequest | Kind::HeadTimeout | Kind::BodyTimeout | Kind::TooSlow | Kind::BodyTooLarge => true,
             Kind::BodyBroken | Kind::ClientGone | Kind::WriteTimeout | Kind::Internal => true,
+            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => true,
             // What is left of a body is skipped after the answer, as after any early answer.
             _ => false,
         }
@@ -176,6 +190,12 @@ impl Kind {
     pub const fn sentence(self) -> &'static str {
         match self {
             Kind::BadRequest => "The request breaks the rules of HTTP.",
+            Kind::PlainOnTls => "This port speaks HTTPS: write https:// instead of http:// in front of its address.",
+            Kind::TlsOnPlain => {
+                "This port speaks HTTP without TLS: write http:// instead of https:// in front of its address."
+            }
+            Kind::TlsHandshake => "The TLS handshake failed.",
+            Kind::TlsRefused => "A certificate was not accepted in the TLS handshake.",
             Kind::HeadTimeout => "The request's head did not arrive in time.",
             Kind::BodyTimeout => "The request's body fell silent before it was complete.",
             Kind::TooSlow => "The request's body arrived slower than this server's minimum rate.",

@@ -46,12 +46,12 @@ async fn drive(state: &State, number: usize) {
         };
         let ended = match made {
             Ok(stream) if state.work.mode == Mode::Handshake => {
-                greet(state, &stream, first).await;
+                greet(state, number, &stream, first).await;
                 Ended { kept: None, failed: false }
             }
             Ok(stream) => exchange(state, number, stream, first).await,
             Err(DialError { kind, text }) => {
-                state.fail(kind, || text);
+                state.fail(number, kind, || text);
                 failures += 1;
                 pause_after(failures).await;
                 continue;
@@ -62,7 +62,7 @@ async fn drive(state: &State, number: usize) {
         if let Some(many) = failures.checked_sub(PATIENT_FAILURES) {
             pause_after(many).await;
         }
-        if kept.is_none() && state.pacer.is_over() {
+        if kept.is_none() && state.pacer.is_over(number) {
             return;
         }
     }
@@ -74,10 +74,10 @@ async fn next_leave(state: &State, number: usize, kept: Option<Leave>) -> Option
         return kept;
     }
     loop {
-        if let Some(leave) = state.pacer.take(precise::nanos()) {
+        if let Some(leave) = state.pacer.take(number, precise::nanos()) {
             return Some(leave);
         }
-        if state.pacer.is_over() {
+        if state.pacer.is_over(number) {
             return None;
         }
         state.pacer.queue(number);
@@ -89,7 +89,7 @@ async fn next_leave(state: &State, number: usize, kept: Option<Leave>) -> Option
 }
 
 /// Counts a connection that was made and is closed again: making it was the request.
-async fn greet(state: &State, stream: &Stream, first: Option<(Leave, u64)>) {
+async fn greet(state: &State, number: usize, stream: &Stream, first: Option<(Leave, u64)>) {
     // Under TLS the last message of the handshake leaves with the first look at what there is to read.
     std::future::poll_fn(|cx| {
         let _ = stream.poll_readable(cx);
@@ -100,7 +100,11 @@ async fn greet(state: &State, stream: &Stream, first: Option<(Leave, u64)>) {
     let now = precise::nanos();
     let mut tally = state.tally.borrow_mut();
     tally.sent(leave.lag);
-    tally.answered(None, now.saturating_sub(at), now.saturating_sub(leave.planned));
+    let (service, response) = (now.saturating_sub(at), now.saturating_sub(leave.planned));
+    tally.answered(None, service, response);
+    if let Some(request) = state.origin_of(number).requests.first() {
+        tally.target_answered(request.target, service, response);
+    }
     state.last_answer.set(now);
     state.alive.set(true);
 }
@@ -134,7 +138,7 @@ async fn exchange(state: &State, number: usize, stream: Stream, first: Option<(L
     let broken = loop {
         in_line = fill(state, number, &mut session, in_line, now);
         if session.under_way() == 0 {
-            if !session.is_reusable() || (!in_line && state.pacer.is_over()) {
+            if !session.is_reusable() || (!in_line && state.pacer.is_over(number)) {
                 break None;
             }
             session.disarm();
@@ -179,8 +183,8 @@ fn fill(state: &State, number: usize, session: &mut Session<'_>, in_line: bool, 
     }
     let now = if now == 0 { precise::nanos() } else { now };
     while session.has_room() {
-        let Some(leave) = state.pacer.take(now) else {
-            let waits = state.pacer.is_open() && !state.pacer.is_over();
+        let Some(leave) = state.pacer.take(number, now) else {
+            let waits = state.pacer.is_open() && !state.pacer.is_over(number);
             if waits {
                 state.pacer.queue(number);
             }

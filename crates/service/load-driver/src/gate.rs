@@ -80,3 +80,61 @@ impl Switch {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_gate_lets_so_many_through_and_the_next_in_line_when_one_leaves() {
+        let gate = Gate::new(2);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        let (mut a, mut b, mut c) = (pin!(gate.enter()), pin!(gate.enter()), pin!(gate.enter()));
+        let Poll::Ready(first) = a.as_mut().poll(&mut cx) else { panic!("there was a place") };
+        let Poll::Ready(_second) = b.as_mut().poll(&mut cx) else { panic!("there were two places") };
+        assert!(c.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+        drop(first);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(c.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_gate_without_places_would_hold_everybody_for_ever_so_it_has_one() {
+        let gate = Gate::new(0);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(pin!(gate.enter()).poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_switch_wakes_all_who_wait_and_stays_raised() {
+        let switch = Switch::default();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        assert!(switch.poll_raised(&mut cx).is_pending() && switch.poll_raised(&mut cx).is_pending());
+        assert!(!switch.is_raised());
+        switch.raise();
+        assert_eq!(woken.0.load(Ordering::SeqCst), 2);
+        assert!(switch.poll_raised(&mut cx).is_ready() && switch.is_raised());
+        switch.raise();
+        assert_eq!(woken.0.load(Ordering::SeqCst), 2, "nobody waits any more");
+    }
+}

@@ -20,9 +20,9 @@ pub(crate) async fn run(state: Rc<State>, number: usize) {
                 let _open = Open::new(&state);
                 until_it_ends(&state, &stream).await
             };
-            state.fail(kind, || format!("{}: a held connection ended", state.origin_of(number).name));
+            state.fail(number, kind, || format!("{}: a held connection ended", state.origin_of(number).name));
         }
-        Err(error) => state.fail(error.kind, || error.text),
+        Err(error) => state.fail(number, error.kind, || error.text),
     }
     state.gone();
 }

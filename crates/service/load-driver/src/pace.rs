@@ -1,13 +1,12 @@
 //! When the next request may go out.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+mod line;
+
+use std::cell::Cell;
 use std::io;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use event_loop::precise::{self, Timer};
-use load::Schedule;
-
+use self::line::Line;
 use crate::work::Pace;
 
 /// Leave to send one request.
@@ -28,269 +27,153 @@ impl Leave {
 
 /// Gives connections leave to send.
 ///
-/// In a closed loop whoever asks may send, as long as the count lasts. In an open loop the plan decides: a connection takes
-/// the oldest planned send that is due, and when none is, it waits in line; the [`dispatcher`](Pacer::dispatch) hands
-/// out what becomes due, from the front of the line. What is due while all connections are busy waits here, at no
-/// cost: the plan is a calculation, not a list.
+/// In a closed loop whoever asks may send, as long as the count lasts. In an open loop a plan decides, one for each origin, so
+/// that an origin that is slow does not get fewer requests than its weight says: those that are due wait for its own
+/// connections ([`Line`]).
+///
+/// A connection calls [`Pacer::take`]; if it gets nothing, [`Pacer::queue`] and then [`Pacer::poll_granted`], and
+/// [`Pacer::leave_line`] before it goes away.
 pub(crate) struct Pacer {
     kind: Kind,
     stopped: Cell<bool>,
 }
 
 enum Kind {
-    Closed { left: Cell<u64> },
-    Open(Box<Open>),
-}
-
-struct Open {
-    /// When offset 0 of the plan is.
-    begin: Cell<u64>,
-    plan: RefCell<Schedule>,
-    /// The next send of the plan that nobody has taken.
-    next: Cell<Option<u64>>,
-    /// The plan once more, to count what is planned as time passes.
-    counting: RefCell<Schedule>,
-    counted: Cell<Option<u64>>,
-    /// Planned sends whose time has passed and that nobody has taken, as of the last count.
-    taken: Cell<u64>,
-    planned: Cell<u64>,
-    /// Connections that wait, in the order in which they came free.
-    line: RefCell<VecDeque<u32>>,
-    places: RefCell<Vec<Place>>,
-    waiting: Cell<usize>,
-    dispatcher: RefCell<Option<Waker>>,
-}
-
-/// A connection, as the line sees it.
-#[derive(Default)]
-struct Place {
-    in_line: bool,
-    granted: Option<Leave>,
-    waker: Option<Waker>,
+    Closed {
+        left: Cell<u64>,
+    },
+    Open {
+        /// By origin.
+        lines: Vec<Line>,
+        /// By connection: its origin, and its number among the connections that go there.
+        places: Vec<(u16, u32)>,
+    },
 }
 
 impl Pacer {
-    pub(crate) fn new(pace: &Pace, connections: usize) -> Pacer {
+    /// For connections to these origins.
+    pub(crate) fn new(pace: &Pace, connections: &[u16]) -> Pacer {
         let kind = match pace {
             Pace::Closed(count) => Kind::Closed { left: Cell::new(count.unwrap_or(u64::MAX)) },
-            Pace::Open(schedule) => Kind::Open(Box::new(Open::new(schedule, connections))),
+            Pace::Open(schedules) => {
+                let mut of = vec![0; schedules.len()];
+                let place = |origin: &u16| {
+                    let number = &mut of[usize::from(*origin)];
+                    *number += 1;
+                    (*origin, *number - 1)
+                };
+                let places = connections.iter().map(place).collect();
+                let lines = schedules.iter().zip(&of).map(|(schedule, of)| Line::new(schedule, *of as usize));
+                Kind::Open { lines: lines.collect(), places }
+            }
         };
         Pacer { kind, stopped: Cell::new(false) }
     }
 
     /// Says when offset 0 of the plan is. Before that nothing is due.
     pub(crate) fn begin(&self, at: u64) {
-        if let Kind::Open(open) = &self.kind {
-            open.begin.set(at);
-            let first = |plan: &RefCell<Schedule>| plan.borrow_mut().next().map(|offset| at + offset);
-            open.next.set(first(&open.plan));
-            open.counted.set(first(&open.counting));
-        }
+        self.lines().iter().for_each(|line| line.begin(at));
     }
 
     /// No more leave is given; who waits is told.
     pub(crate) fn stop(&self) {
         self.stopped.set(true);
-        if let Kind::Open(open) = &self.kind {
-            let wakers: Vec<Waker> = open.places.borrow_mut().iter_mut().filter_map(|p| p.waker.take()).collect();
-            wakers.into_iter().for_each(Waker::wake);
-            open.wake_dispatcher();
-        }
+        self.lines().iter().for_each(Line::stop);
     }
 
     /// Whether requests follow a plan.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.kind, Kind::Open(_))
+        matches!(self.kind, Kind::Open { .. })
     }
 
-    /// Leave for a connection that is free at `now`; `None` when nothing is due, or nothing ever will be.
+    /// Leave for connection `number`, which is free at `now`; `None` when nothing is due, or nothing ever will be.
     #[inline]
-    pub(crate) fn take(&self, now: u64) -> Option<Leave> {
-        if self.stopped.get() {
-            return None;
-        }
+    pub(crate) fn take(&self, number: usize, now: u64) -> Option<Leave> {
         match &self.kind {
+            Kind::Closed { .. } if self.stopped.get() => None,
             Kind::Closed { left } => {
                 let count = left.get().checked_sub(1)?;
                 left.set(count);
                 Some(Leave { planned: now, lag: 0 })
             }
-            Kind::Open(open) => open.take(now),
+            Kind::Open { .. } => self.line(number)?.0.take(now),
         }
     }
 
-    /// Whether no leave will be given any more.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether connection `number` will get no leave any more.
+    pub(crate) fn is_over(&self, number: usize) -> bool {
         self.stopped.get()
             || match &self.kind {
                 Kind::Closed { left } => left.get() == 0,
-                Kind::Open(open) => open.next.get().is_none() && open.begin.get() > 0,
+                Kind::Open { .. } => self.line(number).is_none_or(|(line, _)| line.is_over()),
             }
     }
 
     /// Puts connection `number` in line. Then [`Pacer::poll_granted`] is to be asked.
     pub(crate) fn queue(&self, number: usize) {
-        if let Kind::Open(open) = &self.kind {
-            open.queue(number);
+        if let Some((line, place)) = self.line(number) {
+            line.queue(place);
         }
     }
 
     /// Leave that connection `number` was given while it waited in line. `Ready(None)` when there will be none.
     pub(crate) fn poll_granted(&self, cx: &mut Context<'_>, number: usize) -> Poll<Option<Leave>> {
-        let Kind::Open(open) = &self.kind else { return Poll::Ready(None) };
-        let place = &mut open.places.borrow_mut()[number];
-        if let Some(leave) = place.granted.take() {
-            return Poll::Ready(Some(leave));
+        match self.line(number) {
+            Some((line, place)) => line.poll_granted(cx, place),
+            None => Poll::Ready(None),
         }
-        if self.is_over() {
-            return Poll::Ready(None);
-        }
-        place.waker = Some(cx.waker().clone());
-        Poll::Pending
     }
 
     /// Takes connection `number` out of the line; leave that it was given meanwhile comes back.
     pub(crate) fn leave_line(&self, number: usize) -> Option<Leave> {
-        let Kind::Open(open) = &self.kind else { return None };
-        open.leave_line(number)
+        let (line, place) = self.line(number)?;
+        line.leave(place)
     }
 
-    /// Hands out planned sends until the plan ends. A task of its own.
+    /// How many plans there are to be handed out.
+    pub(crate) fn plans(&self) -> usize {
+        self.lines().len()
+    }
+
+    /// Hands out the sends of one plan until it ends. A task of its own for each.
     ///
     /// # Errors
     /// The timer's.
-    pub(crate) async fn dispatch(&self) -> io::Result<()> {
-        let Kind::Open(open) = &self.kind else { return Ok(()) };
-        let timer = Timer::new()?;
-        while let (Some(next), false) = (open.next.get(), self.stopped.get()) {
-            if open.waiting.get() == 0 {
-                open.until_somebody_waits(&self.stopped).await;
-                continue;
-            }
-            timer.sleep_until(next).await?;
-            open.hand_out(precise::nanos());
-        }
-        self.stop_waiting();
-        Ok(())
-    }
-
-    /// The plan is at its end: who waits in line waits for nothing.
-    fn stop_waiting(&self) {
-        if let Kind::Open(open) = &self.kind {
-            let wakers: Vec<Waker> = open.places.borrow_mut().iter_mut().filter_map(|p| p.waker.take()).collect();
-            wakers.into_iter().for_each(Waker::wake);
+    pub(crate) async fn dispatch(&self, plan: usize) -> io::Result<()> {
+        match self.lines().get(plan) {
+            Some(line) => line.dispatch().await,
+            None => Ok(()),
         }
     }
 
-    /// How many sends the plan had between the last call and `now`.
+    /// How many sends the plans had between the last call and `now`.
     pub(crate) fn planned_until(&self, now: u64) -> u64 {
-        let Kind::Open(open) = &self.kind else { return 0 };
-        let mut counted = 0;
-        while open.counted.get().is_some_and(|at| at <= now) {
-            counted += 1;
-            open.counted.set(open.counting.borrow_mut().next().map(|offset| open.begin.get() + offset));
-        }
-        open.planned.set(open.planned.get() + counted);
-        counted
+        self.lines().iter().map(|line| line.planned_until(now)).sum()
     }
 
     /// Sends that were due at the last count and had no free connection.
     pub(crate) fn backlog(&self) -> u64 {
+        self.lines().iter().map(Line::backlog).sum()
+    }
+
+    fn lines(&self) -> &[Line] {
         match &self.kind {
-            Kind::Closed { .. } => 0,
-            Kind::Open(open) => open.planned.get().saturating_sub(open.taken.get()),
+            Kind::Closed { .. } => &[],
+            Kind::Open { lines, .. } => lines,
+        }
+    }
+
+    #[inline]
+    fn line(&self, number: usize) -> Option<(&Line, usize)> {
+        match &self.kind {
+            Kind::Closed { .. } => None,
+            Kind::Open { lines, places } => {
+                let (origin, place) = places[number];
+                Some((&lines[usize::from(origin)], place as usize))
+            }
         }
     }
 }
 
-impl Open {
-    fn new(schedule: &Schedule, connections: usize) -> Open {
-        Open {
-            begin: Cell::new(0),
-            plan: RefCell::new(schedule.clone()),
-            next: Cell::new(None),
-            counting: RefCell::new(schedule.clone()),
-            counted: Cell::new(None),
-            taken: Cell::new(0),
-            planned: Cell::new(0),
-            line: RefCell::default(),
-            places: RefCell::new((0..connections).map(|_| Place::default()).collect()),
-            waiting: Cell::new(0),
-            dispatcher: RefCell::default(),
-        }
-    }
-
-    fn take(&self, now: u64) -> Option<Leave> {
-        let planned = self.next.get().filter(|at| *at <= now)?;
-        self.advance();
-        // If another connection was free all the while, the send is late by our fault; else it waited for an answer.
-        let lag = if self.waiting.get() > 0 { now - planned } else { 0 };
-        Some(Leave { planned, lag })
-    }
-
-    fn advance(&self) {
-        self.taken.set(self.taken.get() + 1);
-        self.next.set(self.plan.borrow_mut().next().map(|offset| self.begin.get() + offset));
-    }
-
-    fn queue(&self, number: usize) {
-        let mut places = self.places.borrow_mut();
-        let place = &mut places[number];
-        if !place.in_line && place.granted.is_none() {
-            place.in_line = true;
-            self.line.borrow_mut().push_back(number as u32);
-            self.waiting.set(self.waiting.get() + 1);
-            drop(places);
-            self.wake_dispatcher();
-        }
-    }
-
-    fn leave_line(&self, number: usize) -> Option<Leave> {
-        let mut places = self.places.borrow_mut();
-        let place = &mut places[number];
-        if std::mem::take(&mut place.in_line) {
-            self.waiting.set(self.waiting.get() - 1);
-            let mut line = self.line.borrow_mut();
-            if let Some(at) = line.iter().position(|n| *n == number as u32) {
-                line.remove(at);
-            }
-        }
-        place.granted.take()
-    }
-
-    /// Gives what is due at `now` to those in line.
-    fn hand_out(&self, now: u64) {
-        while let Some(planned) = self.next.get().filter(|at| *at <= now) {
-            let Some(number) = self.line.borrow_mut().pop_front() else { return };
-            self.waiting.set(self.waiting.get() - 1);
-            self.advance();
-            let waker = {
-                let place = &mut self.places.borrow_mut()[number as usize];
-                place.in_line = false;
-                place.granted = Some(Leave { planned, lag: now - planned });
-                place.waker.take()
-            };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-    }
-
-    async fn until_somebody_waits(&self, stopped: &Cell<bool>) {
-        std::future::poll_fn(|cx| {
-            if self.waiting.get() > 0 || self.next.get().is_none() || stopped.get() {
-                return Poll::Ready(());
-            }
-            *self.dispatcher.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-
-    fn wake_dispatcher(&self) {
-        let waker = self.dispatcher.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

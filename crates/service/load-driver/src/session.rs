@@ -266,12 +266,21 @@ impl<'a> Session<'a> {
         self.state.last_answer.set(now);
         self.state.alive.set(true);
         let status = (answer.status != 0).then_some(answer.status);
+        let (service, response) = (now.saturating_sub(sent.at), now.saturating_sub(sent.planned));
         let mut tally = self.state.tally.borrow_mut();
+        let origin = &self.state.work.origins[self.origin];
+        let request = origin.requests.get(sent.request as usize);
         match answer.mismatch {
-            None => tally.answered(status, now.saturating_sub(sent.at), now.saturating_sub(sent.planned)),
+            None => {
+                tally.answered(status, service, response);
+                if let Some(request) = request {
+                    tally.target_answered(request.target, service, response);
+                }
+            }
             Some(kind) => {
-                let origin = &self.state.work.origins[self.origin];
-                let request = origin.requests.get(sent.request as usize);
+                if let Some(request) = request {
+                    tally.target_failed(request.target);
+                }
                 let expected = request.and_then(|r| r.expected.get().copied());
                 tally.failed(kind, status, || {
                     let url = request.map_or(origin.name.as_str(), |r| &r.url);
@@ -311,6 +320,11 @@ impl<'a> Session<'a> {
         tally.failed(kind, None, || text(first.as_ref()));
         for sent in &self.sent {
             tally.failed(ErrorKind::Closed, None, || text(Some(sent)));
+        }
+        for sent in first.iter().chain(&self.sent) {
+            if let Some(request) = origin.requests.get(sent.request as usize) {
+                tally.target_failed(request.target);
+            }
         }
         let lost = self.sent.len() as u64 + u64::from(first.is_some());
         self.state.in_flight.set(self.state.in_flight.get() - lost);

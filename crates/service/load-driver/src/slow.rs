@@ -24,7 +24,7 @@ pub(crate) async fn run(state: Rc<State>, number: usize, slow: Slow, every: Dura
     state.tried(dialled.as_ref());
     state.begun.raised().await;
     let mut failures = 0;
-    while !state.pacer.is_over() {
+    while !state.pacer.is_over(number) {
         let made = match dialled.take() {
             Some(made) => made,
             None => dial(&state, number).await,
@@ -37,7 +37,7 @@ pub(crate) async fn run(state: Rc<State>, number: usize, slow: Slow, every: Dura
                 drop(open);
             }
             Err(error) => {
-                state.fail(error.kind, || error.text);
+                state.fail(number, error.kind, || error.text);
                 failures += 1;
             }
         }
@@ -62,8 +62,12 @@ async fn suffer(state: &State, number: usize, stream: &Stream, slow: Slow, every
     state.in_flight.set(state.in_flight.get() - 1);
     let lifetime = precise::nanos() - begun;
     match ended {
-        Ok(status) => state.tally.borrow_mut().answered(Some(status), lifetime, lifetime),
-        Err(kind) => state.fail(kind, || format!("{}: after {:.1} s", peer.request.url, lifetime as f64 / 1e9)),
+        Ok(status) => {
+            let mut tally = state.tally.borrow_mut();
+            tally.answered(Some(status), lifetime, lifetime);
+            tally.target_answered(request.target, lifetime, lifetime);
+        }
+        Err(kind) => state.fail(number, kind, || format!("{}: after {:.1} s", peer.request.url, lifetime as f64 / 1e9)),
     }
 }
 

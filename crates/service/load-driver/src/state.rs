@@ -41,6 +41,8 @@ pub(crate) struct State {
     /// When sending begins, in nanoseconds of the precise clock.
     pub(crate) begin: Cell<u64>,
     /// Raised when it is known.
+    pub(crate) ordered: Switch,
+    /// Raised when it has come.
     pub(crate) begun: Switch,
     /// Raised to end at once, whatever is under way.
     pub(crate) cut: Switch,
@@ -68,12 +70,13 @@ impl State {
     pub(crate) fn new(work: Work) -> State {
         let connections = work.connections.len();
         State {
-            tally: RefCell::new(Tally::new(matches!(work.pace, Pace::Open(_)))),
-            pacer: Pacer::new(&work.pace, connections),
+            tally: RefCell::new(Tally::new(matches!(work.pace, Pace::Open(_))).with_targets(work.targets)),
+            pacer: Pacer::new(&work.pace, &work.connections),
             gate: Gate::new(work.connecting_max),
             templates: work.origins.iter().map(|o| o.requests.iter().map(|_| RefCell::default()).collect()).collect(),
             mixes: work.origins.iter().map(|o| RefCell::new(o.mix.clone())).collect(),
             begin: Cell::new(0),
+            ordered: Switch::default(),
             begun: Switch::default(),
             cut: Switch::default(),
             pattern: if let Mode::Echo(bytes) = work.mode { echo::pattern(bytes) } else { Vec::new() },
@@ -106,9 +109,13 @@ impl State {
         if self.work.origins[origin].requests.len() < 2 { 0 } else { self.mixes[origin].borrow_mut().pick() }
     }
 
-    /// Counts an error.
-    pub(crate) fn fail(&self, kind: ErrorKind, text: impl FnOnce() -> String) {
-        self.tally.borrow_mut().failed(kind, None, text);
+    /// Counts an error of connection `number`. Where its origin has several URLs, nobody knows which one it would have asked for.
+    pub(crate) fn fail(&self, number: usize, kind: ErrorKind, text: impl FnOnce() -> String) {
+        let mut tally = self.tally.borrow_mut();
+        tally.failed(kind, None, text);
+        if let [request] = self.origin_of(number).requests.as_slice() {
+            tally.target_failed(request.target);
+        }
     }
 
     /// A connection was tried for the first time, or will only be when it is needed.

@@ -38,6 +38,8 @@ pub struct Work {
     pub verify: Verify,
     /// The connecting side of TLS, for origins with a server name. Sessions that are kept for resumption are in it.
     pub tls: Option<ClientConfig>,
+    /// URLs that are told apart; 0 for none.
+    pub targets: usize,
     /// Hold these back when many connections are to be opened: attempts under way at once.
     pub connecting_max: usize,
 }
@@ -72,6 +74,8 @@ pub struct Request {
     pub expected: Arc<OnceLock<Expected>>,
     /// The status every answer must have, if one was asked for.
     pub expected_status: Option<u16>,
+    /// Its place among all URLs of the run, by which [`load::Counts::targets`] tells them apart.
+    pub target: usize,
 }
 
 /// What is known of the first answer to a request.
@@ -130,8 +134,9 @@ pub enum Slow {
 pub enum Pace {
     /// As soon as the answer to the one before is there; so many in all, if that is limited.
     Closed(Option<u64>),
-    /// When the plan says, whether there was an answer or not.
-    Open(Schedule),
+    /// When the plan says, whether there was an answer or not: a plan for each origin, in their order. Those of origins that
+    /// this worker has no connection to are not looked at.
+    Open(Vec<Schedule>),
 }
 
 /// When to give up.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use event_loop::precise::{self, Timer};
 use event_loop::{Remote, Worker, WorkerConfig, now, race, spawn, within};
-use load::{Counts, Gauges, Health, Second};
+use load::{Counts, Health, Second};
 use process::{ThreadClock, ThreadTimes};
 
 use crate::state::{Dials, State};
@@ -16,13 +16,16 @@ use crate::{connection, hold, slow};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// What a worker has to say. They come in this order: `Started`, `Ready`, any number of `Second`s, `Ended`.
+/// What a worker has to say. They come in this order: `Started`, `Ready`, any number of `WarmUp`s, of
+/// `Second`s, `Ended`.
 #[derive(Debug)]
 pub enum Event {
     /// It runs, and can be told to stop.
     Started(usize, Control),
     /// Every connection that is made beforehand was tried once. It waits for [`Control::begin`].
     Ready(usize, Dials),
+    /// A second of the warm-up has passed; it counts for nothing.
+    WarmUp(usize, Box<Second>),
     /// A second has passed.
     Second(usize, Box<Second>),
     /// It has ended.
@@ -51,7 +54,7 @@ impl Control {
     pub fn begin(&self, at: u64) {
         self.order(move |state| {
             state.begin.set(at);
-            state.begun.raise();
+            state.ordered.raise();
         });
     }
 
@@ -105,7 +108,7 @@ async fn conduct(state: Rc<State>, tell: Listener<'_>) -> io::Result<Ending> {
             let by = now().after(state.work.timeouts.connect * 4);
             let _ = within(by, state.dialled.raised()).await;
             tell(Event::Ready(state.work.number, state.dials.borrow().clone()));
-            state.begun.raised().await;
+            state.ordered.raised().await;
             true
         },
         async {
@@ -117,15 +120,19 @@ async fn conduct(state: Rc<State>, tell: Listener<'_>) -> io::Result<Ending> {
         return Ok(Ending::Stopped);
     }
     let mut account = Account::new(&state, tell)?;
-    let pacing = Rc::clone(&state);
     let begin = state.begin.get();
     state.pacer.begin(begin);
-    spawn(async move {
-        // The timer fails only when the system has no descriptor left, and the account's own timer came first.
-        if pacing.pacer.dispatch().await.is_err() {
-            pacing.cut.raise();
-        }
-    });
+    account.timer.sleep_until(begin).await?;
+    state.begun.raise();
+    for plan in 0..state.pacer.plans() {
+        let pacing = Rc::clone(&state);
+        spawn(async move {
+            // The timer fails only when the system has no descriptor left, and the account's own timer came first.
+            if pacing.pacer.dispatch(plan).await.is_err() {
+                pacing.cut.raise();
+            }
+        });
+    }
     account.skip_until(begin + nanos_of(state.work.warm_up)).await?;
     let ending = account.until_the_end().await?;
     if ending == Ending::Done {
@@ -195,18 +202,33 @@ impl<'a> Account<'a> {
     /// Lets the warm-up pass; nothing of it counts but what the connections took to be made.
     async fn skip_until(&mut self, at: u64) -> io::Result<()> {
         if !self.state.work.warm_up.is_zero() {
-            race(async { self.timer.sleep_until(at).await }, async {
-                self.state.cut.raised().await;
-                Ok(())
-            })
-            .await?;
-            self.state.pacer.planned_until(at);
-            let unseen = self.state.tally.borrow_mut().take(0, 0, Gauges::default(), Health::default());
-            self.connects = Some(unseen.counts);
+            self.warm_up_until(at).await?;
         }
         self.times = self.clock.read();
         (self.origin, self.since) = (at, at);
         self.end = self.state.work.duration.map_or(u64::MAX, |d| at.saturating_add(nanos_of(d)));
+        Ok(())
+    }
+
+    /// Shows the warm-up second by second.
+    async fn warm_up_until(&mut self, at: u64) -> io::Result<()> {
+        let mut connects = Counts::default();
+        self.times = self.clock.read();
+        self.origin = self.state.begin.get();
+        self.since = self.origin;
+        while self.since < at && !self.state.cut.is_raised() {
+            let until = (self.since + SECOND).min(at);
+            race(async { self.timer.sleep_until(until).await }, async {
+                self.state.cut.raised().await;
+                Ok(())
+            })
+            .await?;
+            let second = self.account_for(until);
+            connects.connected += second.counts.connected;
+            connects.connect.merge(&second.counts.connect);
+            (self.tell)(Event::WarmUp(self.state.work.number, Box::new(second)));
+        }
+        self.connects = Some(connects);
         Ok(())
     }
 
@@ -258,6 +280,16 @@ impl<'a> Account<'a> {
     }
 
     fn hand_over(&mut self, until: u64) {
+        let mut second = self.account_for(until);
+        if let Some(before) = self.connects.take() {
+            second.counts.connected += before.connected;
+            second.counts.connect.merge(&before.connect);
+        }
+        (self.tell)(Event::Second(self.state.work.number, Box::new(second)));
+    }
+
+    /// What has happened since the last call.
+    fn account_for(&mut self, until: u64) -> Second {
         let times = self.clock.read();
         let width = until - self.since;
         let planned = self.state.pacer.planned_until(until);
@@ -266,14 +298,9 @@ impl<'a> Account<'a> {
             tally.planned(planned);
         }
         let health = health_between(&self.times, &times, width);
-        let mut second = tally.take(self.since - self.origin, width, self.state.gauges(), health);
-        if let Some(before) = self.connects.take() {
-            second.counts.connected += before.connected;
-            second.counts.connect.merge(&before.connect);
-        }
+        let second = tally.take(self.since - self.origin, width, self.state.gauges(), health);
         (self.since, self.times) = (until, times);
-        drop(tally);
-        (self.tell)(Event::Second(self.state.work.number, Box::new(second)));
+        second
     }
 }
 

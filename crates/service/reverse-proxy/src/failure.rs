@@ -22,28 +22,48 @@ impl fmt::Display for Who<'_> {
     }
 }
 
-/// A try that did not bring an answer to the client.
+/// A try that did not bring an answer to the client. In a box, so that what goes well is handed on in registers.
 pub(crate) struct TryFailed {
     /// Whether (and as what) the retry machine may look at it. `None`: the client's own failure, or one of ours.
     pub(crate) cause: Option<Cause>,
     pub(crate) failure: Failure,
     /// What follows, where that had to be decided already.
     pub(crate) decided: Option<Decision>,
+    /// How far the try had come.
+    pub(crate) seen: Seen,
+}
+
+/// How far a try had come when it failed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// Its connection had carried an exchange before.
+    pub(crate) reused: bool,
+    pub(crate) request_bytes_written: bool,
+    pub(crate) answer_bytes_read: bool,
 }
 
 impl TryFailed {
     /// The client's failure, or ours: another server would not help.
-    pub(crate) fn ours(failure: Failure) -> TryFailed {
-        TryFailed { cause: None, failure, decided: None }
+    #[cold]
+    pub(crate) fn ours(failure: Failure) -> Box<TryFailed> {
+        Box::new(TryFailed { cause: None, failure, decided: None, seen: Seen::default() })
     }
 
-    pub(crate) fn of_server(cause: Cause, kind: Kind, sentence: String) -> TryFailed {
-        TryFailed { cause: Some(cause), failure: Failure::because(kind, sentence), decided: None }
+    #[cold]
+    pub(crate) fn of_server(cause: Cause, kind: Kind, sentence: String) -> Box<TryFailed> {
+        TryFailed::with_cause(cause, Failure::because(kind, sentence))
+    }
+
+    /// A failure that another try might mend.
+    #[cold]
+    pub(crate) fn with_cause(cause: Cause, failure: Failure) -> Box<TryFailed> {
+        Box::new(TryFailed { cause: Some(cause), failure, decided: None, seen: Seen::default() })
     }
 }
 
 /// A server's broken answer, in words.
-pub(crate) fn garbage(who: Who<'_>, garbage: &Garbage) -> TryFailed {
+#[cold]
+pub(crate) fn garbage(who: Who<'_>, garbage: &Garbage) -> Box<TryFailed> {
     match garbage {
         Garbage::Closed => TryFailed::of_server(
             Cause::Reset,
@@ -61,6 +81,26 @@ pub(crate) fn garbage(who: Who<'_>, garbage: &Garbage) -> TryFailed {
             format!("{who} sent a broken answer: {}", other.sentence()),
         )),
     }
+}
+
+/// The client's body broke a promise that its framing had made.
+#[cold]
+pub(crate) fn mismatch() -> Box<TryFailed> {
+    TryFailed::ours(Failure::because(Kind::Internal, "The request's body did not have its declared length."))
+}
+
+/// We asked for no coding, undo none, and may not pass one on without its name.
+#[cold]
+pub(crate) fn coded(who: Who<'_>) -> Box<TryFailed> {
+    let sentence = format!("{who} sent a body in a transfer coding that it was not asked for");
+    TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
+}
+
+/// A 101 to a request that asked for no other protocol.
+#[cold]
+pub(crate) fn unasked_switch(who: Who<'_>) -> Box<TryFailed> {
+    let sentence = format!("{who} switched protocols although it was not asked to");
+    TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
 }
 
 /// Why a head cannot be passed on.
@@ -86,7 +126,7 @@ impl From<HeadTooLarge> for Unfit {
 impl Unfit {
     /// What a client is told that sent such a head.
     #[cold]
-    pub(crate) fn of_client(&self) -> TryFailed {
+    pub(crate) fn of_client(&self) -> Box<TryFailed> {
         TryFailed::ours(match self {
             Unfit::Options(flood) => Failure::because(Kind::BadRequest, flood.to_string()),
             Unfit::TooLarge => Failure::refused(431, "The header fields are larger than this proxy can pass on."),
@@ -95,7 +135,7 @@ impl Unfit {
 
     /// What is told of a server that sent such a head.
     #[cold]
-    pub(crate) fn of_server(&self, who: Who<'_>) -> TryFailed {
+    pub(crate) fn of_server(&self, who: Who<'_>) -> Box<TryFailed> {
         let sentence = match self {
             Unfit::Options(flood) => format!("{who} sent a broken answer: {flood}"),
             Unfit::TooLarge => format!("{who} sent header fields larger than this proxy can pass on"),

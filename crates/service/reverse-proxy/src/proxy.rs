@@ -4,17 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use balance::{Cause, Decision, FailedTry, GiveUp, ServerId, Tried};
-use forward::{
-    ClientAddress, ClientInfo, FieldRules, HostPolicy, PathRewrite, RequestOptions, ResponseOptions, Scheme,
-};
+use buf::Class;
+use forward::{FieldRules, HostPolicy, PathRewrite};
 use http1::Limits;
-use message::{BodyLength, Known, ResponseHead, TargetForm};
 use observe::{Failure, Kind};
-use serve::{Exchange, Response};
+use serve::Exchange;
 use upstream::{Checkout, Upstream};
 
-use crate::failure::{TryFailed, Unfit, Who};
-use crate::relay::{Ends, Relay};
+use crate::failure::{Seen, TryFailed};
+use crate::relay::Relay;
 
 /// How requests and answers are rewritten on their way.
 #[derive(Clone, Debug, Default)]
@@ -31,24 +29,50 @@ pub struct Rewrite {
 
 /// The reverse-proxy handler of one route, on one worker.
 pub struct Proxy {
-    upstream: Rc<Upstream>,
-    rewrite: Rewrite,
-    limits: Limits,
+    pub(crate) upstream: Rc<Upstream>,
+    pub(crate) rewrite: Rewrite,
+    pub(crate) limits: Limits,
+    /// What answers are read into.
+    pub(crate) input_class: Class,
     /// Where rewritten targets are put together.
-    target: RefCell<Vec<u8>>,
+    pub(crate) target: RefCell<Vec<u8>>,
 }
 
 /// What is known of a request across its tries.
-struct Tries {
+pub(crate) struct Tries {
+    /// Whom the present try goes to.
+    server: ServerId,
     attempt: u32,
-    tried: Tried,
+    /// The present try is not to use an idle connection.
+    fresh: bool,
+    /// A dead idle connection was replaced by a fresh one.
     fresh_tried: bool,
+    tried: Tried,
+}
+
+impl Tries {
+    /// The present try, in the words of the retry machine, when it failed for `cause`.
+    #[cold]
+    pub(crate) fn failed(&self, cause: Cause, seen: Seen, exchange: &Exchange<'_>) -> FailedTry {
+        FailedTry {
+            cause,
+            attempt: self.attempt,
+            idempotent: exchange.request.method.is_idempotent(),
+            request_bytes_written: seen.request_bytes_written,
+            replayable: exchange.body.is_untouched(),
+            reused: seen.reused,
+            fresh_tried: self.fresh_tried,
+            answer_bytes_read: seen.answer_bytes_read,
+            answer_begun: exchange.response.is_started(),
+        }
+    }
 }
 
 impl Proxy {
     /// A handler that sends requests to `upstream`. `limits` bound the heads of its answers.
     pub fn new(upstream: Rc<Upstream>, rewrite: Rewrite, limits: Limits) -> Proxy {
-        Proxy { upstream, rewrite, limits, target: RefCell::default() }
+        let input_class = Class::for_bytes(limits.header_bytes);
+        Proxy { upstream, rewrite, limits, input_class, target: RefCell::default() }
     }
 
     /// The upstream.
@@ -61,181 +85,78 @@ impl Proxy {
     /// # Errors
     /// Why no answer, or no complete one, came from the upstream; or what became of the client.
     pub async fn handle(&self, exchange: &mut Exchange<'_>, rewritten: Option<Box<[u8]>>) -> Result<(), Failure> {
-        let Some(mut server) = self.upstream.pick_first() else { return Err(self.no_server()) };
-        let mut tries = Tries { attempt: 1, tried: Tried::default(), fresh_tried: false };
-        let mut fresh = false;
+        let Some(server) = self.upstream.pick_first() else { return Err(self.no_server()) };
+        let mut tries = Tries { server, attempt: 1, fresh: false, fresh_tried: false, tried: Tried::none() };
         loop {
-            let mut known = FailedTry {
-                cause: Cause::Connect,
-                attempt: tries.attempt,
-                idempotent: exchange.request.method.is_idempotent(),
-                request_bytes_written: false,
-                replayable: true,
-                reused: false,
-                fresh_tried: tries.fresh_tried,
-                answer_bytes_read: false,
-                answer_begun: false,
-            };
-            let idle = if fresh { None } else { self.upstream.reuse(server) };
+            let idle = if tries.fresh { None } else { self.upstream.reuse(tries.server) };
             let checkout = match idle {
                 Some(checkout) => {
                     exchange.client.counters().reused.add(1);
-                    Ok(checkout)
+                    checkout
                 }
                 // Its state is large, and most requests find an idle connection.
-                None => Box::pin(self.connect(exchange, server)).await,
-            };
-            let failed = match checkout {
-                Ok(checkout) => match self.attempt(exchange, rewritten.as_deref(), checkout, &mut known).await {
-                    Ok(()) => return Ok(()),
-                    Err(failed) => failed,
-                },
-                Err(failed) => failed,
-            };
-            let Some(cause) = failed.cause else { return Err(failed.failure) };
-            known.cause = cause;
-            known.replayable = exchange.body.is_untouched();
-            known.answer_begun = exchange.response.is_started();
-            match failed.decided.unwrap_or_else(|| self.upstream.decide(&known)) {
-                Decision::FreshConnection => {
-                    tries.fresh_tried = true;
-                    fresh = true;
-                }
-                Decision::Retry => {
-                    tries.attempt += 1;
-                    tries.tried.add(server);
-                    fresh = false;
-                    match self.upstream.pick_again(&tries.tried) {
-                        Some(next) => server = next,
-                        None => return Err(self.no_server()),
+                None => match Box::pin(self.connect(exchange, tries.server)).await {
+                    Ok(checkout) => checkout,
+                    Err(failed) => {
+                        self.after(*failed, &mut tries, exchange)?;
+                        continue;
                     }
-                }
-                Decision::GiveUp(why) => return Err(told(failed.failure, &tries, why)),
+                },
+            };
+            let mut relay = Relay::new(self, checkout, exchange.request.method);
+            let mut relayed = relay.queue_head(exchange, rewritten.as_deref());
+            if relayed.is_ok() {
+                relayed = std::future::poll_fn(|cx| relay.poll(cx, exchange, &tries)).await;
             }
-            exchange.client.counters().retries.add(1);
+            let Err(mut failed) = relayed else {
+                // Only the connection is moved, which is a small part of the relay.
+                if relay.ended_cleanly() {
+                    relay.checkout.give_back();
+                }
+                return Ok(());
+            };
+            failed.seen = relay.seen();
+            self.after(*failed, &mut tries, exchange)?;
         }
     }
 
+    /// What follows a failed try: makes ready for the next one, or says why there is none.
+    #[cold]
+    #[inline(never)]
+    fn after(&self, failed: TryFailed, tries: &mut Tries, exchange: &Exchange<'_>) -> Result<(), Failure> {
+        let TryFailed { cause, failure, decided, seen } = failed;
+        let Some(cause) = cause else { return Err(failure) };
+        let decision = decided.unwrap_or_else(|| self.upstream.decide(&tries.failed(cause, seen, exchange)));
+        match decision {
+            Decision::FreshConnection => {
+                tries.fresh_tried = true;
+                tries.fresh = true;
+            }
+            Decision::Retry => {
+                tries.attempt += 1;
+                tries.tried.add(tries.server);
+                tries.fresh = false;
+                tries.server = self.upstream.pick_again(&tries.tried).ok_or_else(|| self.no_server())?;
+            }
+            Decision::GiveUp(why) => return Err(told(failure, tries, why)),
+        }
+        exchange.client.counters().retries.add(1);
+        Ok(())
+    }
+
     /// A new connection, unless the client goes away meanwhile.
-    async fn connect(&self, exchange: &Exchange<'_>, server: ServerId) -> Result<Checkout, TryFailed> {
+    async fn connect(&self, exchange: &Exchange<'_>, server: ServerId) -> Result<Checkout<'_>, Box<TryFailed>> {
         exchange.client.counters().connects.add(1);
         let client = exchange.client;
         let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(|f| Err(TryFailed::ours(f))));
         let connect = async {
             let connected = self.upstream.connect(server).await;
-            connected.map_err(|failure| TryFailed { cause: Some(Cause::Connect), ..TryFailed::ours(failure) })
+            connected.map_err(|failure| TryFailed::with_cause(Cause::Connect, failure))
         };
         event_loop::race(connect, gone).await
     }
 
-    /// One try on one connection. Ends well when the whole answer was queued for the client.
-    async fn attempt(
-        &self,
-        exchange: &mut Exchange<'_>,
-        path: Option<&[u8]>,
-        checkout: Checkout,
-        known: &mut FailedTry,
-    ) -> Result<(), TryFailed> {
-        known.reused = checkout.is_reused();
-        let who = Who { upstream: &self.upstream, server: checkout.server() };
-        let timeouts = &self.upstream.options().timeouts;
-        let method = exchange.request.method;
-        let mut relay = Relay::new(checkout, who, method, self.limits, timeouts.header, timeouts.body);
-        self.queue_head(exchange, path, &mut relay)?;
-        let Exchange { body, response, client, .. } = exchange;
-        let mut ends = Ends { body, response, client: *client };
-        let arrived = std::future::poll_fn(|cx| relay.poll_head(cx, &mut ends)).await;
-        self.head_arrived(arrived, &relay, &mut ends, known)?;
-        std::future::poll_fn(|cx| relay.poll_body(cx, &mut ends)).await?;
-        // Only the connection is moved, which is a small part of the relay.
-        if relay.ended_cleanly() {
-            relay.checkout.give_back();
-        }
-        Ok(())
-    }
-
-    /// Begins the answer to the client, unless there is none, or another try may bring a better one. Not in the future
-    /// itself, which would keep room for both heads.
-    #[inline(never)]
-    fn head_arrived(
-        &self,
-        arrived: Result<ResponseHead, TryFailed>,
-        relay: &Relay<'_>,
-        ends: &mut Ends<'_, '_>,
-        known: &mut FailedTry,
-    ) -> Result<(), TryFailed> {
-        let head = arrived.inspect_err(|_| {
-            known.request_bytes_written = relay.written > 0;
-            known.answer_bytes_read = relay.answer_begun();
-        })?;
-        let who = relay.who;
-        if self.upstream.options().retry.retries_status(head.status) && ends.body.is_untouched() {
-            known.request_bytes_written = true;
-            known.answer_bytes_read = true;
-            known.cause = Cause::Status(head.status);
-            // The answer is at hand: it goes to the client unless another try really follows.
-            let decision = self.upstream.decide(known);
-            if decision == Decision::Retry {
-                let sentence = format!("{who} answered with status {}", head.status);
-                let failed = TryFailed::of_server(known.cause, Kind::UpstreamClosed, sentence);
-                return Err(TryFailed { decided: Some(decision), ..failed });
-            }
-        }
-        self.start_answer(&head, who, ends.response)
-    }
-
-    /// Queues the rewritten head of the request.
-    // Not inside the future, where it would find all registers taken.
-    #[inline(never)]
-    fn queue_head(&self, exchange: &Exchange<'_>, path: Option<&[u8]>, relay: &mut Relay<'_>) -> Result<(), TryFailed> {
-        let Exchange { request, client, .. } = exchange;
-        let address = client.peer().ip().map_or_else(ClientAddress::unknown, ClientAddress::new);
-        let from = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false };
-        let host = &self.rewrite.host;
-        let is_clients = *host == HostPolicy::Client && !request.authority.is_empty();
-        let server = self.upstream.server(relay.checkout.server()).filter(|_| !is_clients);
-        let options = RequestOptions {
-            host,
-            upstream: server.map_or(b"", |s| s.authority().as_bytes()),
-            rules: &self.rewrite.request_fields,
-            trailers: true,
-            upgrade: false,
-        };
-        let bytes = request.fields.bytes();
-        let mut scratch;
-        let target = match path {
-            None if request.form == TargetForm::Origin && self.rewrite.path.is_none() => request.target.of(bytes),
-            _ => {
-                scratch = self.target.borrow_mut();
-                let path = path.unwrap_or(request.path_bytes());
-                forward::target(request, path, &self.rewrite.path, &mut scratch)
-            }
-        };
-        let fields_max = forward::request_len_max(request, &options, &from);
-        let (encoder, out) = relay.head_out();
-        let queued =
-            encoder.head_with(out, request.method_span.of(bytes), target, request.body, fields_max, |fields| {
-                let sent = forward::request(request, &options, &from, fields)?;
-                if let Some(connection) = sent.connection {
-                    fields.push(Known::Connection, b"Connection", connection.as_bytes());
-                }
-                Ok::<_, Unfit>(())
-            });
-        queued.map_err(|unfit| unfit.of_client())
-    }
-
-    /// Queues the head of the answer as the client gets it.
-    fn start_answer(&self, head: &ResponseHead, who: Who<'_>, response: &mut Response<'_>) -> Result<(), TryFailed> {
-        let options = ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false };
-        // A bodiless answer declares the length of the body it would have.
-        let body = forward::declared_length(head).map_or(head.body, BodyLength::Known);
-        let fields_max = forward::response_len_max(head, &options);
-        let started = response.start_with(head.status, body, fields_max, |fields| {
-            forward::response(head, &options, fields).map_err(Unfit::from)
-        });
-        started.map_err(|unfit| unfit.of_server(who))
-    }
-
+    #[cold]
     fn no_server(&self) -> Failure {
         let name = &self.upstream.options().name;
         Failure::because(Kind::NoServer, format!("upstream {name} has no server that could take the request"))

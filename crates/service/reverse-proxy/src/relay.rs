@@ -2,20 +2,20 @@
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use balance::Cause;
-use buf::{Class, Front, OutQueue, ReadBuf};
+use balance::{Cause, Decision};
+use buf::{Front, OutQueue, ReadBuf};
 use event_loop::now;
-use forward::{FieldRules, ResponseOptions};
-use http1::{BodyEvent, Garbage, Limits, RequestEncoder, ResponseDecoder};
-use message::{BodyLength, Fields, FieldsBuilder, HeadWriter, Method, ResponseHead};
+use http1::{BodyEvent, RequestEncoder, ResponseDecoder};
+use message::{BodyLength, Fields, Method, ResponseHead};
 use net::Transport;
-use observe::{Failure, Kind};
-use serve::{BodyChunk, Chunk, Client, RequestBody, Response};
-use upstream::Checkout;
+use observe::Kind;
+use serve::{BodyChunk, Chunk, Exchange, RequestBody, Response};
+use upstream::{Checkout, Timeouts};
 
-use crate::failure::{TryFailed, Unfit, Who, garbage};
+use crate::failure::{Seen, TryFailed, Who, coded, garbage, mismatch, unasked_switch};
+use crate::heads::{inform, passed_trailers};
+use crate::proxy::{Proxy, Tries};
 
 /// Above this many bytes waiting for the server, the client's body is not read.
 const HIGH_MARK: u64 = 64 << 10;
@@ -30,21 +30,20 @@ enum Wait {
     Silence,
 }
 
-/// The server's side of one try.
-pub(crate) struct Relay<'a> {
-    pub(crate) checkout: Checkout,
-    pub(crate) who: Who<'a>,
+/// The server's side of one try. It goes from one poll to the next in its place; nothing large is moved out of it.
+pub(crate) struct Relay<'p> {
+    proxy: &'p Proxy,
+    pub(crate) checkout: Checkout<'p>,
     out: OutQueue,
     input: ReadBuf,
     encoder: RequestEncoder,
     decoder: ResponseDecoder,
-    limits: Limits,
-    header_timeout: Duration,
-    silence_timeout: Duration,
     wait: Option<Wait>,
-    /// Bytes of the request that the server's socket took.
-    pub(crate) written: u64,
     upload: Upload,
+    /// Whether the answer to the client has begun.
+    answering: bool,
+    /// Bytes of the request that the server's socket took.
+    written: u64,
     request_trailers: Option<Fields>,
     answer_trailers: Option<Fields>,
 }
@@ -63,134 +62,190 @@ enum Upload {
     Broken,
 }
 
-static NO_RULES: FieldRules = FieldRules::none();
+/// Bodies up to this size are copied behind their heads, into the same buffer.
+const SMALL: usize = 3 << 10;
 
-fn passed_trailers(fields: &Fields) -> Fields {
-    let mut passed = FieldsBuilder::new();
-    forward::trailers(fields, &NO_RULES, &mut passed);
-    passed.finish()
+/// Whether head and body together are little.
+fn is_small(head: &ResponseHead, body: &[u8]) -> bool {
+    body.len() <= SMALL && head.fields.bytes_len() <= SMALL
 }
 
-/// The two ends of an exchange as the relay needs them.
-pub(crate) struct Ends<'e, 'c> {
-    pub(crate) body: &'e mut RequestBody<'c>,
-    pub(crate) response: &'e mut Response<'c>,
-    pub(crate) client: Client<'c>,
+/// What one look at the answer's bytes came to.
+enum Step {
+    /// There may be more in the bytes at hand.
+    Again,
+    /// More bytes are needed.
+    Read,
+    /// The whole answer is queued for the client.
+    Complete,
 }
 
-impl<'a> Relay<'a> {
-    pub(crate) fn new(
-        checkout: Checkout,
-        who: Who<'a>,
-        method: Method,
-        limits: Limits,
-        header_timeout: Duration,
-        silence_timeout: Duration,
-    ) -> Relay<'a> {
+impl<'p> Relay<'p> {
+    pub(crate) fn new(proxy: &'p Proxy, checkout: Checkout<'p>, method: Method) -> Relay<'p> {
         Relay {
-            checkout,
-            who,
             out: OutQueue::new(),
-            input: ReadBuf::new(Class::for_bytes(limits.header_bytes)),
+            input: ReadBuf::new(proxy.input_class),
             encoder: RequestEncoder::new(),
             decoder: ResponseDecoder::new(method),
-            limits,
-            header_timeout,
-            silence_timeout,
             wait: None,
-            written: 0,
             upload: Upload::Streaming,
+            answering: false,
+            written: 0,
             request_trailers: None,
             answer_trailers: None,
+            proxy,
+            checkout,
         }
     }
 
-    /// Where the request's head is queued.
-    pub(crate) fn head_out(&mut self) -> (&mut RequestEncoder, &mut OutQueue) {
-        (&mut self.encoder, &mut self.out)
+    /// Queues the rewritten head of the request; before the first poll. `path` is the normalised one, where that is not the
+    /// one that was sent.
+    // Not inside a future, where it would find all registers taken.
+    #[inline(never)]
+    pub(crate) fn queue_head(&mut self, exchange: &Exchange<'_>, path: Option<&[u8]>) -> Result<(), Box<TryFailed>> {
+        let Relay { encoder, out, .. } = self;
+        let queued = self.proxy.write_request(exchange, self.checkout.server(), path, encoder, out);
+        queued.map_err(|unfit| unfit.of_client())?;
+        // Most requests have no body, and nobody waits to be asked for it.
+        if exchange.request.body == BodyLength::None && !exchange.request.expect_continue {
+            self.encoder.end(&mut self.out, None).map_err(|_| mismatch())?;
+        }
+        Ok(())
     }
 
-    /// Whether any byte of the answer was read.
-    pub(crate) fn answer_begun(&self) -> bool {
-        self.decoder.begun(&self.input)
-    }
-
-    /// Sends the request while waiting for the head of the final answer. Interim answers are passed on.
-    pub(crate) fn poll_head(
+    /// Relays both ways until the whole answer is queued for the client.
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        ends: &mut Ends<'_, '_>,
-    ) -> Poll<Result<ResponseHead, TryFailed>> {
+        exchange: &mut Exchange<'_>,
+        tries: &Tries,
+    ) -> Poll<Result<(), Box<TryFailed>>> {
         loop {
-            self.poll_upload(cx, ends)?;
-            // Most often nothing has come when the request has just been sent.
-            let head = if self.input.is_empty() { Ok(None) } else { self.decoder.head(&mut self.input, &self.limits) };
-            match head {
-                Ok(Some(head)) if head.status == 101 => return Poll::Ready(Err(self.unasked_switch())),
-                Ok(Some(head)) if head.is_interim() => {
-                    // A sign of life: the next head has its time anew.
-                    self.stop_waiting();
-                    // A 100 was sent by us when the body was asked for; the others are news for the client.
-                    if head.status != 100 {
-                        self.inform(&head, ends)?;
-                    }
-                    continue;
-                }
-                Ok(Some(head)) if head.body == BodyLength::Streamed && self.decoder.transfer_coded() => {
-                    return Poll::Ready(Err(self.coded()));
-                }
-                Ok(Some(head)) => {
-                    self.stop_waiting();
-                    return Poll::Ready(Ok(head));
-                }
-                Ok(None) => {}
-                Err(e) => return Poll::Ready(Err(garbage(self.who, &e))),
+            if self.upload != Upload::Sent {
+                self.poll_unsent(cx, &mut exchange.body)?;
             }
-            if ready!(self.poll_read(cx, ends, Wait::Head))? == 0 {
-                let end = self.decoder.end_of_input().err().unwrap_or(Garbage::Closed);
-                return Poll::Ready(Err(garbage(self.who, &end)));
+            let step = if self.answering {
+                ready!(self.poll_body(cx, &mut exchange.response))?
+            } else if self.input.is_empty() {
+                // Most often nothing has come when the request has just been sent.
+                Step::Read
+            } else {
+                self.head(exchange, tries)?
+            };
+            match step {
+                Step::Again => {}
+                Step::Complete => return Poll::Ready(Ok(())),
+                Step::Read => {
+                    if ready!(self.poll_read(cx, exchange))? == 0 {
+                        self.decoder.end_of_input().map_err(|e| garbage(self.who(), &e))?;
+                    }
+                }
             }
         }
     }
 
-    /// Relays the answer's body, and what is left of the request's, until the answer is complete.
-    pub(crate) fn poll_body(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_, '_>) -> Poll<Result<(), TryFailed>> {
-        loop {
-            self.poll_upload(cx, ends)?;
-            if ends.response.poll_ready(cx).map_err(TryFailed::ours)?.is_pending() {
-                // Our client is slow, not the server.
-                self.stop_waiting();
-                return Poll::Pending;
+    /// Takes the next head of the answer, and has the client's begin when it is the final one.
+    fn head(&mut self, exchange: &mut Exchange<'_>, tries: &Tries) -> Result<Step, Box<TryFailed>> {
+        let head = match self.decoder.head(&mut self.input, &self.proxy.limits) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Step::Read),
+            Err(e) => return Err(garbage(self.who(), &e)),
+        };
+        // A sign of life: after an interim head the next one has its time anew.
+        self.stop_waiting();
+        if head.is_interim() {
+            return self.interim(&head, exchange);
+        }
+        if head.body == BodyLength::Streamed && self.decoder.transfer_coded() {
+            return Err(coded(self.who()));
+        }
+        let proxy = self.proxy;
+        if proxy.upstream.options().retry.retries_status(head.status) {
+            self.hold_back(head.status, exchange, tries)?;
+        }
+        self.answering = true;
+        let response = &mut exchange.response;
+        match self.decoder.whole_body(&self.input).filter(|body| is_small(&head, body)) {
+            Some(body) => {
+                proxy.answer(&head, body, response).map_err(|unfit| unfit.of_server(self.who()))?;
+                self.decoder.skip_whole_body(&mut self.input);
+                Ok(Step::Complete)
             }
-            match self.decoder.body(&mut self.input, &self.limits) {
-                Ok(BodyEvent::Data(bytes)) => ends.response.push(Chunk::Shared(bytes)).map_err(TryFailed::ours)?,
-                Ok(BodyEvent::Trailers(fields)) => self.answer_trailers = Some(passed_trailers(&fields)),
-                Ok(BodyEvent::End) => {
-                    let finished = ends.response.finish(self.answer_trailers.as_ref());
-                    return Poll::Ready(finished.map_err(TryFailed::ours));
-                }
-                Ok(BodyEvent::More) => {
-                    if ready!(self.poll_read(cx, ends, Wait::Silence))? == 0 {
-                        self.decoder.end_of_input().map_err(|e| garbage(self.who, &e))?;
-                    }
-                }
-                Err(e) => return Poll::Ready(Err(garbage(self.who, &e))),
+            None => {
+                proxy.start_answer(&head, response).map_err(|unfit| unfit.of_server(self.who()))?;
+                Ok(Step::Again)
             }
         }
+    }
+
+    /// An error when another try may bring a better answer, and really follows: this one goes to the client otherwise.
+    #[cold]
+    fn hold_back(&self, status: u16, exchange: &Exchange<'_>, tries: &Tries) -> Result<(), Box<TryFailed>> {
+        if !exchange.body.is_untouched() {
+            return Ok(());
+        }
+        let cause = Cause::Status(status);
+        let seen = Seen { reused: self.checkout.is_reused(), request_bytes_written: true, answer_bytes_read: true };
+        let decision = self.checkout.upstream().decide(&tries.failed(cause, seen, exchange));
+        if decision != Decision::Retry {
+            return Ok(());
+        }
+        let sentence = format!("{} answered with status {status}", self.who());
+        let failed = TryFailed::of_server(cause, Kind::UpstreamClosed, sentence);
+        Err(Box::new(TryFailed { decided: Some(decision), ..*failed }))
+    }
+
+    /// An interim head. A 100 was sent by us when the body was asked for; the others are news for the client.
+    #[cold]
+    fn interim(&mut self, head: &ResponseHead, exchange: &mut Exchange<'_>) -> Result<Step, Box<TryFailed>> {
+        match head.status {
+            101 => return Err(unasked_switch(self.who())),
+            100 => {}
+            _ => inform(head, &mut exchange.response).map_err(|unfit| unfit.of_server(self.who()))?,
+        }
+        Ok(Step::Again)
+    }
+
+    /// Passes on the next piece of the answer's body, unless the client is slow.
+    fn poll_body(&mut self, cx: &mut Context<'_>, response: &mut Response<'_>) -> Poll<Result<Step, Box<TryFailed>>> {
+        if response.poll_ready(cx).map_err(TryFailed::ours)?.is_pending() {
+            // Our client is slow, not the server.
+            self.stop_waiting();
+            return Poll::Pending;
+        }
+        match self.decoder.body(&mut self.input, &self.proxy.limits) {
+            Ok(BodyEvent::Data(bytes)) => response.push(Chunk::Shared(bytes)).map_err(TryFailed::ours)?,
+            Ok(BodyEvent::Trailers(fields)) => self.answer_trailers = Some(passed_trailers(&fields)),
+            Ok(BodyEvent::End) => {
+                response.finish(self.answer_trailers.as_ref()).map_err(TryFailed::ours)?;
+                return Poll::Ready(Ok(Step::Complete));
+            }
+            Ok(BodyEvent::More) => return Poll::Ready(Ok(Step::Read)),
+            Err(e) => return Poll::Ready(Err(garbage(self.who(), &e))),
+        }
+        Poll::Ready(Ok(Step::Again))
     }
 
     /// Whether both messages ended so that the connection can carry another exchange: it may be given back then.
-    pub(crate) fn ended_cleanly(&self) -> bool {
+    #[inline]
+    pub(crate) fn ended_cleanly(&mut self) -> bool {
+        self.stop_waiting();
         self.upload == Upload::Sent && self.decoder.keep_alive() && self.input.is_empty()
     }
 
+    /// How far the try has come.
+    #[cold]
+    pub(crate) fn seen(&self) -> Seen {
+        Seen {
+            reused: self.checkout.is_reused(),
+            request_bytes_written: self.written > 0,
+            answer_bytes_read: self.decoder.begun(&self.input),
+        }
+    }
+
     /// Reads more of the answer. While it waits, what gathered for the client is flushed, and the client is watched.
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        ends: &mut Ends<'_, '_>,
-        wait: Wait,
-    ) -> Poll<Result<usize, TryFailed>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<'_>) -> Poll<Result<usize, Box<TryFailed>>> {
+        let wait = if self.answering { Wait::Silence } else { Wait::Head };
         match self.checkout.stream().poll_read(cx, &mut self.input) {
             Poll::Ready(Ok(n)) => {
                 // The head has its time as a whole, however it drips.
@@ -205,42 +260,37 @@ impl<'a> Relay<'a> {
                 if wait == Wait::Silence || self.upload != Upload::Streaming {
                     self.start_waiting(wait);
                 }
-                if let Poll::Ready(Err(failure)) = ends.response.poll_flush(cx) {
+                if let Poll::Ready(Err(failure)) = exchange.response.poll_flush(cx) {
                     return Poll::Ready(Err(TryFailed::ours(failure)));
                 }
-                ends.client.poll_gone(cx).map(|failure| Err(TryFailed::ours(failure)))
+                exchange.client.poll_gone(cx).map(|failure| Err(TryFailed::ours(failure)))
             }
         }
     }
 
     /// Moves the request's body up as far as it goes now.
-    #[inline]
-    fn poll_upload(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_, '_>) -> Result<(), TryFailed> {
-        if self.upload == Upload::Sent { Ok(()) } else { self.poll_unsent(cx, ends) }
-    }
-
-    fn poll_unsent(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_, '_>) -> Result<(), TryFailed> {
+    fn poll_unsent(&mut self, cx: &mut Context<'_>, body: &mut RequestBody<'_>) -> Result<(), Box<TryFailed>> {
         while self.upload == Upload::Streaming {
             if self.encoder.finished() || self.out.len() >= HIGH_MARK {
                 match self.poll_flush(cx)? {
                     Poll::Ready(()) if self.encoder.finished() => self.upload = Upload::Sent,
                     Poll::Ready(()) => {}
                     Poll::Pending => {
-                        ends.body.pause();
+                        body.pause();
                         self.start_waiting(Wait::Silence);
                         return Ok(());
                     }
                 }
                 continue;
             }
-            match ends.body.poll_chunk(cx) {
+            match body.poll_chunk(cx) {
                 Poll::Ready(Ok(BodyChunk::Data(bytes))) => {
-                    self.encoder.data(&mut self.out, bytes).map_err(|_| self.mismatch())?;
+                    self.encoder.data(&mut self.out, bytes).map_err(|_| mismatch())?;
                 }
                 Poll::Ready(Ok(BodyChunk::Trailers(fields))) => self.request_trailers = Some(passed_trailers(&fields)),
                 Poll::Ready(Ok(BodyChunk::End)) => {
                     let trailers = self.request_trailers.take();
-                    self.encoder.end(&mut self.out, trailers.as_ref()).map_err(|_| self.mismatch())?;
+                    self.encoder.end(&mut self.out, trailers.as_ref()).map_err(|_| mismatch())?;
                 }
                 Poll::Ready(Err(failure)) => return Err(TryFailed::ours(failure)),
                 Poll::Pending => {
@@ -253,14 +303,14 @@ impl<'a> Relay<'a> {
         }
         if self.upload == Upload::Broken {
             // The body is not asked for any more, so its silence is nobody's fault.
-            ends.body.pause();
+            body.pause();
         }
         Ok(())
     }
 
     /// Writes to the server what waits for it. A server that stopped reading is no failure yet: its answer
     /// may be on the way (an early 413).
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, TryFailed> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Box<TryFailed>> {
         while !self.out.is_empty() {
             match self.poll_write_some(cx) {
                 Poll::Ready(Ok(n)) => {
@@ -297,9 +347,10 @@ impl<'a> Relay<'a> {
         if self.wait == Some(wait) {
             return;
         }
+        let timeouts = self.timeouts();
         let timeout = match wait {
-            Wait::Head => self.header_timeout,
-            Wait::Silence => self.silence_timeout,
+            Wait::Head => timeouts.header,
+            Wait::Silence => timeouts.body,
         };
         self.checkout.stream().set_deadline(now().after(timeout), wait as u8);
         self.wait = Some(wait);
@@ -311,37 +362,21 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Passes on an interim answer.
+    fn timeouts(&self) -> &Timeouts {
+        &self.checkout.upstream().options().timeouts
+    }
+
+    fn who(&self) -> Who<'p> {
+        Who { upstream: self.checkout.upstream(), server: self.checkout.server() }
+    }
+
     #[cold]
-    fn inform(&self, head: &ResponseHead, ends: &mut Ends<'_, '_>) -> Result<(), TryFailed> {
-        let options = ResponseOptions { rules: &NO_RULES, trailers: false, upgrade: false };
-        let fields_max = forward::response_len_max(head, &options);
-        let write = |fields: &mut HeadWriter<'_>| forward::response(head, &options, fields).map_err(Unfit::from);
-        let informed = ends.response.inform(head.status, fields_max, write);
-        informed.map_err(|unfit| unfit.of_server(self.who))
-    }
-
-    fn mismatch(&self) -> TryFailed {
-        TryFailed::ours(Failure::because(Kind::Internal, "The request's body did not have its declared length."))
-    }
-
-    /// We asked for no coding, undo none, and may not pass one on without its name.
-    fn coded(&self) -> TryFailed {
-        let sentence = format!("{} sent a body in a transfer coding that it was not asked for", self.who);
-        TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
-    }
-
-    fn unasked_switch(&self) -> TryFailed {
-        let sentence = format!("{} switched protocols although it was not asked to", self.who);
-        TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
-    }
-
-    fn broken(&self, error: &io::Error) -> TryFailed {
-        let who = self.who;
+    fn broken(&self, error: &io::Error) -> Box<TryFailed> {
+        let who = self.who();
         if error.kind() != io::ErrorKind::TimedOut {
             return TryFailed::of_server(
                 Cause::Reset,
-                if self.answer_begun() { Kind::UpstreamTruncated } else { Kind::UpstreamClosed },
+                if self.decoder.begun(&self.input) { Kind::UpstreamTruncated } else { Kind::UpstreamClosed },
                 format!("{who} broke the connection: {error}"),
             );
         }
@@ -349,12 +384,12 @@ impl<'a> Relay<'a> {
             Some(Wait::Head) | None => TryFailed::of_server(
                 Cause::Timeout,
                 Kind::UpstreamTimeout,
-                format!("{who} accepted the connection but sent no response head within {:?}", self.header_timeout),
+                format!("{who} accepted the connection but sent no response head within {:?}", self.timeouts().header),
             ),
             Some(Wait::Silence) => TryFailed::of_server(
                 Cause::Timeout,
                 Kind::UpstreamSilent,
-                format!("{who} neither sent nor read anything for {:?}", self.silence_timeout),
+                format!("{who} neither sent nor read anything for {:?}", self.timeouts().body),
             ),
         }
     }

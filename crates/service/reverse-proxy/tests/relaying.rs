@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use event_loop::{now, sleep, spawn};
+use http1::Limits;
 use net::Transport;
 use net::memory::Weather;
 use observe::Kind;
 
-use common::{A, GET, OK, Origin, client, proxying, proxying_in, seconds_since, to_servers};
+use common::{A, GET, OK, Origin, client, proxying, proxying_in, proxying_within, seconds_since, to_servers};
 
 #[test]
 fn a_request_is_rewritten_and_its_body_framed_anew() {
@@ -233,6 +234,43 @@ fn an_answer_delimited_by_the_connections_end_is_given_an_end_of_its_own() {
         drop(origin.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n").await);
         let answer = old.rest().await.unwrap();
         assert!(answer.ends_with("\r\n\r\nabc") && !answer.contains("chunked"), "{answer}");
+    });
+}
+
+#[test]
+fn heads_that_are_too_large_with_what_is_added_are_refused() {
+    let limits = Limits { header_bytes: 64 << 10, ..Limits::default() };
+    proxying_within(limits, Weather::default(), to_servers(&[A]), async |world| {
+        let origin = Origin::listen(A);
+        let head = |line: &str, len: usize| {
+            let begin = format!("{line}\r\nX: ");
+            format!("{begin}{}\r\n\r\n", "v".repeat(len - begin.len() - 4))
+        };
+        // Who asked, and the way it came, take more than the 40 bytes that are left.
+        let mut client = client();
+        client.send(head("GET /a HTTP/1.1\r\nHost: site", (64 << 10) - 40)).await;
+        let page = client.until("\n\n").await + &client.until("\n").await;
+        assert!(page.starts_with("HTTP/1.1 431 "), "{page}");
+        assert!(page.contains("larger than this proxy can pass on"), "{page}");
+        assert!(origin.accept().await.is_over().await, "not a byte was for the server");
+        assert_eq!(world.failures(), [Kind::BadRequest]);
+
+        let mut client = common::client();
+        client.send(GET).await;
+        let answer = head("HTTP/1.1 200 OK\r\nContent-Length: 0", (64 << 10) - 40);
+        let mut end = origin.answer(&answer).await;
+        let page = client.until("\n\n").await + &client.until("\n").await;
+        assert!(page.starts_with("HTTP/1.1 502 "), "{page}");
+        assert!(
+            page.contains("upstream api memory:10 sent header fields larger than this proxy can pass on"),
+            "{page}"
+        );
+        assert!(end.is_over().await);
+        assert_eq!(world.failures(), [Kind::UpstreamGarbage]);
+        // The client did nothing wrong.
+        client.send(GET).await;
+        let _end = origin.answer(OK).await;
+        assert!(client.until("ok").await.contains("HTTP/1.1 200 OK"));
     });
 }
 

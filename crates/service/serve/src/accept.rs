@@ -9,6 +9,7 @@ use net::{Listener, is_exhausted};
 use crate::connection::connection;
 use crate::context::{Context, Site};
 use crate::switch::Switch;
+use crate::tls::{self, Tls};
 
 /// How long a listener rests when the process has no descriptor left.
 const REST: Duration = Duration::from_millis(50);
@@ -19,13 +20,29 @@ const QUEUE_MAX: usize = 1 << 16;
 /// Takes connections until `stop` is raised and the queue is empty: what had queued by then is served. Bounded per turn
 /// by the task's operation budget. `say` is told, in a sentence, what an operator should know; each thing once.
 pub async fn accept_loop<S: Site>(listener: Listener, context: Rc<Context<S>>, stop: Rc<Switch>, say: impl Fn(&str)) {
+    accept_loop_over(listener, || None, context, stop, say).await;
+}
+
+/// The same over what `tls` says at each connection: TLS, or none.
+pub async fn accept_loop_over<S: Site>(
+    listener: Listener,
+    tls: impl Fn() -> Option<Tls>,
+    context: Rc<Context<S>>,
+    stop: Rc<Switch>,
+    say: impl Fn(&str),
+) {
     let local = Rc::new(listener.address().clone());
-    let admit = |accepted| match connection(accepted, Rc::clone(&local), &context) {
-        Ok(task) => {
-            spawn(task);
+    let begin = |accepted| {
+        let local = Rc::clone(&local);
+        match tls() {
+            None => drop(spawn(connection(accepted, local, &context)?)),
+            Some(tls) => drop(spawn(tls::connection(accepted, tls, local, &context)?)),
         }
+        Ok(())
+    };
+    let admit = |accepted| match begin(accepted) {
+        Ok(()) | Err(false) => {}
         Err(true) => say("max_connections are open; further connections are closed at once and counted"),
-        Err(false) => {}
     };
     let mut said_exhausted = false;
     loop {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{self, Poll, ready};
 
 use buf::{Class, ReadBuf};
@@ -17,12 +18,13 @@ use observe::{Failure, Kind as Fault};
 
 use crate::body::RequestBody;
 use crate::connection::Connection;
-use crate::context::{Context, Handled, Settings, Site};
+use crate::context::{Context, Handled, Site};
 use crate::deadlines::Kind;
 use crate::exchange::{Client, Conclusion, Ending, Exchange};
 use crate::linger;
 use crate::page;
 use crate::response::Response;
+use crate::tls;
 use crate::wire::{HIGH_MARK, Wire};
 
 /// What the outer task does next.
@@ -41,39 +43,33 @@ enum Head {
     Idle,
     /// The client has closed, cleanly.
     Gone,
-    Failed(Failure),
+    /// Boxed, so that the usual outcomes stay small.
+    Failed(Box<Failure>),
 }
 
 pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
     let context = connection.context();
-    let mut site = context.site();
-    let class = Class::for_bytes(site.settings().limits.header_bytes);
-    let mut input = ReadBuf::new(class);
-    let mut decoder = RequestDecoder::new();
-    let wire = Wire::new(&connection.stream, site.settings().timeouts);
+    let mut phase = Phase::new(context.site());
+    let wire = Wire::new(&connection.stream, phase.site.settings().timeouts);
     loop {
-        let mut head = None;
-        let mut looking = Looking::default();
-        let looked = poll_fn(|cx| {
-            let reading = (&mut decoder, &mut input);
-            looking.poll_head(cx, &wire, reading, &mut head, site.settings(), &connection.head_by)
-        });
+        phase.next_head();
+        let looked = poll_fn(|cx| phase.poll_head(cx, &wire, &connection.head_by));
         match looked.await {
             Head::Request => {}
             Head::Idle => return Next::Idle,
             Head::Gone => return Next::Close,
             Head::Failed(failure) => {
-                report(context, &*site, &failure, &connection.peer);
+                report(context, &*phase.site, &failure, &connection.peer);
                 if failure.kind != Fault::ClientGone && failure.kind != Fault::WriteTimeout {
                     refuse_broken(&wire, &failure);
-                    Box::pin(linger::close(&wire, &mut input)).await;
+                    Box::pin(linger::close(&wire, &mut phase.input)).await;
                 }
                 return Next::Close;
             }
         }
-        let Some(request) = &head else { return Next::Close };
         // The head may have been long on its way: it is served by what is configured now.
-        context.renew(&mut site);
+        context.renew(&mut phase.site);
+        let Phase { site, decoder, input, head: Some(request), .. } = &mut phase else { return Next::Close };
         context.counters().requests.add(1);
         wire.answered.set(false);
         let client =
@@ -81,7 +77,7 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
         let (ending, ends_by_close) = {
             let settings = site.settings();
             let mut exchange = Exchange {
-                body: RequestBody::new(&wire, &mut decoder, &mut input, request, settings.limits, settings.body_bytes),
+                body: RequestBody::new(&wire, decoder, input, request, settings.limits, settings.body_bytes),
                 response: Response::new(&wire, request, context.draining_flag()),
                 client,
                 request,
@@ -95,7 +91,7 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             };
             let (conclusion, failure) = exchange.conclude(handled);
             if let Some(failure) = failure {
-                report(context, &*site, &failure, &connection.peer);
+                report(context, &**site, &failure, &connection.peer);
             }
             let ending = match conclusion {
                 Conclusion::Ends(ending) => ending,
@@ -107,7 +103,7 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
         match ending {
             Ending::KeepAlive => {}
             Ending::Close => {
-                Box::pin(linger::close(&wire, &mut input)).await;
+                Box::pin(linger::close(&wire, &mut phase.input)).await;
                 return Next::Close;
             }
             Ending::Abort => {
@@ -140,56 +136,71 @@ fn report<S: Site>(context: &Context<S>, site: &S, failure: &Failure, peer: &Pee
     site.failed(failure, peer);
 }
 
-/// What is kept from one look for a head to the next.
-#[derive(Default)]
-struct Looking {
+/// What the active phase holds of the requests.
+struct Phase<S> {
+    site: Rc<S>,
+    input: ReadBuf,
+    decoder: RequestDecoder,
+    /// The present request's.
+    head: Option<RequestHead>,
+    /// The phase begins: there is something to read, and nothing to write.
+    fresh: bool,
     /// A part of a head was there and the socket was read once more for the rest.
     reread: bool,
 }
 
-impl Looking {
+impl<S: Site> Phase<S> {
+    fn new(site: Rc<S>) -> Phase<S> {
+        let class = Class::for_bytes(site.settings().limits.header_bytes);
+        let (input, decoder) = (ReadBuf::new(class), RequestDecoder::new());
+        Phase { site, input, decoder, head: None, fresh: true, reread: false }
+    }
+
+    /// The present request is done.
+    fn next_head(&mut self) {
+        self.head = None;
+        self.reread = false;
+    }
+
     /// Reads until the next head is complete, and puts it in its place. Answers that gathered are flushed before any wait.
-    fn poll_head(
-        &mut self,
-        cx: &mut task::Context<'_>,
-        wire: &Wire<'_>,
-        (decoder, input): (&mut RequestDecoder, &mut ReadBuf),
-        place: &mut Option<RequestHead>,
-        settings: &Settings,
-        head_by: &Cell<Option<Tick>>,
-    ) -> Poll<Head> {
+    fn poll_head(&mut self, cx: &mut task::Context<'_>, wire: &Wire<'_>, head_by: &Cell<Option<Tick>>) -> Poll<Head> {
         // Pipelined requests are parsed no further while their answers pile up.
         if wire.out.borrow().len() >= HIGH_MARK
             && let Err(failure) = ready!(wire.poll_flush(cx))
         {
-            return Poll::Ready(Head::Failed(failure));
+            return failed(failure);
         }
         loop {
-            if !input.is_empty() {
-                match decoder.head(input, &settings.limits) {
-                    Ok(head) => *place = head,
-                    Err(reject) => return failed(Failure::refused(reject.status(), reject.sentence())),
+            if !self.input.is_empty() {
+                let limits = &self.site.settings().limits;
+                if let Err(reject) = self.decoder.head_into(&mut self.head, &mut self.input, limits) {
+                    return failed(match tls::is_hello(self.input.filled()) {
+                        true => Failure::new(Fault::TlsOnPlain),
+                        false => Failure::refused(reject.status(), reject.sentence()),
+                    });
                 }
-                if place.is_some() {
+                if self.head.is_some() {
                     wire.deadlines.clear(Kind::Header);
                     head_by.set(None);
                     return Poll::Ready(Head::Request);
                 }
             }
-            let begun = decoder.head_begun(input);
-            if let Err(failure) = ready!(wire.poll_flush(cx)) {
-                return failed(failure);
-            }
-            if begun {
-                self.begun(wire, settings, head_by);
-            } else {
-                input.release();
-                if !wire.stream.maybe_readable() {
-                    return Poll::Ready(Head::Idle);
+            let begun = self.decoder.head_begun(&self.input);
+            if !self.fresh {
+                if let Err(failure) = ready!(wire.poll_flush(cx)) {
+                    return failed(failure);
+                }
+                if begun {
+                    self.begun(wire, head_by);
+                } else {
+                    self.input.release();
+                    if !wire.stream.maybe_readable() {
+                        return Poll::Ready(Head::Idle);
+                    }
                 }
             }
-            match wire.stream.poll_read(cx, input) {
-                Poll::Ready(Ok(n)) if n > 0 => self.reread = false,
+            match wire.stream.poll_read(cx, &mut self.input) {
+                Poll::Ready(Ok(n)) if n > 0 => (self.fresh, self.reread) = (false, false),
                 Poll::Ready(end) => return Poll::Ready(ended(end, begun, wire)),
                 // Readable by assumption, but there was nothing: an idle connection waits outside, without its buffers.
                 Poll::Pending if !begun && !wire.stream.maybe_readable() => return Poll::Ready(Head::Idle),
@@ -199,9 +210,10 @@ impl Looking {
     }
 
     /// A part of a head is there: its time counts, and the socket is asked once more before it is waited for.
-    fn begun(&mut self, wire: &Wire<'_>, settings: &Settings, head_by: &Cell<Option<Tick>>) {
+    #[inline(never)]
+    fn begun(&mut self, wire: &Wire<'_>, head_by: &Cell<Option<Tick>>) {
         if !wire.deadlines.is_set(Kind::Header) {
-            let by = head_by.get().unwrap_or_else(|| now().after(settings.timeouts.header));
+            let by = head_by.get().unwrap_or_else(|| now().after(self.site.settings().timeouts.header));
             wire.deadlines.set(Kind::Header, by);
         }
         if !std::mem::replace(&mut self.reread, true) {
@@ -210,23 +222,25 @@ impl Looking {
     }
 }
 
+#[cold]
 fn failed(failure: Failure) -> Poll<Head> {
-    Poll::Ready(Head::Failed(failure))
+    Poll::Ready(Head::Failed(Box::new(failure)))
 }
 
 /// What it means that no byte comes any more; `begun` when part of a head had come.
 #[cold]
 fn ended(end: io::Result<usize>, begun: bool, wire: &Wire<'_>) -> Head {
-    match end {
-        _ if !begun => Head::Gone,
-        Ok(_) => Head::Failed(Failure::refused(400, "The connection was closed in the middle of a request's head.")),
-        Err(e) if e.kind() == io::ErrorKind::TimedOut => Head::Failed(wire.deadlines.failure()),
-        Err(_) => Head::Failed(Failure::new(Fault::ClientGone)),
-    }
+    let failure = match end {
+        _ if !begun => return Head::Gone,
+        Ok(_) => Failure::refused(400, "The connection was closed in the middle of a request's head."),
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => wire.deadlines.failure(),
+        Err(_) => Failure::new(Fault::ClientGone),
+    };
+    Head::Failed(Box::new(failure))
 }
 
 /// Answers a request that has no usable head.
-fn refuse_broken(wire: &Wire<'_>, failure: &Failure) {
+pub(crate) fn refuse_broken(wire: &Wire<'_>, failure: &Failure) {
     wire.deadlines.clear_all();
     let page = page::of(failure, None);
     let out = &mut wire.out.borrow_mut();

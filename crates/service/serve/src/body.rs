@@ -183,7 +183,9 @@ impl<'c> RequestBody<'c> {
 
     /// We stop waiting for the client although it has not moved: back-pressure is ours now.
     pub fn pause(&mut self) {
-        self.moved(0);
+        if self.pace.is_waiting() {
+            self.moved(0);
+        }
     }
 
     /// What is left of the body after an early answer: skips at most 64 KiB. False when there is more, or the

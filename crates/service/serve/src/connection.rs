@@ -18,7 +18,7 @@ pub(crate) struct Connection<S: Site> {
     pub(crate) local: Rc<Address>,
     /// For the first request: when its head must be complete. Later ones count from their first byte.
     pub(crate) head_by: Cell<Option<Tick>>,
-    admission: Admission<S>,
+    pub(crate) admission: Admission<S>,
 }
 
 impl<S: Site> Connection<S> {
@@ -45,7 +45,7 @@ pub fn connection<S: Site>(
 }
 
 #[allow(clippy::manual_async_fn, reason = "an async fn would hold its argument twice")]
-fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'static {
+pub(crate) fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'static {
     async move {
         loop {
             if std::future::poll_fn(|cx| connection.stream.poll_readable(cx)).await.is_err() {

@@ -45,6 +45,11 @@ impl<'c> Client<'c> {
         self.local
     }
 
+    /// Whether the client reached us over TLS.
+    pub fn is_over_tls(&self) -> bool {
+        self.wire.stream.tls().is_some()
+    }
+
     /// The worker's counters.
     pub fn counters(&self) -> &'c Counters {
         self.counters

@@ -16,6 +16,18 @@ const RETRY_AFTER: &[u8] = b"1";
 
 /// The page of a failure.
 pub(crate) fn of(failure: &Failure, request: Option<&RequestHead>) -> Page {
+    let html = request
+        .and_then(|r| r.fields.first(Known::Accept))
+        .is_some_and(|accept| contains_ignoring_case(accept, b"text/html"));
+    let body =
+        if html { as_html(failure.status, &failure.sentence) } else { as_text(failure.status, &failure.sentence) };
+    let body = Shared::copy_of(body.as_bytes());
+    let kind: &[u8] = if html { b"text/html; charset=utf-8" } else { b"text/plain; charset=utf-8" };
+    Page { head: head(failure, kind, body.len()), body }
+}
+
+/// The head of a failure's answer, whatever its page is.
+pub(crate) fn head(failure: &Failure, content_type: &[u8], length: usize) -> ResponseHead {
     let mut fields = FieldsBuilder::new();
     if let Some(allow) = &failure.allow {
         fields.push_known(Known::Allow, b"Allow", allow.as_bytes());
@@ -25,17 +37,9 @@ pub(crate) fn of(failure: &Failure, request: Option<&RequestHead>) -> Page {
     }
     // What failed now may work in a moment: no cache keeps it.
     fields.push_known(Known::CacheControl, b"Cache-Control", b"no-store");
-    let html = request
-        .and_then(|r| r.fields.first(Known::Accept))
-        .is_some_and(|accept| contains_ignoring_case(accept, b"text/html"));
-    let body =
-        if html { as_html(failure.status, &failure.sentence) } else { as_text(failure.status, &failure.sentence) };
-    let body = Shared::copy_of(body.as_bytes());
-    let kind: &[u8] = if html { b"text/html; charset=utf-8" } else { b"text/plain; charset=utf-8" };
-    fields.push_known(Known::ContentType, b"Content-Type", kind);
+    fields.push_known(Known::ContentType, b"Content-Type", content_type);
     fields.push_known(Known::Other, b"X-Content-Type-Options", b"nosniff");
-    let head = ResponseHead::new(failure.status, fields.finish(), BodyLength::Known(body.len() as u64));
-    Page { head, body }
+    ResponseHead::new(failure.status, fields.finish(), BodyLength::Known(length as u64))
 }
 
 fn as_text(status: u16, sentence: &str) -> String {

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use buf::{FileRange, Shared};
-use http1::{HeadTooLarge, ResponseEncoder};
+use http1::{HeadTooLarge, ResponseEncoder, Whole};
 use message::{BodyLength, Fields, HeadWriter, RequestHead, ResponseHead};
 use observe::{Failure, Kind as Fault};
 
+use crate::error_pages::ErrorPages;
 use crate::page;
 use crate::wire::Wire;
 
@@ -34,11 +35,12 @@ pub struct Response<'c> {
     close: bool,
     /// Raised when a drain begins, perhaps while the handler is at work.
     draining: &'c Cell<bool>,
+    error_pages: Option<Rc<ErrorPages>>,
 }
 
 impl<'c> Response<'c> {
     pub(crate) fn new(wire: &'c Wire<'c>, request: &RequestHead, draining: &'c Cell<bool>) -> Response<'c> {
-        Response { wire, encoder: ResponseEncoder::new(request), close: false, draining }
+        Response { wire, encoder: ResponseEncoder::new(request), close: false, draining, error_pages: None }
     }
 
     /// Passes on an interim (1xx) head, whose fields `fields` writes in at most `fields_max` bytes; HTTP/1.0 clients get none.
@@ -62,6 +64,15 @@ impl<'c> Response<'c> {
         self.encoder.head(&mut self.wire.out.borrow_mut(), head, date.as_bytes(), self.close);
     }
 
+    /// Queues a whole answer, from its head to its end: the cheapest way, for one that a cache holds.
+    #[inline]
+    pub fn whole(&mut self, answer: &Whole) {
+        self.wire.answered.set(true);
+        self.decide_close();
+        let date = event_loop::date();
+        self.encoder.whole(&mut self.wire.out.borrow_mut(), answer, date.as_bytes(), self.close);
+    }
+
     /// Queues a head whose fields `fields` writes where they are sent from, in at most `fields_max` bytes: the cheapest way,
     /// for a head that is passed on.
     ///
@@ -80,6 +91,27 @@ impl<'c> Response<'c> {
         }
         let date = || *event_loop::date().as_bytes();
         self.encoder.head_with(&mut self.wire.out.borrow_mut(), status, body, date, fields_max, fields)?;
+        self.wire.answered.set(true);
+        Ok(())
+    }
+
+    /// Like [`Response::start_with`], with the whole body, and the end: the cheapest way for a small one.
+    ///
+    /// # Errors
+    /// What `fields` says, or head and body exceed 64 KiB. Nothing is queued then, and another head may be.
+    pub fn answer_with<E: From<HeadTooLarge>>(
+        &mut self,
+        status: u16,
+        body: &[u8],
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.decide_close();
+        if self.close {
+            self.encoder.close();
+        }
+        let date = || *event_loop::date().as_bytes();
+        self.encoder.head_and_body_with(&mut self.wire.out.borrow_mut(), status, body, date, fields_max, fields)?;
         self.wire.answered.set(true);
         Ok(())
     }
@@ -151,6 +183,11 @@ impl<'c> Response<'c> {
         self.encoder.wants_body()
     }
 
+    /// Has failures of this exchange answered with these pages, where there is one for the status.
+    pub fn error_pages(&mut self, pages: &Rc<ErrorPages>) {
+        self.error_pages = Some(Rc::clone(pages));
+    }
+
     /// Has the connection closed after this answer. Before the start.
     pub fn close_after(&mut self) {
         self.close = true;
@@ -169,6 +206,16 @@ impl<'c> Response<'c> {
     pub fn refuse(&mut self, failure: &Failure, request: Option<&RequestHead>) {
         if failure.kind.closes() {
             self.close = true;
+        }
+        if let Some(pages) = self.error_pages.take()
+            && let Some(page) = pages.page(failure.status)
+        {
+            let length = page.body.len();
+            self.start(&page::head(failure, page.content_type.as_bytes(), length));
+            // The lengths agree by construction.
+            let _ = self.push(Chunk::Cached(Rc::clone(&page.body), 0..length));
+            let _ = self.finish(None);
+            return;
         }
         let page = page::of(failure, request);
         self.start(&page.head);

@@ -50,8 +50,14 @@ impl<'c> Wire<'c> {
     ///
     /// # Errors
     /// What became of the client.
+    #[inline]
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let mut empty = self.out.borrow().is_empty();
+        if self.out.borrow().is_empty() { Poll::Ready(Ok(())) } else { self.poll_flush_some(cx) }
+    }
+
+    #[inline(never)]
+    fn poll_flush_some(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let mut empty = false;
         while !empty {
             match self.poll_write_some(cx) {
                 Poll::Ready(Ok(n)) => {
@@ -111,6 +117,7 @@ impl<'c> Wire<'c> {
         }
     }
 
+    #[cold]
     fn waiting(&self) {
         if !self.deadlines.is_set(Kind::Write) {
             self.deadlines.set(Kind::Write, now().after(self.timeouts.write));
@@ -130,10 +137,17 @@ impl<'c> Wire<'c> {
     }
 
     fn poll_write_some(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        let out = self.out.borrow();
-        if let Some(bytes) = out.only() {
-            return self.stream.poll_write(cx, &[IoSlice::new(bytes)], false).map_ok(|n| n as u64);
+        match self.out.borrow().only() {
+            Some(bytes) => self.stream.poll_write(cx, &[IoSlice::new(bytes)], false).map_ok(|n| n as u64),
+            None => self.poll_write_pieces(cx),
         }
+    }
+
+    /// Writes from a queue that is not one piece of bytes.
+    // A function of its own: the slices and what a file needs would be room on the stack of every write.
+    #[inline(never)]
+    fn poll_write_pieces(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        let out = self.out.borrow();
         let mut slices = [IoSlice::new(&[]); SLICES];
         match out.front(&mut slices) {
             Front::Empty => Poll::Ready(Ok(0)),

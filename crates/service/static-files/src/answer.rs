@@ -12,6 +12,10 @@ use serve::{Chunk, Response};
 
 use crate::decide::{Decision, decide};
 use crate::entry::{Content, Entry};
+use crate::listing::Form;
+use crate::multipart::Multipart;
+use crate::range::Part;
+use crate::stream::Stream;
 
 /// The methods a file answers to, as an Allow field lists them.
 pub const ALLOW: &str = "GET, HEAD, OPTIONS";
@@ -25,6 +29,13 @@ pub enum Answer {
         head: Head,
         /// The bytes, as many as the head says.
         body: Body,
+    },
+    /// This head, then a body that is made on its way: only where waiting is possible. Never for HEAD.
+    Stream {
+        /// The head, without framing, Connection and Date.
+        head: Head,
+        /// What makes the body.
+        body: Stream,
     },
     /// There is nothing to send; the failure has the status and says why.
     Refuse(Failure),
@@ -61,6 +72,8 @@ pub enum Body {
     Memory(Rc<[u8]>, Range<usize>),
     /// A part of a file.
     File(FileRange),
+    /// These, one behind the other.
+    Several(Vec<Body>),
 }
 
 impl Body {
@@ -71,24 +84,46 @@ impl Body {
     pub fn send(self, head: &ResponseHead, response: &mut Response<'_>) -> Result<(), Failure> {
         response.start(head);
         match self {
-            Body::Empty => {}
-            Body::Static(text) => response.push(Chunk::Static(text))?,
-            Body::Memory(bytes, range) => response.push(Chunk::Cached(bytes, range))?,
-            Body::File(range) => response.push(Chunk::File(range))?,
+            Body::Several(bodies) => bodies.into_iter().try_for_each(|body| body.push(response))?,
+            one => one.push(response)?,
         }
         response.finish(None)
+    }
+
+    fn push(self, response: &mut Response<'_>) -> Result<(), Failure> {
+        match self {
+            Body::Empty => Ok(()),
+            Body::Static(text) => response.push(Chunk::Static(text)),
+            Body::Memory(bytes, range) => response.push(Chunk::Cached(bytes, range)),
+            Body::File(range) => response.push(Chunk::File(range)),
+            // They are not nested.
+            Body::Several(_) => Err(Failure::new(Kind::Internal)),
+        }
+    }
+}
+
+/// Sends the answer to a GET or HEAD of this file if it is the whole of it and lies in memory. False: nothing was sent.
+#[inline]
+pub(crate) fn send_whole(request: &RequestHead, entry: &Entry, response: &mut Response<'_>) -> bool {
+    match (&entry.content, decide(request, &entry.validators)) {
+        (Content::Memory(answer), Decision::Whole) => {
+            response.whole(answer);
+            true
+        }
+        _ => false,
     }
 }
 
 /// The answer to a GET or HEAD of this file. Allocates nothing unless a part is asked for.
 pub(crate) fn of_file(request: &RequestHead, entry: &Entry) -> Answer {
-    let size = entry.meta.size;
+    let size = entry.validators.size();
     match decide(request, &entry.validators) {
         Decision::Whole => send(request, Head::Shared(Rc::clone(&entry.whole)), entry, 0, size),
-        Decision::Part { first, last } => {
-            let len = last - first + 1;
-            send(request, Head::Own(partial_head(entry, first, last)), entry, first, len)
+        Decision::Part(part) => {
+            let head = Head::Own(partial_head(entry, part.first, part.last));
+            send(request, head, entry, part.first, part.len())
         }
+        Decision::Parts(parts) => several_parts(entry, &parts),
         Decision::NotModified => Answer::Send { head: Head::Shared(Rc::clone(&entry.not_modified)), body: Body::Empty },
         Decision::Failed => page(request, 412, PRECONDITION_FAILED, &[]),
         Decision::Unsatisfiable => {
@@ -121,13 +156,50 @@ fn page(request: &RequestHead, status: u16, text: &'static [u8], lines: &[Line<'
     Answer::Send { head, body }
 }
 
-fn send(request: &RequestHead, head: Head, entry: &Entry, offset: u64, len: u64) -> Answer {
-    let body = match &entry.content {
-        _ if request.method == Method::Head || len == 0 => Body::Empty,
-        Content::Memory(bytes) => Body::Memory(Rc::clone(bytes), offset as usize..(offset + len) as usize),
-        Content::File(file) => Body::File(FileRange { file: Rc::clone(file), offset, len }),
+/// What is in a directory. It is made for each request, since nothing tells when it changes.
+pub(crate) fn listing(request: &RequestHead, form: Form, text: String) -> Answer {
+    let mut fields = FieldsBuilder::new();
+    fields.push_known(Known::CacheControl, b"Cache-Control", b"no-cache");
+    fields.push_known(Known::Vary, b"Vary", b"Accept");
+    fields.push_known(Known::ContentType, b"Content-Type", form.content_type().as_bytes());
+    fields.push(b"X-Content-Type-Options", b"nosniff");
+    // The page holds names that strangers may have chosen; it needs no script and no other place.
+    fields.push(b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'");
+    let length = text.len();
+    let head = Head::Own(ResponseHead::new(200, fields.finish(), BodyLength::Known(length as u64)));
+    let body = match request.method {
+        Method::Head => Body::Empty,
+        _ => Body::Memory(text.into_bytes().into(), 0..length),
     };
     Answer::Send { head, body }
+}
+
+fn send(request: &RequestHead, head: Head, entry: &Entry, offset: u64, len: u64) -> Answer {
+    let body = match request.method {
+        Method::Head => Body::Empty,
+        _ if len == 0 => Body::Empty,
+        _ => piece(entry, offset, len),
+    };
+    Answer::Send { head, body }
+}
+
+fn piece(entry: &Entry, offset: u64, len: u64) -> Body {
+    match &entry.content {
+        Content::Memory(answer) => Body::Memory(Rc::clone(answer.body()), offset as usize..(offset + len) as usize),
+        Content::File(file) => Body::File(FileRange { file: Rc::clone(file), offset, len }),
+    }
+}
+
+/// Several parts as one answer: a head for each, and its bytes.
+fn several_parts(entry: &Entry, parts: &[Part]) -> Answer {
+    let written = Multipart::of(&entry.whole.fields, &entry.validators, parts);
+    let mut bodies = Vec::with_capacity(2 * parts.len() + 1);
+    for (part, head) in parts.iter().zip(written.heads) {
+        bodies.push(Body::Memory(Rc::clone(&written.text), head));
+        bodies.push(piece(entry, part.first, part.len()));
+    }
+    bodies.push(Body::Memory(Rc::clone(&written.text), written.end));
+    Answer::Send { head: Head::Own(written.head), body: Body::Several(bodies) }
 }
 
 /// The head of a 206: that of the 200, and which part it is (RFC 9110 §15.3.7.1).
@@ -137,7 +209,7 @@ fn partial_head(entry: &Entry, first: u64, last: u64) -> ResponseHead {
         fields.push_known(line.known, line.name, line.value);
     }
     let (mut a, mut b, mut c) = (itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new());
-    let (first_text, last_text, size) = (a.format(first), b.format(last), c.format(entry.meta.size));
+    let (first_text, last_text, size) = (a.format(first), b.format(last), c.format(entry.validators.size()));
     let parts = [&b"bytes "[..], first_text.as_bytes(), b"-", last_text.as_bytes(), b"/", size.as_bytes()];
     fields.push_parts(Known::ContentRange, b"Content-Range", &parts);
     ResponseHead::new(206, fields.finish(), BodyLength::Known(last - first + 1))

@@ -44,8 +44,8 @@ pub fn range_applies(fields: &Fields, file: &Validators) -> bool {
     let mut all = fields.all(Known::IfRange);
     match (all.next(), all.next()) {
         (None, _) => true,
-        // A tag: the strong comparison. No tag of ours is weak, so equal bytes are equal tags.
-        (Some(only), None) if only.starts_with(b"\"") => only == file.etag(),
+        // A tag: the strong comparison. Equal bytes are equal tags, if ours is no weak one.
+        (Some(only), None) if only.starts_with(b"\"") => !file.is_weak() && only == file.opaque_tag(),
         (Some(only), None) if only.starts_with(b"W/") => false,
         // A date: exactly ours, in the only form we write. Whether it was safe to use is the client's part (§13.1.5).
         (Some(only), None) => file.modified().is_some_and(|m| only == m.as_bytes()),
@@ -62,10 +62,15 @@ enum Compare {
 
 /// Whether one of the entity tags listed under that name is the file's, or `*` stands there.
 fn any_tag(fields: &Fields, name: Known, file: &Validators, compare: Compare) -> bool {
-    fields.all(name).any(|value| value == b"*" || value == file.etag() || list_has_tag(value, file.etag(), compare))
+    // A weak tag is equal to none when compared strongly (RFC 9110 §8.8.3.2).
+    if compare == Compare::Strong && file.is_weak() {
+        return fields.all(name).any(|value| value == b"*");
+    }
+    let ours = file.opaque_tag();
+    fields.all(name).any(|value| value == b"*" || value == ours || list_has_tag(value, ours, compare))
 }
 
-/// Looks for `ours`, a strong tag, in a list of tags. What follows a malformed element is not looked at.
+/// Looks for `ours`, a tag without mark, in a list of tags. What follows a malformed element is not looked at.
 fn list_has_tag(list: &[u8], ours: &[u8], compare: Compare) -> bool {
     let mut rest = list;
     loop {
@@ -172,6 +177,20 @@ mod tests {
         for value in ["\"a\"", &weak, "", "garbage"] {
             assert_eq!(verdict(&[("if-match", value)]), Verdict::Failed, "{value}");
         }
+    }
+
+    #[test]
+    fn a_weak_tag_of_ours_tells_what_is_current_and_nothing_more() {
+        let weak = file().weakened(5);
+        let verdict = |name: &str, value: &str| evaluate(&fields(&[(name, value)]), &weak);
+        for value in [TAG, &format!("W/{TAG}"), "*"] {
+            assert_eq!(verdict("if-none-match", value), Verdict::NotModified, "{value}");
+        }
+        for value in [TAG, &format!("W/{TAG}"), "\"a\""] {
+            assert_eq!(verdict("if-match", value), Verdict::Failed, "{value}");
+            assert!(!range_applies(&fields(&[("if-range", value)]), &weak), "{value}");
+        }
+        assert_eq!(verdict("if-match", "*"), Verdict::Proceed);
     }
 
     #[test]

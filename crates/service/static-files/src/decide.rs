@@ -3,7 +3,7 @@
 use message::{Known, KnownSet, Method, RequestHead};
 
 use crate::conditional::{self, Verdict};
-use crate::range::{self, Asked};
+use crate::range::{self, Asked, Part};
 use crate::validators::Validators;
 
 /// The fields that can make the answer anything but the whole file.
@@ -11,22 +11,19 @@ const DECIDING: KnownSet =
     KnownSet::of(&[Known::IfMatch, Known::IfNoneMatch, Known::IfModifiedSince, Known::IfUnmodifiedSince, Known::Range]);
 
 /// What a GET or HEAD of a file is answered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// 200 with the whole file.
     Whole,
-    /// 206 with the bytes from `first` to `last`, both included.
-    Part {
-        /// The first byte.
-        first: u64,
-        /// The last byte.
-        last: u64,
-    },
+    /// 206 with one part.
+    Part(Part),
+    /// 206 with several parts, as `multipart/byteranges`.
+    Parts(Box<[Part]>),
     /// 304: the client has it.
     NotModified,
     /// 412: a precondition failed.
     Failed,
-    /// 416: the range begins behind the end.
+    /// 416: all ranges begin behind the end.
     Unsatisfiable,
 }
 
@@ -49,7 +46,8 @@ pub fn decide(request: &RequestHead, file: &Validators) -> Decision {
     }
     match range::asked(range, file.size()) {
         Asked::Whole => Decision::Whole,
-        Asked::Part { first, last } => Decision::Part { first, last },
+        Asked::Part(part) => Decision::Part(part),
+        Asked::Parts(parts) => Decision::Parts(parts),
         Asked::Unsatisfiable => Decision::Unsatisfiable,
     }
 }
@@ -70,15 +68,19 @@ mod tests {
 
     #[test]
     fn preconditions_go_before_the_range() {
-        let part = Decision::Part { first: 0, last: 9 };
+        let part = Decision::Part(Part { first: 0, last: 9 });
+        let parts = Decision::Parts([Part { first: 0, last: 9 }, Part { first: 500, last: 599 }].into());
         for (lines, want) in [
             (&[][..], Decision::Whole),
-            (&[("range", "bytes=0-9")], part),
+            (&[("range", "bytes=0-9")], part.clone()),
+            (&[("range", "bytes=0-9,500-599")], parts.clone()),
+            (&[("range", "bytes=0-9,500-599"), ("if-range", TAG)], parts),
+            (&[("range", "bytes=0-9,500-599"), ("if-range", "\"a\"")], Decision::Whole),
             (&[("range", "bytes=2000-")], Decision::Unsatisfiable),
             (&[("range", "bytes=0-9"), ("range", "bytes=0-9")], Decision::Whole),
             (&[("range", "bytes=0-9"), ("if-none-match", TAG)], Decision::NotModified),
             (&[("range", "bytes=2000-"), ("if-match", "\"a\"")], Decision::Failed),
-            (&[("range", "bytes=0-9"), ("if-match", TAG)], part),
+            (&[("range", "bytes=0-9"), ("if-match", TAG)], part.clone()),
             (&[("range", "bytes=0-9"), ("if-modified-since", DATE)], Decision::NotModified),
             (&[("range", "bytes=0-9"), ("if-range", TAG)], part),
             (&[("range", "bytes=0-9"), ("if-range", "\"a\"")], Decision::Whole),

@@ -5,11 +5,14 @@ use std::fs::File;
 use std::rc::Rc;
 
 use clock::Tick;
+use content_coding::{Coding, Codings, SIZE_MIN, is_compressible};
 use fs::Meta;
 use message::{BodyLength, Fields, FieldsBuilder, Known, ResponseHead};
+use serve::Whole;
 
 use crate::load::{Loaded, LoadedContent};
 use crate::mime::content_type;
+use crate::stream::STREAM_MAX;
 use crate::validators::Validators;
 
 /// After so long what a cache holds is compared with the file again, so that an edit shows within a second.
@@ -36,53 +39,101 @@ pub(crate) struct Entry {
     pub(crate) whole: Rc<ResponseHead>,
     pub(crate) not_modified: Rc<ResponseHead>,
     pub(crate) content: Content,
+    /// Whether what a client gets depends on the codings that it accepts.
+    pub(crate) varies: bool,
+    /// The codings of which a sibling is there.
+    pub(crate) siblings: Codings,
+    /// The codings that it is worth compressing in, as far as that is known.
+    pub(crate) shrinks: Cell<Codings>,
+    /// The codings that it is being compressed in.
+    pub(crate) under_way: Cell<Codings>,
 }
 
 /// Where the bytes of a file come from.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// From memory; no descriptor is held.
-    Memory(Rc<[u8]>),
+    /// From memory, as the answer to a request for all of it; no descriptor is held.
+    Memory(Whole),
     /// From the open file.
     File(Rc<File>),
 }
 
+/// In what form an entry holds a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it is.
+    Identity,
+    /// As a sibling holds it, in this coding.
+    Sibling(Coding),
+    /// As it was compressed here, in this coding.
+    Compressed(Coding),
+}
+
+/// How the heads of a file are rendered.
+pub(crate) struct Rendering<'a> {
+    /// The names that were looked for.
+    pub(crate) names: &'a [Box<[u8]>],
+    /// The route's Cache-Control.
+    pub(crate) cache_control: Option<&'a str>,
+    /// The codings in which the route compresses.
+    pub(crate) compress: Codings,
+    /// What was loaded.
+    pub(crate) form: Form,
+}
+
 impl Entry {
     /// Renders the heads for what was loaded. `now` is in seconds since 1970. Allocates.
-    pub(crate) fn new(
-        loaded: Loaded,
-        names: &[Box<[u8]>],
-        cache_control: Option<&str>,
-        checked: Tick,
-        now: u64,
-    ) -> Entry {
-        let validators = Validators::of(&loaded.meta, now);
-        let not_modified = validator_lines(&validators, cache_control).finish();
-        let mut lines = validator_lines(&validators, cache_control);
-        let kind = content_type(&names[loaded.name]);
+    pub(crate) fn new(loaded: Loaded, how: &Rendering<'_>, checked: Tick, now: u64) -> Entry {
+        let validators = match (how.form, &loaded.content) {
+            (Form::Compressed(_), LoadedContent::Bytes(bytes)) => {
+                Validators::of(&loaded.meta, now).weakened(bytes.len() as u64)
+            }
+            _ => Validators::of(&loaded.meta, now),
+        };
+        let kind = content_type(how.content_name(&loaded));
+        let shrinks = how.shrinks(&loaded, kind.media_type);
+        let varies = how.form != Form::Identity || !shrinks.is_empty() || !loaded.siblings.is_empty();
+        let not_modified = validator_lines(&validators, how.cache_control, varies).finish();
+        let mut lines = validator_lines(&validators, how.cache_control, varies);
         let charset: &[u8] = if kind.utf8 { b"; charset=utf-8" } else { b"" };
         lines.push_parts(Known::ContentType, b"Content-Type", &[kind.media_type.as_bytes(), charset]);
-        lines.push_known(Known::AcceptRanges, b"Accept-Ranges", b"bytes");
+        if let Form::Sibling(coding) | Form::Compressed(coding) = how.form {
+            lines.push_known(Known::ContentEncoding, b"Content-Encoding", coding.token().as_bytes());
+        }
+        if !matches!(how.form, Form::Compressed(_)) {
+            lines.push_known(Known::AcceptRanges, b"Accept-Ranges", b"bytes");
+        }
         lines.push(b"X-Content-Type-Options", b"nosniff");
+        let fields = lines.finish();
+        let (whole, content) = match loaded.content {
+            LoadedContent::Bytes(bytes) => {
+                let answer = Whole::new(200, fields.kept_copy(), bytes.into());
+                (Rc::clone(answer.head()), Content::Memory(answer))
+            }
+            LoadedContent::File(file) => {
+                (kept_head(200, &fields, BodyLength::Known(loaded.meta.size)), Content::File(Rc::new(file)))
+            }
+        };
         Entry {
             meta: loaded.meta,
             name: loaded.name,
             settled: loaded.settled,
             checked: Cell::new(checked),
             validators,
-            whole: kept_head(200, &lines.finish(), BodyLength::Known(loaded.meta.size)),
+            whole,
             not_modified: kept_head(304, &not_modified, BodyLength::None),
-            content: match loaded.content {
-                LoadedContent::Bytes(bytes) => Content::Memory(bytes.into()),
-                LoadedContent::File(file) => Content::File(Rc::new(file)),
-            },
+            content,
+            varies,
+            siblings: loaded.siblings,
+            shrinks: Cell::new(shrinks),
+            under_way: Cell::default(),
         }
     }
 
     /// Bytes of content held in memory.
     pub(crate) fn content_bytes(&self) -> usize {
         match &self.content {
-            Content::Memory(bytes) => bytes.len(),
+            Content::Memory(answer) => answer.body().len(),
             Content::File(_) => 0,
         }
     }
@@ -93,8 +144,24 @@ impl Entry {
     }
 }
 
+impl Rendering<'_> {
+    /// The name that says what the content is: of a sibling, that of the file beside it.
+    fn content_name<'n>(&'n self, loaded: &Loaded) -> &'n [u8] {
+        let name = &self.names[loaded.name];
+        match self.form {
+            Form::Sibling(coding) => name.strip_suffix(coding.suffix().as_bytes()).unwrap_or(name),
+            _ => name,
+        }
+    }
+
+    fn shrinks(&self, loaded: &Loaded, media_type: &str) -> Codings {
+        let fits = (SIZE_MIN..=STREAM_MAX).contains(&loaded.meta.size);
+        if fits && is_compressible(media_type) { self.compress } else { Codings::NONE }
+    }
+}
+
 /// The lines that a 304 has in common with the 200 (RFC 9110 §15.4.5).
-fn validator_lines(validators: &Validators, cache_control: Option<&str>) -> FieldsBuilder {
+fn validator_lines(validators: &Validators, cache_control: Option<&str>, varies: bool) -> FieldsBuilder {
     let mut lines = FieldsBuilder::new();
     lines.push_known(Known::Etag, b"ETag", validators.etag());
     if let Some(modified) = validators.modified() {
@@ -102,6 +169,9 @@ fn validator_lines(validators: &Validators, cache_control: Option<&str>) -> Fiel
     }
     if let Some(value) = cache_control {
         lines.push_known(Known::CacheControl, b"Cache-Control", value.as_bytes());
+    }
+    if varies {
+        lines.push_known(Known::Vary, b"Vary", b"Accept-Encoding");
     }
     lines
 }

@@ -1,13 +1,14 @@
 //! Static files: which file a path means, what a request for it is answered with, and the open-file cache.
 //!
-//! * Pure: [`path`], [`conditional`], [`range`], [`mime`], [`validators`], and [`decide`] over them.
-//! * [`Files`] is a route: [`Files::respond`] gives an [`Answer`], which knows no connection; [`Files::serve`] sends it.
+//! * Pure: [`path`], [`conditional`], [`range`], [`mime`], [`listing`], [`validators`], and [`decide`] over them.
+//! * [`Files`] is a route: [`Files::respond`] gives an [`Answer`], which knows no connection; [`Files::send`] sends it at once where it can.
 //! * [`OpenFiles`] is the cache that the routes of a worker share; spawn [`sweep`] with it.
 //!
 //! That a path stays beneath the root is the kernel's work, through the `fs` crate; nothing here relies on looking at strings.
-//! Not served yet: directory listings, precompressed files, several ranges in one request (they get the whole file).
+//! Compressing and listing are done on the blocking pool.
 
 pub mod conditional;
+pub mod listing;
 pub mod mime;
 pub mod path;
 pub mod range;
@@ -19,7 +20,11 @@ mod decide;
 mod entry;
 mod files;
 mod load;
+mod multipart;
 mod options;
+mod stream;
+
+pub use content_coding::Coding;
 
 pub use answer::{ALLOW, Answer, Body, Head};
 pub use cache::{CacheStats, Limits, OpenFiles, sweep};
@@ -27,6 +32,7 @@ pub use decide::{Decision, decide};
 pub use files::{Claim, Files, Moment, Step, Work};
 pub use load::{Lookup, Outcome};
 pub use options::{BadOption, Options};
+pub use stream::Stream;
 
 #[cfg(test)]
 mod testing;

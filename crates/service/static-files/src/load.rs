@@ -4,7 +4,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use content_coding::{Coding, Codings, compress};
 use fs::{Error, Meta, Opened, Reach, Root};
+
+use crate::listing::{self, Form, Item, NAMES_MAX};
+use crate::path::WELL_KNOWN;
 
 /// A file that keeps changing while it is read is served from its descriptor after so many tries.
 const READ_TRIES: usize = 3;
@@ -22,9 +26,37 @@ pub struct Lookup {
     /// Whether a directory under that name is a finding (to be redirected to) or as good as nothing.
     pub(crate) directory_counts: bool,
     /// What the cache holds: which of the names, and what was known about it.
-    pub(crate) known: Option<(usize, Meta)>,
+    pub(crate) known: Option<Known>,
     /// Files up to this size are read.
     pub(crate) content_max: u64,
+    /// The codings of which a sibling of the file may be there.
+    pub(crate) siblings: Codings,
+    /// Compress what is found in this coding.
+    pub(crate) compress: Option<Coding>,
+    /// List the directory if none of the names is there.
+    pub(crate) listing: Option<ListingWork>,
+}
+
+/// What the cache holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// Under which of the names.
+    pub(crate) name: usize,
+    /// What was known about it.
+    pub(crate) meta: Meta,
+    /// Which siblings it had.
+    pub(crate) siblings: Codings,
+}
+
+/// A directory to be listed.
+#[derive(Debug)]
+pub(crate) struct ListingWork {
+    /// Its path relative to the root.
+    pub(crate) directory: Box<[u8]>,
+    /// Whether names that start with a dot are shown.
+    pub(crate) hidden: bool,
+    /// How it is asked for.
+    pub(crate) asked: listing::Asked,
 }
 
 /// What a search came to.
@@ -44,6 +76,10 @@ pub(crate) enum Found {
     File(Loaded),
     /// A directory, asked for without the slash at its end.
     Directory,
+    /// What is in a directory.
+    Listing(Form, String),
+    /// A file that compressing would not make smaller.
+    Incompressible,
 }
 
 #[derive(Debug)]
@@ -58,6 +94,8 @@ pub(crate) struct Loaded {
     pub(crate) settled: bool,
     /// Whether it may be kept: not when it kept changing while it was read.
     pub(crate) cacheable: bool,
+    /// Which siblings it has.
+    pub(crate) siblings: Codings,
 }
 
 #[derive(Debug)]
@@ -86,7 +124,7 @@ impl Lookup {
         }
     }
 
-    fn search(&self, root: &Root, known: Option<(usize, Meta)>, reach: Reach) -> Result<Found, Error> {
+    fn search(&self, root: &Root, known: Option<Known>, reach: Reach) -> Result<Found, Error> {
         for (i, name) in self.names.iter().enumerate() {
             match self.look_at(root, i, name, known, reach) {
                 Ok(Some(found)) => return Ok(found),
@@ -94,7 +132,11 @@ impl Lookup {
                 Err(other) => return Err(other),
             }
         }
-        Err(Error::NotFound)
+        match &self.listing {
+            None => Err(Error::NotFound),
+            Some(_) if reach == Reach::Cached => Err(Error::WouldBlock),
+            Some(work) => work.list(root),
+        }
     }
 
     fn look_at(
@@ -102,22 +144,67 @@ impl Lookup {
         root: &Root,
         i: usize,
         name: &[u8],
-        known: Option<(usize, Meta)>,
+        known: Option<Known>,
         reach: Reach,
     ) -> Result<Option<Found>, Error> {
-        if let Some((at, meta)) = known
-            && at == i
-            && root.stat(name, reach)? == meta
+        if let Some(known) = known
+            && known.name == i
+            && root.stat(name, reach)? == known.meta
+            && self.siblings_of(root, name, reach)? == known.siblings
         {
             return Ok(Some(Found::Unchanged));
         }
-        match root.open_file(name, reach)? {
-            Opened::File(file, meta) => {
-                let loaded = load(i, file, meta, self.content_max, reach, |file| Meta::of(file))?;
-                Ok(Some(Found::File(loaded)))
+        let (file, meta) = match root.open_file(name, reach)? {
+            Opened::File(file, meta) => (file, meta),
+            Opened::Directory(_) => return Ok(self.directory_counts.then_some(Found::Directory)),
+        };
+        let siblings = self.siblings_of(root, name, reach)?;
+        let loaded = load(i, file, meta, self.content_max, reach, |file| Meta::of(file))?;
+        let loaded = Loaded { siblings, ..loaded };
+        Ok(Some(match self.compress {
+            Some(coding) => compressed(loaded, coding),
+            None => Found::File(loaded),
+        }))
+    }
+
+    /// Which of the siblings that may be there are files.
+    fn siblings_of(&self, root: &Root, name: &[u8], reach: Reach) -> Result<Codings, Error> {
+        let mut there = Codings::NONE;
+        for coding in Coding::ALL.into_iter().filter(|c| self.siblings.has(*c)) {
+            match root.stat(&[name, coding.suffix().as_bytes()].concat(), reach) {
+                Ok(meta) if meta.kind == fs::Kind::File => {
+                    there.insert(coding);
+                }
+                Err(Error::WouldBlock) => return Err(Error::WouldBlock),
+                // Whatever else is the matter with it: the file itself is there.
+                _ => {}
             }
-            Opened::Directory(_) => Ok(self.directory_counts.then_some(Found::Directory)),
         }
+        Ok(there)
+    }
+}
+
+impl ListingWork {
+    fn list(&self, root: &Root) -> Result<Found, Error> {
+        let at_top = self.directory.is_empty();
+        let shown = |name: &[u8]| self.hidden || !name.starts_with(b".") || (at_top && name == WELL_KNOWN);
+        let listed = root.list(&self.directory, NAMES_MAX, shown)?;
+        let item = |e: fs::Listing| Item {
+            name: e.name,
+            is_folder: e.meta.kind == fs::Kind::Directory,
+            size: e.meta.size,
+            modified: e.meta.modified.secs,
+        };
+        let items = listed.entries.into_iter().map(item).collect();
+        Ok(Found::Listing(self.asked.form, listing::render(&self.asked, items, listed.is_complete)))
+    }
+}
+
+fn compressed(loaded: Loaded, coding: Coding) -> Found {
+    let LoadedContent::Bytes(bytes) = &loaded.content else { return Found::Incompressible };
+    match compress(coding, bytes) {
+        Some(small) => Found::File(Loaded { content: LoadedContent::Bytes(small.into()), ..loaded }),
+        None => Found::Incompressible,
     }
 }
 
@@ -142,14 +229,15 @@ fn load(
         if let Some(bytes) = content
             && after == meta
         {
-            return Ok(Loaded { name, meta, content: LoadedContent::Bytes(bytes), settled, cacheable: true });
+            let (content, siblings) = (LoadedContent::Bytes(bytes), Codings::NONE);
+            return Ok(Loaded { name, meta, content, settled, cacheable: true, siblings });
         }
         cacheable = false;
         meta = after;
     }
     let settled = meta.is_settled();
     let cacheable = cacheable || meta.size > content_max;
-    Ok(Loaded { name, meta, content: LoadedContent::File(file), settled, cacheable })
+    Ok(Loaded { name, meta, content: LoadedContent::File(file), settled, cacheable, siblings: Codings::NONE })
 }
 
 /// The first `size` bytes; `None` when the file ends before.

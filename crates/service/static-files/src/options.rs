@@ -1,5 +1,7 @@
 //! How a route serves files.
 
+use content_coding::Coding;
+
 use crate::path::relative;
 
 /// How a route serves files beneath a root.
@@ -17,6 +19,13 @@ pub struct Options {
     pub cache_control: Option<String>,
     /// Whether names that start with a dot are served.
     pub hidden: bool,
+    /// Whether a directory without an index file is answered with a list of what is in it.
+    pub listing: bool,
+    /// The codings of which a sibling (`page.html.br`) is sent in the place of a file, to clients that accept it; what comes
+    /// first is preferred where a client is indifferent.
+    pub precompressed: Vec<Coding>,
+    /// The codings in which files are compressed as they are asked for, where that gains anything and no sibling is there.
+    pub compress: Vec<Coding>,
 }
 
 impl Default for Options {
@@ -28,6 +37,9 @@ impl Default for Options {
             fallback: None,
             cache_control: None,
             hidden: false,
+            listing: false,
+            precompressed: Vec::new(),
+            compress: Vec::new(),
         }
     }
 }
@@ -98,6 +110,7 @@ mod tests {
             fallback: Some("/app/.shell.html".into()),
             cache_control: Some("public, max-age=3600".into()),
             hidden: true,
+            ..base()
         };
         assert_eq!(full.check(), Ok(()));
         assert_eq!(&*full.fallback_name().unwrap(), b"app/.shell.html");

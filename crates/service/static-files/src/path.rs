@@ -6,7 +6,7 @@
 const PATH_MAX: usize = 4095;
 
 /// The one hidden name that is meant for the public (RFC 8615), at the top of the root only.
-const WELL_KNOWN: &[u8] = b".well-known";
+pub(crate) const WELL_KNOWN: &[u8] = b".well-known";
 
 /// What a URL path names beneath the root.
 #[derive(Clone, Debug, PartialEq, Eq)]

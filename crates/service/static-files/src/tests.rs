@@ -15,7 +15,9 @@ use crate::testing::request;
 
 mod answers;
 mod bounds;
+mod coded;
 mod freshness;
+mod listings;
 
 struct Site {
     dir: TempDir,
@@ -89,24 +91,28 @@ impl Site {
         }
     }
 
+    /// The bytes of the body, whatever they are.
+    fn bytes(&self, target: &str, lines: &[(&str, &str)]) -> Vec<u8> {
+        match self.answer("GET", target, lines).0 {
+            Answer::Send { body, .. } => bytes_of(body),
+            Answer::Stream { .. } => panic!("a stream has no bytes yet"),
+            Answer::Refuse(failure) => panic!("{failure}"),
+        }
+    }
+
     fn ask(&self, method: &str, target: &str, lines: &[(&str, &str)]) -> Seen {
         let (head, body) = match self.answer(method, target, lines).0 {
             Answer::Send { head, body } => (head, body),
+            Answer::Stream { head, .. } => {
+                let fields = String::from_utf8(head.fields.bytes().to_vec()).unwrap();
+                return Seen { status: head.status, body: "a stream".into(), fields };
+            }
             Answer::Refuse(failure) => {
                 let allow = failure.allow.map(|a| format!("Allow: {a}\r\n"));
                 return Seen { status: failure.status, body: String::new(), fields: allow.unwrap_or_default() };
             }
         };
-        let body = match body {
-            Body::Empty => Vec::new(),
-            Body::Static(text) => text.to_vec(),
-            Body::Memory(bytes, range) => bytes[range].to_vec(),
-            Body::File(range) => {
-                let mut bytes = vec![0; range.len as usize];
-                range.file.read_exact_at(&mut bytes, range.offset).unwrap();
-                bytes
-            }
-        };
+        let body = bytes_of(body);
         // What is no file is told by its status and fields.
         let body = if matches!(head.status, 301 | 412 | 416) { Vec::new() } else { body };
         if method == "GET" && head.status < 300 {
@@ -117,12 +123,26 @@ impl Site {
             assert_eq!(length, body.len() as u64);
         }
         let fields = String::from_utf8(head.fields.bytes().to_vec()).unwrap();
-        Seen { status: head.status, body: String::from_utf8(body).unwrap(), fields }
+        Seen { status: head.status, body: String::from_utf8_lossy(&body).into_owned(), fields }
     }
 
     fn get(&self, target: &str) -> (u16, String) {
         let seen = self.ask("GET", target, &[]);
         (seen.status, seen.body)
+    }
+}
+
+fn bytes_of(body: Body) -> Vec<u8> {
+    match body {
+        Body::Empty => Vec::new(),
+        Body::Static(text) => text.to_vec(),
+        Body::Memory(bytes, range) => bytes[range].to_vec(),
+        Body::File(range) => {
+            let mut bytes = vec![0; range.len as usize];
+            range.file.read_exact_at(&mut bytes, range.offset).unwrap();
+            bytes
+        }
+        Body::Several(bodies) => bodies.into_iter().flat_map(bytes_of).collect(),
     }
 }
 

@@ -2,8 +2,11 @@
 
 use clock::HttpDate;
 
-/// Two quotes, two 64-bit and one 32-bit number in hexadecimal, a dash.
-const ETAG_MAX: usize = 2 + 16 + 1 + 16 + 8;
+/// What makes a tag a weak one.
+const WEAK: &[u8] = b"W/";
+
+/// The mark of a weak tag, two quotes, two 64-bit and one 32-bit number in hexadecimal, a dash.
+const ETAG_MAX: usize = WEAK.len() + 2 + 16 + 1 + 16 + 8;
 
 /// The last second that an HTTP date can say, at the end of the year 9999.
 const DATE_MAX: u64 = 253_402_300_799;
@@ -13,6 +16,7 @@ const DATE_MAX: u64 = 253_402_300_799;
 pub struct Validators {
     etag: [u8; ETAG_MAX],
     etag_len: u8,
+    is_weak: bool,
     modified: Option<HttpDate>,
     size: u64,
 }
@@ -24,6 +28,7 @@ impl Validators {
     /// later than the Date it is sent with (§8.8.2.1).
     pub fn of(meta: &fs::Meta, now: u64) -> Validators {
         let mut text = EtagText { bytes: [0; ETAG_MAX], len: 0 };
+        WEAK.iter().for_each(|b| text.push(*b));
         text.push(b'"');
         text.hex(meta.size, 1);
         text.push(b'-');
@@ -32,12 +37,30 @@ impl Validators {
         text.push(b'"');
         let modified = u64::try_from(meta.modified.secs).ok().filter(|secs| *secs <= now.min(DATE_MAX));
         let EtagText { bytes: etag, len } = text;
-        Validators { etag, etag_len: len as u8, modified: modified.map(HttpDate::at), size: meta.size }
+        let modified = modified.map(HttpDate::at);
+        Validators { etag, etag_len: len as u8, is_weak: false, modified, size: meta.size }
     }
 
-    /// The strong entity tag, with its quotes: size, seconds and nanoseconds of the modification, in hexadecimal.
+    /// Those of the same content in a form of `size` bytes that is made anew for each process: its bytes may differ from one
+    /// time to the next, which a weak tag says (§8.8.1).
+    pub fn weakened(self, size: u64) -> Validators {
+        Validators { is_weak: true, size, ..self }
+    }
+
+    /// The entity tag, with its quotes: size, seconds and nanoseconds of the modification, in hexadecimal. Strong, unless
+    /// [`Validators::weakened`].
     pub fn etag(&self) -> &[u8] {
-        &self.etag[..usize::from(self.etag_len)]
+        if self.is_weak { &self.etag[..usize::from(self.etag_len)] } else { self.opaque_tag() }
+    }
+
+    /// The entity tag without what says that it is weak.
+    pub fn opaque_tag(&self) -> &[u8] {
+        &self.etag[WEAK.len()..usize::from(self.etag_len)]
+    }
+
+    /// Whether the tag is weak.
+    pub fn is_weak(&self) -> bool {
+        self.is_weak
     }
 
     /// When the file was modified, if that can be said.
@@ -89,7 +112,11 @@ pub(crate) mod tests {
         assert_eq!(v.modified().unwrap().as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(Validators::of(&meta(0, 0, 0), 1).etag(), b"\"0-000000000\"");
         let longest = Validators::of(&meta(u64::MAX, -1, 999_999_999), u64::MAX);
-        assert_eq!(longest.etag().len(), ETAG_MAX);
+        assert_eq!(longest.etag().len(), ETAG_MAX - 2);
+        assert_eq!(longest.weakened(7).etag().len(), ETAG_MAX);
+        let weak = v.weakened(7);
+        assert_eq!((weak.etag(), weak.size()), (&b"W/\"400-2ebc98a1000000ff\""[..], 7));
+        assert_eq!(weak.opaque_tag(), v.etag());
     }
 
     #[test]

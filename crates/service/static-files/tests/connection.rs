@@ -31,6 +31,7 @@ impl Site for OneRoute {
             let path = exchange.request.path_bytes().to_vec();
             match self.files.respond(exchange.request, &path).await {
                 Answer::Send { head, body } => body.send(&head, &mut exchange.response),
+                Answer::Stream { head, body } => body.send(&head, &mut exchange.response).await,
                 Answer::Refuse(failure) => Err(failure),
             }
         })

@@ -1,7 +1,5 @@
 //! A connection on loan.
 
-use std::rc::Rc;
-
 use balance::ServerId;
 use net::Stream;
 
@@ -9,18 +7,26 @@ use crate::pool::Connection;
 use crate::upstream::Upstream;
 
 /// A connection to a server, on loan to one exchange. Closed on drop, unless [`Checkout::give_back`] was called.
-pub struct Checkout {
-    upstream: Rc<Upstream>,
+pub struct Checkout<'u> {
+    upstream: &'u Upstream,
     server: ServerId,
-    connection: Connection,
+    connection: Box<Connection>,
 }
 
-impl Checkout {
-    pub(crate) fn new(upstream: &Rc<Upstream>, server: ServerId, connection: Connection) -> Checkout {
-        Checkout { upstream: Rc::clone(upstream), server, connection }
+impl<'u> Checkout<'u> {
+    #[inline]
+    pub(crate) fn new(upstream: &'u Upstream, server: ServerId, connection: Box<Connection>) -> Checkout<'u> {
+        Checkout { upstream, server, connection }
+    }
+
+    /// The upstream it belongs to.
+    #[inline]
+    pub fn upstream(&self) -> &'u Upstream {
+        self.upstream
     }
 
     /// The stream.
+    #[inline]
     pub fn stream(&self) -> &Stream {
         &self.connection.stream
     }
@@ -35,10 +41,9 @@ impl Checkout {
         self.connection.uses > 0
     }
 
-    /// Both messages ended cleanly and no byte is left unread: the next exchange may use it.
+    /// Both messages ended cleanly, no byte is left unread and no deadline is set: the next exchange may use it.
     pub fn give_back(mut self) {
         self.connection.uses = self.connection.uses.saturating_add(1);
-        let upstream = self.upstream;
-        upstream.keep(self.server, self.connection);
+        self.upstream.keep(self.server, self.connection);
     }
 }

@@ -8,8 +8,10 @@ mod checkout;
 mod names;
 mod pool;
 mod server;
+mod tls;
 mod upstream;
 
 pub use checkout::Checkout;
 pub use server::{Server, Target};
+pub use tls::Tls;
 pub use upstream::{KeepAlive, Options, ServerOptions, Timeouts, Upstream};

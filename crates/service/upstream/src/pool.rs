@@ -10,50 +10,56 @@ use net::{Stream, Transport};
 
 use crate::upstream::KeepAlive;
 
-/// An open connection and its history.
+/// An open connection and its history. In a box as long as it lives: it is handed back and forth with every exchange.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) born: Tick,
+    /// When its last exchange ended; means something in the pool only.
+    idle_since: Tick,
     /// Exchanges it carried.
     pub(crate) uses: u32,
 }
 
-struct Idle {
-    connection: Connection,
-    since: Tick,
+impl Connection {
+    /// A connection that was opened just now.
+    pub(crate) fn new(stream: Stream, now: Tick) -> Box<Connection> {
+        Box::new(Connection { stream, born: now, idle_since: now, uses: 0 })
+    }
 }
 
 /// Idle connections, the latest used on top: the others age, and the pool shrinks by itself.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: RefCell<Vec<Idle>>,
+    #[expect(clippy::vec_box, reason = "the boxes outlive their stay here")]
+    idle: RefCell<Vec<Box<Connection>>>,
 }
 
 impl Pool {
     /// The connection that was used last and is still good.
-    pub(crate) fn take(&self, now: Tick, keep: &KeepAlive) -> Option<Connection> {
+    pub(crate) fn take(&self, now: Tick, keep: &KeepAlive) -> Option<Box<Connection>> {
         loop {
-            let idle = self.idle.borrow_mut().pop()?;
-            if is_good(&idle, now, keep) {
-                return Some(idle.connection);
+            let connection = self.idle.borrow_mut().pop()?;
+            if is_good(&connection, now, keep) {
+                return Some(connection);
             }
         }
     }
 
-    /// Keeps a connection, if it may be used again and there is room.
-    pub(crate) fn give(&self, connection: Connection, now: Tick, keep: &KeepAlive) {
+    /// Keeps a connection, if it may be used again and there is room. No deadline is set on it any more.
+    pub(crate) fn give(&self, mut connection: Box<Connection>, now: Tick, keep: &KeepAlive) {
         let mut idle = self.idle.borrow_mut();
         let worn_out = connection.uses >= keep.max_requests || is_old(connection.born, now, keep.max_age);
         if !worn_out && idle.len() < keep.idle {
-            connection.stream.clear_deadline();
-            idle.push(Idle { connection, since: now });
+            debug_assert!(connection.stream.registration().deadline().is_none());
+            connection.idle_since = now;
+            idle.push(connection);
         }
     }
 
     /// Closes what was idle for too long, and what its server has closed.
     pub(crate) fn prune(&self, now: Tick, keep: &KeepAlive) {
-        self.idle.borrow_mut().retain(|idle| is_good(idle, now, keep));
+        self.idle.borrow_mut().retain(|connection| is_good(connection, now, keep));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -67,17 +73,22 @@ impl Pool {
 }
 
 /// An idle connection on which something arrived was closed by its server, or never was in step.
-fn is_good(idle: &Idle, now: Tick, keep: &KeepAlive) -> bool {
-    !is_old(idle.since, now, keep.idle_timeout)
-        && !is_old(idle.connection.born, now, keep.max_age)
-        && is_quiet(&idle.connection.stream)
+#[inline(always)]
+fn is_good(connection: &Connection, now: Tick, keep: &KeepAlive) -> bool {
+    !is_old(connection.idle_since, now, keep.idle_timeout)
+        && !is_old(connection.born, now, keep.max_age)
+        && is_quiet(&connection.stream)
 }
 
-/// Whether nothing has arrived. A last read that filled its window exactly leaves that open: one more read tells.
+/// Whether nothing has arrived.
+#[inline]
 fn is_quiet(stream: &Stream) -> bool {
-    if !stream.maybe_readable() {
-        return true;
-    }
+    !stream.maybe_readable() || is_quiet_after_all(stream)
+}
+
+/// A last read that filled its window exactly leaves that open: one more read tells.
+#[cold]
+fn is_quiet_after_all(stream: &Stream) -> bool {
     let mut window = ReadBuf::new(Class::K4);
     let read = stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut window);
     // Pending with the bit still set: the task's operations are used up, and nothing is known.

@@ -13,6 +13,7 @@ use observe::{Failure, Kind};
 
 use crate::names;
 use crate::pool::{Connection, Pool};
+use crate::tls::Tls;
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,7 @@ impl fmt::Display for Target {
 /// One server, on one worker.
 pub struct Server {
     target: Target,
+    tls: Option<Tls>,
     /// As written in the configuration; for sentences, and for `host = "upstream"`.
     text: String,
     found: Rc<Found>,
@@ -66,14 +68,15 @@ const FAILURE_STANDS: Duration = Duration::from_secs(1);
 const AVOIDED: Duration = Duration::from_secs(5);
 
 impl Server {
-    pub(crate) fn new(target: Target) -> Server {
+    pub(crate) fn new(target: Target, tls: Option<Tls>) -> Server {
         let addresses = match &target {
             Target::Fixed(address) => vec![address.clone()],
             Target::Name { .. } => Vec::new(),
         };
         Server {
-            text: target.to_string(),
+            text: format!("{}{target}", if tls.is_some() { "https://" } else { "" }),
             target,
+            tls,
             found: Rc::new(Found { addresses: RefCell::new(addresses), ..Found::default() }),
             next: Cell::new(0),
             failed: RefCell::default(),
@@ -96,7 +99,11 @@ impl Server {
     pub fn authority(&self) -> &str {
         match &self.target {
             Target::Fixed(Address::Unix(_)) => "localhost",
-            _ => self.text.strip_suffix(":80").unwrap_or(&self.text),
+            _ => {
+                let (scheme, port) = if self.tls.is_some() { ("https://", ":443") } else { ("", ":80") };
+                let text = self.text.strip_prefix(scheme).unwrap_or(&self.text);
+                text.strip_suffix(port).unwrap_or(text)
+            }
         }
     }
 
@@ -121,7 +128,12 @@ impl Server {
     }
 
     /// Opens a connection, to its addresses in turn: all are tried, each for its share of the time.
-    pub(crate) async fn connect(&self, upstream: &str, by: Tick, timeout_text: &str) -> Result<Connection, Failure> {
+    pub(crate) async fn connect(
+        &self,
+        upstream: &str,
+        by: Tick,
+        timeout_text: &str,
+    ) -> Result<Box<Connection>, Failure> {
         let attempt = within(by, async {
             if self.found.addresses.borrow().is_empty() {
                 self.refresh().await;
@@ -130,7 +142,16 @@ impl Server {
         });
         let text = &self.text;
         match attempt.await.flatten() {
-            Some(Ok(stream)) => Ok(Connection { stream, born: now(), uses: 0 }),
+            Some(Ok(stream)) => {
+                let stream = match &self.tls {
+                    None => stream,
+                    Some(tls) => tls
+                        .connect(stream, by)
+                        .await
+                        .map_err(|failed| failed.of(format_args!("upstream {upstream} {text}"), timeout_text))?,
+                };
+                Ok(Connection::new(stream, now()))
+            }
             None => Err(Failure::because(
                 Kind::ConnectTimeout,
                 format!("upstream {upstream} {text} did not accept a connection within {timeout_text}"),

@@ -11,6 +11,7 @@ use observe::Failure;
 use crate::checkout::Checkout;
 use crate::pool::Connection;
 use crate::server::{Server, Target};
+use crate::tls::Tls;
 
 /// How often idle connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
@@ -20,6 +21,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(1);
 pub struct ServerOptions {
     /// Where it is.
     pub target: Target,
+    /// What TLS is spoken with; none: plain.
+    pub tls: Option<Tls>,
     /// Its share of the requests.
     pub weight: u32,
 }
@@ -83,7 +86,7 @@ impl Upstream {
     pub fn start(options: Options, worker: u16) -> Rc<Upstream> {
         let weights: Vec<u32> = options.servers.iter().map(|s| s.weight).collect();
         let upstream = Rc::new(Upstream {
-            servers: options.servers.iter().map(|s| Server::new(s.target.clone())).collect(),
+            servers: options.servers.iter().map(|s| Server::new(s.target.clone(), s.tls.clone())).collect(),
             balancer: RefCell::new(Balancer::new(&weights, worker)),
             budget: RefCell::new(RetryBudget::new(options.retry.budget, options.retries_per_second_min, now())),
             retired: Cell::new(false),
@@ -115,8 +118,9 @@ impl Upstream {
 
     /// Counts a new request for the retry budget and picks its first server.
     pub fn pick_first(&self) -> Option<ServerId> {
-        self.budget.borrow_mut().request(now());
-        self.balancer.borrow_mut().pick(now(), &Tried::default())
+        let now = now();
+        self.budget.borrow_mut().request(now);
+        self.balancer.borrow_mut().pick(now, const { &Tried::none() })
     }
 
     /// Picks the server for another try.
@@ -130,7 +134,7 @@ impl Upstream {
     }
 
     /// An idle connection to that server, if there is one.
-    pub fn reuse(self: &Rc<Upstream>, server: ServerId) -> Option<Checkout> {
+    pub fn reuse(&self, server: ServerId) -> Option<Checkout<'_>> {
         let connection = self.server(server)?.pool.take(now(), &self.options.keep_alive)?;
         Some(Checkout::new(self, server, connection))
     }
@@ -139,7 +143,7 @@ impl Upstream {
     ///
     /// # Errors
     /// The reason in a sentence, after the connect timeout at the latest. The balancer has been told.
-    pub async fn connect(self: &Rc<Upstream>, server: ServerId) -> Result<Checkout, Failure> {
+    pub async fn connect(&self, server: ServerId) -> Result<Checkout<'_>, Failure> {
         let Some(state) = self.server(server) else { return Err(Failure::new(observe::Kind::NoServer)) };
         let by = now().after(self.options.timeouts.connect);
         match state.connect(&self.options.name, by, &self.connect_text).await {
@@ -154,7 +158,7 @@ impl Upstream {
         }
     }
 
-    pub(crate) fn keep(&self, server: ServerId, connection: Connection) {
+    pub(crate) fn keep(&self, server: ServerId, connection: Box<Connection>) {
         if self.retired.get() {
             return;
         }

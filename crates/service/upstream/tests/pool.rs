@@ -25,7 +25,7 @@ struct World {
 
 impl World {
     /// A fresh connection and the server's end of it.
-    async fn connect(&self) -> (upstream::Checkout, MemoryStream) {
+    async fn connect(&self) -> (upstream::Checkout<'_>, MemoryStream) {
         let checkout = self.upstream.connect(SERVER).await.unwrap();
         assert!(!checkout.is_reused());
         (checkout, poll_fn(|cx| self.origin.poll_accept(cx)).await.0)
@@ -40,7 +40,7 @@ fn options(target: Target, keep_alive: KeepAlive) -> Options {
     let second = Duration::from_secs(1);
     Options {
         name: "api".into(),
-        servers: vec![ServerOptions { target, weight: 1 }],
+        servers: vec![ServerOptions { target, tls: None, weight: 1 }],
         timeouts: Timeouts { connect: 2 * second, header: second, body: second },
         keep_alive,
         retry: RetryPolicy::default(),

@@ -36,8 +36,8 @@ fn workers(count: usize) -> (Vec<Remote>, Receiver<Ended>) {
 }
 
 /// Sockets for two workers, and where they are.
-fn bind(prepared: &Prepared) -> (Vec<Vec<(Key, Bound)>>, Address) {
-    let Binding { by_worker, bound } = listeners::bind(&prepared.plan, &Listening::new(), 2).unwrap();
+fn bind(prepared: &Prepared) -> (Vec<Vec<Socket>>, Address) {
+    let Binding { by_worker, bound } = listeners::bind(prepared, &Listening::new(), 2).unwrap();
     (by_worker, bound.into_values().next().unwrap().address.clone())
 }
 

@@ -21,8 +21,9 @@ const HEAD: &str = "\
 # it has a default. \"Not built yet\": known, but an error unless it is given its default.
 #
 # Durations are written \"250ms\", \"10s\", \"2m\", \"1h\", \"7d\"; sizes \"256B\", \"16KiB\", \"10MiB\", \"1GiB\". Addresses are
-# \"127.0.0.1:8080\", \"[::1]:8080\", \"unix:/run/app.sock\" or, for servers, \"host.name:80\". Relative paths are relative to
-# the file that names them. \"${NAME}\" and \"${NAME:-default}\" put the environment in, inside any string; \"$${\" is \"${\".
+# \"127.0.0.1:8080\", \"[::1]:8080\", \"unix:/run/app.sock\" or, for servers, \"host.name:80\" and
+# \"https://host.name:443\". Relative paths are relative to the file that names them. \"${NAME}\" and \"${NAME:-default}\"
+# put the environment in, inside any string; \"$${\" is \"${\".
 ";
 
 const WIDTH: usize = 118;
@@ -73,8 +74,9 @@ fn render_key(key: &Key, live: bool, text: &mut String) {
 /// Whether the section can stand in the file as it is: of a listener, there is one by default; a route or an upstream
 /// would be a new one.
 fn is_live(section: &Section) -> bool {
-    let named = section.path.starts_with("route") || section.path.starts_with("upstream");
-    !named && section.keys.iter().any(|k| k.built || !k.default.is_empty()) && section.path != "listener.tls"
+    // A route or an upstream would be a new one, and TLS needs certificates.
+    let adds = ["route", "upstream", "listener.tls"].iter().any(|path| section.path.starts_with(path));
+    !adds && section.keys.iter().any(|k| k.built || !k.default.is_empty())
 }
 
 /// The type with its bounds; words that are not built yet are named as such.

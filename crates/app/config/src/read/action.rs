@@ -6,8 +6,9 @@ use router::{HostPattern, PathPattern, Rule, host_of};
 
 use crate::diagnostic::Diagnostic;
 use crate::options::{self, nearest};
-use crate::plan::{Action, Files, HostField, Piece, Proxy, Redirect, Respond, UpstreamId};
+use crate::plan::{Action, Files, HostField, Piece, Proxy, Redirect, Respond, Symlinks, UpstreamId};
 use crate::read::headers::check_value;
+use crate::read::leaf::Word;
 use crate::read::{Cursor, with_defaults};
 use crate::source::Place;
 
@@ -140,8 +141,61 @@ pub(crate) fn default_files(root: PathBuf) -> Files {
 
 /// All but the root.
 fn files_below(root: PathBuf, table: &Cursor<'_>) -> Files {
-    Files { root, index: index_names(table), cache_control: cache_control(table), hidden: table.get("hidden") }
+    let Word(symlinks) = table.get("symlinks");
+    Files {
+        root,
+        index: index_names(table),
+        listing: table.get("listing"),
+        fallback: fallback(table),
+        precompressed: codings(table, "precompressed"),
+        compress: codings(table, "compress"),
+        symlinks: match symlinks {
+            "refuse" => Symlinks::Refuse,
+            "follow" => Symlinks::Follow,
+            _ => Symlinks::Beneath,
+        },
+        cache_control: cache_control(table),
+        hidden: table.get("hidden"),
+    }
 }
+
+/// The codings of a list, each once.
+fn codings(table: &Cursor<'_>, key: &'static str) -> Vec<&'static str> {
+    let mut codings = table.words(key);
+    let mut seen = Vec::new();
+    codings.retain(|coding| {
+        let is_new = !seen.contains(coding);
+        seen.push(*coding);
+        is_new
+    });
+    codings
+}
+
+/// The path of a file, without anything that would have to be decoded or removed first.
+fn fallback(table: &Cursor<'_>) -> Option<String> {
+    let path: String = table.optional("fallback")?;
+    let problem = if !path.starts_with('/') {
+        "does not begin with `/`"
+    } else if path.ends_with('/') {
+        "names a folder"
+    } else if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        "has a dot segment"
+    } else if path.contains(['%', '\\', '\0', '?', '#']) || path.len() > FALLBACK_MAX {
+        "is not the plain path of a file"
+    } else {
+        return Some(path);
+    };
+    let wrong = Diagnostic::error(format!("`{}`: `{}` {problem}", table.full_name("fallback"), path.escape_debug()));
+    let hint = (!path.starts_with('/') && !path.is_empty()).then(|| format!("write `/{}`", path.escape_debug()));
+    let wrong = wrong.at(table.value_place("fallback"));
+    table
+        .notes()
+        .push(wrong.expected("expected the path of a file beneath root, such as `\"/index.html\"`").maybe_hint(hint));
+    None
+}
+
+/// The longest path that the system takes is not much longer.
+const FALLBACK_MAX: usize = 4000;
 
 /// A Cache-Control longer than this is a mistake, and the heads that hold it must stay small.
 const CACHE_CONTROL_MAX: usize = 1024;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::address::{Address, AddressError, ListenAddress};
+use crate::address::{AddressError, ListenAddress, ServerAddress};
 use crate::diagnostic::Diagnostic;
 use crate::options::{Key, Kind, nearest};
 use crate::plan::{Count, UNLIMITED};
@@ -236,8 +236,8 @@ impl Leaf for Vec<String> {
     }
 }
 
-impl Leaf for Address {
-    fn read(key: &Key, node: &Node) -> Result<Address, Wrong> {
+impl Leaf for ServerAddress {
+    fn read(key: &Key, node: &Node) -> Result<ServerAddress, Wrong> {
         let text = node.text().ok_or_else(|| Wrong::kind(key, node))?;
         text.parse().map_err(|error| wrong_address(key, error))
     }

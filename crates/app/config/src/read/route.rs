@@ -5,8 +5,9 @@ use std::time::Duration;
 use router::{HostPattern, MethodToken, PathPattern, PatternError, Rule};
 
 use crate::diagnostic::Diagnostic;
-use crate::plan::{Action, HeaderEdits};
+use crate::plan::{Action, ErrorPage, HeaderEdits, Statuses};
 use crate::read::action::{self, ActionDraft};
+use crate::read::cursor::TextEntry;
 use crate::read::headers::{Side, edits};
 use crate::read::leaf::Size;
 use crate::read::{Cursor, items_of};
@@ -25,6 +26,7 @@ pub(crate) struct RouteDraft {
     /// None: the limit for all.
     pub(crate) body_bytes: Option<u64>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) error_pages: Vec<ErrorPage>,
 }
 
 pub(crate) fn route(table: Cursor<'_>) -> RouteDraft {
@@ -43,6 +45,46 @@ pub(crate) fn route(table: Cursor<'_>) -> RouteDraft {
         response_headers: edits(table.section("response_headers"), Side::Response),
         body_bytes: table.optional::<Size>("body_bytes").map(|size| size.0),
         timeout: table.optional("timeout"),
+        error_pages: error_pages(&table),
+    }
+}
+
+/// A page is held in memory by every worker.
+const ERROR_PAGE_BYTES: u64 = 1 << 20;
+
+fn error_pages(table: &Cursor<'_>) -> Vec<ErrorPage> {
+    let mut pages = Vec::new();
+    for TextEntry { name, name_place, value, value_place } in table.text_table("error_pages") {
+        let Some(statuses) = statuses(&name) else {
+            let wrong =
+                Diagnostic::error(format!("`route.error_pages`: `{}` is no status of a failure", name.escape_debug()));
+            table.notes().push(
+                wrong.at(name_place).expected("expected a status from `\"400\"` to `\"599\"`, `\"4xx\"` or `\"5xx\"`"),
+            );
+            continue;
+        };
+        let path = table.source().folder.join(&value);
+        let problem = match (std::path::absolute(&path), std::fs::metadata(&path)) {
+            (Ok(file), Ok(found)) if found.is_file() && found.len() <= ERROR_PAGE_BYTES => {
+                pages.push(ErrorPage { statuses, file });
+                continue;
+            }
+            (_, Ok(found)) if found.is_file() => "has more than 1 MiB".to_owned(),
+            (_, Ok(_)) => "is no file".to_owned(),
+            (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+            (_, Err(error)) => format!("cannot be used: {}", crate::files::reason(error)),
+        };
+        let wrong = Diagnostic::error(format!("the page `{}` {problem}", value.escape_debug())).at(value_place);
+        table.notes().push(wrong.expected("expected a file that is there"));
+    }
+    pages
+}
+
+fn statuses(text: &str) -> Option<Statuses> {
+    match text {
+        "4xx" => Some(Statuses::Class(4)),
+        "5xx" => Some(Statuses::Class(5)),
+        _ => text.parse().ok().filter(|n| text.len() == 3 && (400..600).contains(n)).map(Statuses::One),
     }
 }
 

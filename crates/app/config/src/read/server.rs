@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::options;
 use crate::plan::{Limits, Listener, Runtime, Timeouts};
 use crate::read::leaf::{ByteRate, Size, Wrong};
-use crate::read::{Cursor, items_of, with_defaults};
+use crate::read::{Cursor, items_of, tls, with_defaults};
 
 pub(crate) fn runtime(table: Cursor<'_>) -> Runtime {
     Runtime {
@@ -35,6 +35,7 @@ pub(crate) fn limits(table: Cursor<'_>) -> Limits {
 
 pub(crate) fn timeouts(table: Cursor<'_>) -> Timeouts {
     Timeouts {
+        tls_handshake: table.get("tls_handshake"),
         header: table.get("header"),
         body: table.get("body"),
         idle: table.get("idle"),
@@ -51,6 +52,8 @@ pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {
     {
         table.wrong("protocols", node, Wrong::new("is empty", "expected `[\"http/1.1\"]`"));
     }
+    let is_plain = table.node("tls").is_none();
+    let tls = table.section("tls").and_then(|table| tls::listener(&table));
     let address = table.required::<ListenAddress>("address")?.within(&table.source().folder);
     if let ListenAddress::Unix(path) = &address
         && let Err(error) = check_unix_length(path)
@@ -59,7 +62,8 @@ pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {
         table.notes().push(long.at(table.key_place("address")).hint(error.hint));
         return None;
     }
-    Some(Listener { address, backlog })
+    // Without what it was to have for TLS, it must not become a plain one.
+    (is_plain || tls.is_some()).then_some(Listener { address, backlog, tls })
 }
 
 /// A listener with every default.
@@ -67,6 +71,7 @@ pub(crate) fn default_listener(address: ListenAddress) -> Listener {
     with_defaults(&options::LISTENER, |table| {
         table.node("address");
         table.node("protocols");
-        Listener { address, backlog: table.get::<u64>("backlog") as u32 }
+        table.node("tls");
+        Listener { address, backlog: table.get::<u64>("backlog") as u32, tls: None }
     })
 }

@@ -2,12 +2,12 @@
 
 use balance::{RetryOn, RetryPolicy};
 
-use crate::address::{Address, check_unix_length};
+use crate::address::{Address, ServerAddress, check_unix_length};
 use crate::diagnostic::Diagnostic;
 use crate::options::{self, Kind, nearest};
-use crate::plan::{KeepAlive, Server, Upstream, UpstreamTimeouts};
+use crate::plan::{KeepAlive, Server, Upstream, UpstreamTimeouts, UpstreamTls};
 use crate::read::leaf::{Word, Wrong};
-use crate::read::{Cursor, items_of, with_defaults};
+use crate::read::{Cursor, items_of, tls, with_defaults};
 use crate::tree::{Node, Value};
 
 pub(crate) fn upstream(name: &str, table: Cursor<'_>) -> Option<Upstream> {
@@ -19,8 +19,10 @@ pub(crate) fn upstream(name: &str, table: Cursor<'_>) -> Option<Upstream> {
     // HTTP/1.1 is the only protocol that works, so there is nothing to keep.
     table.get::<Word>("protocol");
     let upstream = rest(name, &table);
+    let tls = tls::upstream(&table.section_or_empty("tls"));
     let servers = servers(&table)?;
-    Some(Upstream { servers, ..upstream })
+    tls::check_servers(&table, tls.as_ref(), &servers)?;
+    Some(Upstream { servers, tls: tls?, ..upstream })
 }
 
 /// An upstream of these servers, with a default for all else.
@@ -29,6 +31,7 @@ pub(crate) fn defaults(name: &str, servers: Vec<Server>) -> Upstream {
         table.node("servers");
         table.node("balance");
         table.node("protocol");
+        table.node("tls");
         Upstream { servers, ..rest(name, &table) }
     })
 }
@@ -42,6 +45,7 @@ fn rest(name: &str, table: &Cursor<'_>) -> Upstream {
         timeouts: timeouts(table.section_or_empty("timeouts")),
         retry: retry(table.section_or_empty("retry")),
         resolve: table.get("resolve"),
+        tls: UpstreamTls::default(),
     }
 }
 
@@ -77,7 +81,7 @@ fn servers(table: &Cursor<'_>) -> Option<Vec<Server>> {
     let mut servers: Vec<Server> = Vec::new();
     for item in items {
         let Some(server) = server(table, item) else { continue };
-        if servers.iter().any(|s| s.address == server.address) {
+        if servers.iter().any(|s| s.address == server.address && s.tls == server.tls) {
             let twice = Diagnostic::warning(format!("the server `{}` is listed twice", server.address));
             let hint = "`weight` gives a server a larger share";
             table.notes().push(twice.at(table.place_of(item.span.clone())).expected("a second time here").hint(hint));
@@ -96,9 +100,9 @@ fn server(upstream: &Cursor<'_>, item: &Node) -> Option<Server> {
         Value::Table(table) => {
             let table = Cursor::new(section, path, source, table, item.span.clone(), notes);
             let weight = table.get::<u64>("weight") as u32;
-            (table.required::<Address>("address")?, weight)
+            (table.required::<ServerAddress>("address")?, weight)
         }
-        Value::Text(text) => match text.text.parse::<Address>() {
+        Value::Text(text) => match text.text.parse::<ServerAddress>() {
             Ok(address) => (address, default_weight()),
             Err(error) => {
                 let key = section.key("address")?;
@@ -114,14 +118,15 @@ fn server(upstream: &Cursor<'_>, item: &Node) -> Option<Server> {
             return None;
         }
     };
-    let (address, weight) = (address.0.within(&source.folder), address.1);
+    let (ServerAddress { address, tls }, weight) = address;
+    let address = address.within(&source.folder);
     if let Address::Unix(path) = &address
         && let Err(error) = check_unix_length(path)
     {
         upstream.wrong("servers", item, Wrong::new(error.message, "").hint(error.hint));
         return None;
     }
-    Some(Server { address, weight })
+    Some(Server { address, tls, weight })
 }
 
 fn default_weight() -> u32 {
@@ -132,8 +137,8 @@ fn default_weight() -> u32 {
 }
 
 /// A server with the default weight.
-pub(crate) fn plain_server(address: Address) -> Server {
-    Server { address, weight: default_weight() }
+pub(crate) fn plain_server(ServerAddress { address, tls }: ServerAddress) -> Server {
+    Server { address, tls, weight: default_weight() }
 }
 
 fn keep_alive(table: Cursor<'_>) -> KeepAlive {

@@ -5,7 +5,7 @@ use std::path::Path;
 use load::compare::{Comparison, Metric, Side, order};
 use load::{Run, Settings};
 
-use super::{invalid, status};
+use super::{invalid, status, without_files};
 use crate::arguments::{CompareLoad, Load};
 use crate::interrupt::Interrupts;
 use crate::measure::{Measured, Task, measure};
@@ -21,6 +21,7 @@ const PERCENTILES: [f64; 2] = [50.0, 99.0];
 const ROUNDS_MAX: u32 = 1000;
 
 pub(crate) fn run(compare: &CompareLoad, interrupts: &Interrupts) -> Result<u8, Problem> {
+    without_files(&compare.load, "compare")?;
     let [a, b] = compare.load.url.as_slice() else {
         return Err(Problem::usage("compare takes two URLs, or two files that --json wrote"));
     };
@@ -72,7 +73,7 @@ fn rounds(compare: &CompareLoad, urls: [&String; 2], interrupts: &Interrupts) ->
         for side in order(round, load.seed) {
             let at = usize::from(side == Side::B);
             let task = Task { plan: &plans[at], settings: words[at].clone(), pid: None, repeated: None };
-            let measured = measure(&task, interrupts, &mut |_| ())?;
+            let measured = measure(&task, interrupts, &mut |_, _| ())?;
             if interrupts.happened() {
                 say("interrupted: the rounds until now are compared");
                 break;
@@ -95,6 +96,13 @@ fn rounds(compare: &CompareLoad, urls: [&String; 2], interrupts: &Interrupts) ->
         compared.push(result.map_err(|e| Problem::local(e.to_string()))?);
     }
     print(&crate::report::comparison(&compared));
+    let doubtful = runs.iter().flatten().flatten().filter(|run| invalid(run).is_some()).count();
+    if doubtful > 0 {
+        print(&format!(
+            "\nINVALID: in {doubtful} of {} runs the generator was the limit; do not use these figures.\n",
+            runs.len() * 2
+        ));
+    }
     Ok(worst)
 }
 

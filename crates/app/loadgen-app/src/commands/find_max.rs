@@ -2,7 +2,7 @@
 
 use load::{Arrivals, Knee, KneeSearch, Outcome, Rate, Step};
 
-use super::invalid;
+use super::without_files;
 use crate::arguments::FindMaxLoad;
 use crate::interrupt::Interrupts;
 use crate::measure::{Measured, Task, measure};
@@ -15,6 +15,7 @@ use crate::show::{print, say};
 /// Runs steps until the search has its answer.
 pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Problem> {
     let load = &find.load;
+    without_files(load, "find-max")?;
     if rates(load).is_some() || load.requests.is_some() {
         return Err(Problem::usage(
             "find-max chooses the rates itself: give --from and --to, and --duration for a step",
@@ -39,7 +40,7 @@ pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Pro
             say("interrupted: the search is not finished");
             break;
         }
-        let outcome = outcome(find, &measured);
+        let outcome = Outcome::of(&measured.run, &find.slo);
         if !load.quiet {
             say(&format!("{rate}: {}", words(&outcome)));
         }
@@ -57,15 +58,7 @@ fn step(find: &FindMaxLoad, plan: &mut Plan, rate: Rate, interrupts: &Interrupts
     let arrivals = if find.load.poisson { Arrivals::Poisson } else { Arrivals::Constant };
     plan.pace = PacePlan::Open(Rates::Constant(rate), arrivals);
     let task = Task { plan, settings: settings(plan, &find.load), pid: None, repeated: None };
-    measure(&task, interrupts, &mut |_| ())
-}
-
-fn outcome(find: &FindMaxLoad, measured: &Measured) -> Outcome {
-    if let Some(why) = invalid(&measured.run) {
-        return Outcome::GeneratorLimit(why);
-    }
-    let misses = find.slo.misses(&measured.run);
-    if misses.is_empty() { Outcome::Met } else { Outcome::Missed(misses) }
+    measure(&task, interrupts, &mut |_, _| ())
 }
 
 fn words(outcome: &Outcome) -> String {

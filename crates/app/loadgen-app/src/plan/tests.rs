@@ -48,8 +48,8 @@ fn shares_add_up() {
 }
 
 #[test]
-fn connections_requests_and_rate_are_shared_out_exactly() {
-    let mut plan = plan(10, 3, &[6, 3, 1]);
+fn connections_and_requests_are_shared_out_exactly() {
+    let plan = plan(10, 3, &[6, 3, 1]);
     let origins = plan.origins();
     let works: Vec<Work> = (0..3).map(|n| plan.work(n, &origins)).collect();
     let mut by_origin = BTreeMap::new();
@@ -57,17 +57,51 @@ fn connections_requests_and_rate_are_shared_out_exactly() {
     assert_eq!(by_origin.into_values().collect::<Vec<_>>(), [6, 3, 1]);
     let counts = works.iter().map(|w| if let Pace::Closed(Some(n)) = w.pace { n } else { 0 });
     assert_eq!(counts.sum::<u64>(), 1003);
+}
 
+/// The plans of a worker, by origin.
+fn schedules(plan: &Plan, worker: usize) -> Vec<Vec<u64>> {
+    let Pace::Open(schedules) = plan.work(worker, &plan.origins()).pace else { panic!("an open loop") };
+    schedules.into_iter().map(Iterator::collect).collect()
+}
+
+#[test]
+fn every_origin_has_its_own_plan_and_the_workers_that_reach_it_share_it() {
+    // Four connections among three workers: the second origin's only one is at one of them.
+    let mut plan = plan(4, 3, &[3, 1]);
+    plan.duration = Some(Duration::from_secs(4));
+    for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+        plan.pace = PacePlan::Open(Rates::Constant(Rate::new(1000.0).unwrap()), arrivals);
+        let mut sends = [0, 0];
+        for worker in 0..3 {
+            let reached = plan.work(worker, &plan.origins()).connections;
+            for (origin, plan) in schedules(&plan, worker).iter().enumerate() {
+                // What is planned for an origin that the worker cannot reach is another worker's.
+                sends[origin] += if reached.contains(&(origin as u16)) { plan.len() } else { 0 };
+            }
+        }
+        let tolerance = if arrivals == Arrivals::Constant { 1 } else { 200 };
+        assert!(sends[0].abs_diff(3000) <= tolerance && sends[1].abs_diff(1000) <= tolerance, "{sends:?}");
+    }
+}
+
+#[test]
+fn a_single_origin_is_asked_at_equal_distances_by_all_workers_together() {
+    let mut plan = plan(10, 3, &[1]);
     plan.duration = Some(Duration::from_secs(2));
     plan.pace = PacePlan::Open(Rates::Constant(Rate::new(100.0).unwrap()), Arrivals::Constant);
-    let mut sends: Vec<u64> = Vec::new();
-    for n in 0..3 {
-        let Pace::Open(schedule) = plan.work(n, &origins).pace else { panic!("an open loop") };
-        sends.extend(schedule);
-    }
+    let mut sends: Vec<u64> = (0..3).flat_map(|n| schedules(&plan, n).concat()).collect();
     sends.sort_unstable();
-    let expected: Vec<u64> = (0..200).map(|n| n * 10_000_000).collect();
-    assert_eq!(sends, expected);
+    assert_eq!(sends, (0..200).map(|n| n * 10_000_000).collect::<Vec<u64>>());
+}
+
+#[test]
+fn urls_are_told_apart_where_there_are_several_and_not_too_many() {
+    assert_eq!(plan(20, 1, &[1]).targets(), 0);
+    assert_eq!(plan(20, 1, &[1; 16]).targets(), 16);
+    assert_eq!(plan(20, 1, &[1; 17]).targets(), 0);
+    let origins = plan(3, 1, &[1, 1, 1]).origins();
+    assert_eq!(origins.iter().map(|o| o.requests[0].target).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 #[test]

@@ -6,22 +6,25 @@ use load::{Knee, Outcome, words};
 use super::text::{left, printable, right, wrapped};
 
 const WIDTH: usize = 100;
+/// Of a name; the table is then as wide as the page.
+const NAME_MAX: usize = 31;
 
 /// The verdicts of a comparison, one for each metric, with the medians behind them.
 pub fn comparison(comparisons: &[Comparison]) -> String {
     let mut out = String::new();
     let Some(first) = comparisons.first() else { return out };
-    let names = [&first.a, &first.b].map(|name| printable(name, 24));
+    let names = [&first.a, &first.b].map(|name| printable(name, NAME_MAX));
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(24);
     out += &format!(
         "  {}{}  {}  {}\n",
         left("median of", 20),
-        right(&names[0], 24),
-        right(&names[1], 24),
+        right(&names[0], width),
+        right(&names[1], width),
         right("effect", 8)
     );
     for comparison in comparisons {
         let metric = comparison.metric;
-        let medians = [comparison.a_median, comparison.b_median].map(|value| right(&metric.show(value), 24));
+        let medians = [comparison.a_median, comparison.b_median].map(|value| right(&metric.show(value), width));
         let effect = comparison.ratio - 1.0;
         let effect = format!("{}{}", if effect > 0.0 { "+" } else { "" }, words::percent(effect));
         out += &format!("  {}{}  {}  {}\n", left(&metric.words(), 20), medians[0], medians[1], right(&effect, 8));

@@ -3,6 +3,7 @@
 mod curve;
 mod escape;
 mod svg;
+mod targets;
 mod timeline;
 
 use std::fmt::Write;
@@ -42,6 +43,7 @@ pub fn html(run: &Run) -> String {
     times(&mut out, run);
     counts(&mut out, run);
     out += "</div>\n";
+    out += &targets::section(run);
     errors(&mut out, run);
     let _ = writeln!(
         out,
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_page_needs_nothing_else_and_runs_nothing() {
-        for run in [sample::open_loop(), sample::closed_loop(), sample::unanswered(), sample::invalid()] {
+        for run in [sample::open_loop(), sample::two_targets(), sample::unanswered(), sample::invalid()] {
             let page = page(&run);
             for banned in ["<script", "http-equiv=\"refresh", "src=", "url(", "@import", "<link", "NaN", "inf "] {
                 assert!(!page.contains(banned), "{banned}");

@@ -1,7 +1,7 @@
 //! Runs made up for the tests of the reports.
 
 use load::validity::Rules;
-use load::{Counts, ErrorKind, Health, Latency, Random, Run, Second, Settings};
+use load::{Counts, ErrorKind, Health, Latency, Random, Run, Second, Settings, TargetCounts};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -30,6 +30,17 @@ pub(super) fn unanswered() -> Run {
         second.counts.errors.add(ErrorKind::ConnectRefused, 10);
         second.counts.keep_example(ErrorKind::ConnectRefused, || "Connection refused (os error 111)".to_owned());
     })
+}
+
+/// Two targets, one of which answers nothing.
+pub(super) fn two_targets() -> Run {
+    let mut run = run(false, |second| {
+        let time = second.counts.service.clone();
+        let answers = TargetCounts { answered: 9_995, failed: 0, time };
+        second.counts.targets = vec![answers, TargetCounts { failed: 5, ..TargetCounts::default() }];
+    });
+    run.settings.targets = vec!["http://a/".to_owned(), "http://b/<i>".to_owned()];
+    run
 }
 
 /// What a target can put where it is shown.

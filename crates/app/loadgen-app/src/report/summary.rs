@@ -17,6 +17,8 @@ pub struct SummaryStyle {
 const WIDTH: usize = 100;
 /// Columns of the names on the left.
 const NAME: usize = 14;
+/// Targets that are listed.
+const TARGETS_MAX: usize = 16;
 
 /// The summary of a finished run, for a terminal: verdict, counts, errors in words, times, a histogram.
 pub fn summary(run: &Run, style: &SummaryStyle) -> String {
@@ -26,6 +28,7 @@ pub fn summary(run: &Run, style: &SummaryStyle) -> String {
     page.counts(run);
     page.errors(run);
     page.times(run);
+    page.targets(run);
     page.picture(run);
     page.out
 }
@@ -39,14 +42,19 @@ impl Page {
     fn settings(&mut self, run: &Run) {
         let settings = &run.settings;
         self.line(&format!("{} measured", printable(&run.program, 60)));
-        for target in settings.targets.iter().take(8) {
+        for target in settings.targets.iter().take(TARGETS_MAX) {
             self.line(&format!("  {}", printable(target, WIDTH - 2)));
         }
-        if settings.targets.len() > 8 {
-            self.line(&format!("  and {} more", words::count(settings.targets.len() as u64 - 8)));
+        if settings.targets.len() > TARGETS_MAX {
+            self.line(&format!("  and {} more", words::count((settings.targets.len() - TARGETS_MAX) as u64)));
         }
-        let kind =
-            if settings.open_loop { "open loop (by a schedule)" } else { "closed loop (as fast as answers come)" };
+        let kind = if run.asked_nothing() {
+            "no requests"
+        } else if settings.open_loop {
+            "open loop (by a schedule)"
+        } else {
+            "closed loop (as fast as answers come)"
+        };
         self.line(&format!("  {kind}, {}", counted(u64::from(settings.workers), "worker")));
         let pair = |(name, value): &(String, String)| format!("{}: {}", printable(name, 40), printable(value, 60));
         packed(settings.words.iter().map(pair), WIDTH - 2, "   ")
@@ -83,12 +91,18 @@ impl Page {
         let per_second = |bytes: u64| words::bytes((bytes as f64 / run.seconds().max(1e-9)) as u64);
         let size = |bytes: u64| format!("{}  ({}/s)", words::bytes(bytes), per_second(bytes));
         self.row("total time", &words::time(run.elapsed_ns));
-        self.row("requests", &requests(run));
-        self.row("requests/s", &rate(run));
+        let asked = !run.asked_nothing();
+        if asked {
+            self.row("requests", &requests(run));
+            self.row("requests/s", &rate(run));
+        }
         let connections =
-            format!("{} asked for, {} made", words::count(settings.connections), words::count(totals.connected));
-        self.row("connections", &connections);
-        self.row("concurrency", &words::count(settings.concurrency));
+            [(settings.connections, "asked for"), (totals.connected, "made"), (run.open_max, "open at once")];
+        let connections = connections.map(|(n, what)| format!("{} {what}", words::count(n)));
+        self.row("connections", &connections.join(", "));
+        if asked {
+            self.row("concurrency", &words::count(settings.concurrency));
+        }
         self.row("received", &size(totals.bytes_in));
         self.row("sent", &size(totals.bytes_out));
         let statuses: Vec<String> = totals
@@ -119,17 +133,20 @@ impl Page {
 
     fn times(&mut self, run: &Run) {
         let totals = &run.totals;
-        if totals.answered == 0 {
-            return;
+        let mut columns: Vec<(&str, &Latency)> = Vec::new();
+        if !totals.service.is_empty() {
+            columns.push(("service", &totals.service));
         }
-        self.line("");
-        let mut columns: Vec<(&str, &Latency)> = vec![("service", &totals.service)];
         if !totals.response.is_empty() {
             columns.insert(0, ("response", &totals.response));
         }
         if !totals.connect.is_empty() {
             columns.push(("connect", &totals.connect));
         }
+        if columns.is_empty() {
+            return;
+        }
+        self.line("");
         let head: Vec<String> = columns.iter().map(|(name, _)| right(name, 10)).collect();
         self.row("time", head.join("  ").as_str());
         let mut row = |name: &str, value: &dyn Fn(&Latency) -> String| {
@@ -145,6 +162,23 @@ impl Page {
                         waiting that a closed loop would not have seen.";
             self.line("");
             wrapped(note, WIDTH - 2).iter().for_each(|line| self.line(&format!("  {line}")));
+        }
+    }
+
+    /// The targets one by one, where they were told apart.
+    fn targets(&mut self, run: &Run) {
+        if run.totals.targets.iter().all(|target| target.answered + target.failed == 0) {
+            return;
+        }
+        const URL: usize = 52;
+        self.line("");
+        let head = ["answered", "errors", "p50", "p99"].map(|name| right(name, 11)).concat();
+        self.line(&format!("  {}{head}", left("by URL", URL)));
+        for (counts, target) in run.totals.targets.iter().zip(&run.settings.targets) {
+            let times = [50.0, 99.0].map(|percent| percentile_text(&counts.time, percent));
+            let cells = [words::count(counts.answered), words::count(counts.failed)].into_iter().chain(times);
+            let cells: String = cells.map(|cell| right(&cell, 11)).collect();
+            self.line(&format!("  {}{cells}", left(&printable(target, URL - 2), URL)));
         }
     }
 
@@ -235,6 +269,15 @@ mod tests {
         );
         assert!(!text.contains("response"), "{text}");
         assert!(text.contains("errors        none"));
+    }
+
+    #[test]
+    fn several_targets_are_told_apart() {
+        let text = summary(&sample::two_targets(), &SummaryStyle::default());
+        let row = |target: &str| text.lines().rev().find(|line| line.contains(target)).unwrap().split_whitespace();
+        assert_eq!(row("http://a/").nth(1), Some("99,950"));
+        assert_eq!(row("http://b/").skip(1).collect::<Vec<_>>(), ["0", "50", "-", "-"]);
+        assert!(!summary(&sample::closed_loop(), &SummaryStyle::default()).contains("by URL"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Heads whose fields are written straight into the queue: the same as those built before, or nothing.
 
-use buf::OutQueue;
-use http1::{HeadTooLarge, RequestEncoder, ResponseEncoder};
+use buf::{OutQueue, Shared};
+use http1::{HeadTooLarge, RequestEncoder, RequestLine, ResponseEncoder};
 use message::{BodyLength, HeadWriter, Known, RequestHead, ResponseHead};
 
 use crate::encoders::{drain, fields};
@@ -65,6 +65,37 @@ fn answers_are_the_same_as_built_ones() {
 }
 
 #[test]
+fn answers_with_their_bodies_are_the_same_as_piece_by_piece() {
+    for line in ["GET / HTTP/1.1", "HEAD / HTTP/1.1", "GET / HTTP/1.0"] {
+        for (status, content) in [200, 204, 304, 502].into_iter().flat_map(|s| ["", "hello"].map(|c| (s, c))) {
+            let mut out = OutQueue::new();
+            let lines = |out: &mut HeadWriter<'_>| write(&[(Known::Other, "X", "y")], out);
+            let mut parts = ResponseEncoder::new(&asked(line));
+            let length = BodyLength::Known(content.len() as u64);
+            parts.head_with(&mut out, status, length, || *DATE, 6, lines).unwrap();
+            parts.data(&mut out, Shared::copy_of(content.as_bytes())).unwrap();
+            parts.end(&mut out, None).unwrap();
+            let want = drain(&mut out);
+            let mut encoder = ResponseEncoder::new(&asked(line));
+            let sent = encoder.head_and_body_with(&mut out, status, content.as_bytes(), || *DATE, 6, lines);
+            assert_eq!(sent, Ok(()));
+            assert_eq!(String::from_utf8(drain(&mut out)), String::from_utf8(want));
+            assert_eq!(format!("{encoder:?}"), format!("{parts:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_line_at_hand_is_sent_as_it_is() {
+    let mut out = OutQueue::new();
+    let line = RequestLine { method: b"GET", target: b"/a", whole: Some(b"GET /a HTTP/1.1\r\n") };
+    let lines = |out: &mut HeadWriter<'_>| write(&[(Known::Host, "Host", "h")], out);
+    let mut encoder = RequestEncoder::new();
+    assert_eq!(encoder.head_with(&mut out, line, BodyLength::None, 9, lines), Ok(()));
+    assert_eq!(drain(&mut out), b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+}
+
+#[test]
 fn requests_are_the_same_as_built_ones() {
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS", "A"] {
         for body in BODIES {
@@ -75,7 +106,10 @@ fn requests_are_the_same_as_built_ones() {
             let want = drain(&mut out);
             let mut encoder = RequestEncoder::new();
             let lines = |out: &mut HeadWriter<'_>| write(&[(Known::Host, "Host", "h")], out);
-            assert_eq!(encoder.head_with(&mut out, method.as_bytes(), target.as_bytes(), body, 9, lines), Ok(()));
+            assert_eq!(
+                encoder.head_with(&mut out, RequestLine::of(method.as_bytes(), target.as_bytes()), body, 9, lines),
+                Ok(())
+            );
             assert_eq!(drain(&mut out), want);
             assert_eq!(format!("{encoder:?}"), format!("{built:?}"));
         }
@@ -94,7 +128,8 @@ fn what_the_fields_say_is_not_said_again() {
     // The body is held to it all the same.
     assert!(encoder.data_static(&mut out, b"hello!").is_err());
     let mut encoder = RequestEncoder::new();
-    let sent = encoder.head_with(&mut out, b"POST", b"/", BodyLength::Known(5), 19, |out| write(&said[..1], out));
+    let sent = encoder
+        .head_with(&mut out, RequestLine::of(b"POST", b"/"), BodyLength::Known(5), 19, |out| write(&said[..1], out));
     assert_eq!(sent, Ok(()));
     assert_eq!(drain(&mut out), b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n");
     assert!(encoder.end(&mut out, None).is_err());
@@ -113,11 +148,13 @@ fn of_a_head_that_fails_nothing_is_sent() {
         let leased = buf::stats().leased;
         let mut request = RequestEncoder::new();
         let length = BodyLength::Known(1);
-        assert_eq!(request.head_with(&mut out, b"GET", b"/", length, 5, fails), Err(Failed::Fields));
-        let sent = request.head_with(&mut out, b"GET", b"/", length, 65_605, |out| write(&too_large, out));
+        assert_eq!(request.head_with(&mut out, RequestLine::of(b"GET", b"/"), length, 5, fails), Err(Failed::Fields));
+        let sent =
+            request.head_with(&mut out, RequestLine::of(b"GET", b"/"), length, 65_605, |out| write(&too_large, out));
         assert_eq!((sent, request.started()), (Err(Failed::TooLarge), false));
         let target = "/".repeat(65_600);
-        let sent = request.head_with(&mut out, b"GET", target.as_bytes(), length, 0, |out| write(&[], out));
+        let sent =
+            request.head_with(&mut out, RequestLine::of(b"GET", target.as_bytes()), length, 0, |out| write(&[], out));
         assert_eq!((sent, request.started()), (Err(Failed::TooLarge), false));
 
         let mut answer = ResponseEncoder::new(&asked("GET / HTTP/1.1"));

@@ -12,3 +12,4 @@ mod responses;
 mod round_trips;
 mod splits;
 mod targets;
+mod whole;

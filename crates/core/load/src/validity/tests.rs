@@ -152,3 +152,21 @@ fn few_answers_and_none_are_noted() {
     let none = verdict(true, |s| s.counts = Counts::default());
     assert_eq!(none.notes.iter().map(|n| n.code).collect::<Vec<_>>(), [Code::Nothing]);
 }
+
+#[test]
+fn a_run_that_asks_nothing_is_not_judged_by_times_it_does_not_have() {
+    let idle = |s: &mut Second| {
+        s.counts = Counts { connected: 100, ..Counts::default() };
+        (s.health.run_queue_delay_ns, s.health.run_queue_turns) = (50_000_000, 10);
+    };
+    assert_eq!(verdict(false, idle), Verdict::default());
+}
+
+#[test]
+fn a_run_of_a_moment_is_not_judged_by_cpu_time() {
+    let mut run = Run::new("test", 0, Settings::default());
+    let health = Health { cpu_share: 1.0, run_queue_delay_ns: SECOND, ..ease() };
+    run.push(Second { width_ns: 300_000, counts: counts(false), health, ..Second::default() });
+    run.finish(&Rules::default());
+    assert!(run.verdict.is_valid(), "{:?}", run.verdict);
+}

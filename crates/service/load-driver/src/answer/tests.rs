@@ -28,6 +28,7 @@ impl Reader {
             head_len: 0,
             expected: Arc::new(OnceLock::new()),
             expected_status: None,
+            target: 0,
         };
         Reader {
             request,

@@ -81,7 +81,7 @@ impl World {
 }
 
 pub(crate) fn to_servers(servers: &[u32]) -> Options {
-    let server = |n: &u32| ServerOptions { target: Target::Fixed(Address::Memory(*n)), weight: 1 };
+    let server = |n: &u32| ServerOptions { target: Target::Fixed(Address::Memory(*n)), tls: None, weight: 1 };
     Options {
         name: "api".into(),
         servers: servers.iter().map(server).collect(),
@@ -113,9 +113,14 @@ pub(crate) fn proxying(options: Options, test: impl AsyncFnOnce(World)) {
     proxying_in(Weather::default(), options, test);
 }
 
-/// Runs `test` beside a proxy on a simulated worker, then shows that nothing is left behind. The weather is that of
-/// all connections.
+/// Like [`proxying_within`], with the default limits.
 pub(crate) fn proxying_in(weather: Weather, options: Options, test: impl AsyncFnOnce(World)) {
+    proxying_within(Limits::default(), weather, options, test);
+}
+
+/// Runs `test` beside a proxy on a simulated worker, then shows that nothing is left behind. The limits are those of heads
+/// either way, the weather is that of all connections.
+pub(crate) fn proxying_within(limits: Limits, weather: Weather, options: Options, test: impl AsyncFnOnce(World)) {
     let driver = Driver::Simulated { seed: weather.split_seed };
     let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
     worker
@@ -128,8 +133,8 @@ pub(crate) fn proxying_in(weather: Weather, options: Options, test: impl AsyncFn
             let upstream = Upstream::start(options, 0);
             // The client's own slowness is `serve`'s business.
             let timeouts = serve::Timeouts { min_rate: 0, ..serve::Timeouts::default() };
-            let settings = Settings { body_bytes: 0, timeouts, ..Settings::default() };
-            let proxy = Proxy::new(Rc::clone(&upstream), Rewrite::default(), Limits::default());
+            let settings = Settings { limits, body_bytes: 0, timeouts };
+            let proxy = Proxy::new(Rc::clone(&upstream), Rewrite::default(), limits);
             let site = Rc::new(TestSite { settings, proxy, failures: RefCell::default() });
             let context = Context::new(site, Arc::new(Counters::default()), 1000);
             let listener = Listener::new(Bound::memory(FRONT)).unwrap();

@@ -167,3 +167,26 @@ fn a_fallback_answers_for_what_is_not_there() {
         assert_eq!(site.get("/users/9"), not_found());
     }
 }
+
+#[test]
+fn several_parts_are_sent_as_one_answer() {
+    let site = Site::plain();
+    let digits = "0123456789".repeat(3000);
+    site.write("small.txt", &digits[..1000]);
+    site.write("large.txt", &digits);
+    for (target, size) in [("/small.txt", 1000), ("/large.txt", 30_000)] {
+        let seen = site.ask("GET", target, &[("Range", "bytes=500-504,0-1,-3")]);
+        assert_eq!(seen.status, 206);
+        let boundary = seen.fields.split_once("multipart/byteranges; boundary=").unwrap().1.trim_end();
+        let part = |first: u64, last: u64| {
+            let text = &digits[first as usize..=last as usize];
+            let kind = "Content-Type: text/plain; charset=utf-8";
+            format!("\r\n--{boundary}\r\n{kind}\r\nContent-Range: bytes {first}-{last}/{size}\r\n\r\n{text}")
+        };
+        let want = part(500, 504) + &part(0, 1) + &part(size - 3, size - 1) + &format!("\r\n--{boundary}--\r\n");
+        assert_eq!(seen.body, want);
+        assert_eq!(site.ask("GET", target, &[("Range", "bytes=0-5,3-8")]).body, "012345678");
+        assert_eq!(site.ask("GET", target, &[("Range", "bytes=30000-,40000-")]).status, 416);
+        assert_eq!(site.ask("HEAD", target, &[("Range", "bytes=0-1,500-")]).status, 200);
+    }
+}

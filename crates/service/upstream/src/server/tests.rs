@@ -8,7 +8,7 @@ use super::*;
 
 /// A name that was found to have these addresses.
 fn named(addresses: Vec<Address>) -> Server {
-    let server = Server::new(Target::Name { host: "app".into(), port: 80 });
+    let server = Server::new(Target::Name { host: "app".into(), port: 80 }, None);
     server.found.addresses.replace(addresses);
     server
 }
@@ -18,7 +18,7 @@ fn run(driver: Driver, test: impl Future<Output = ()>) {
     worker.block_on(test).unwrap();
 }
 
-async fn connect(server: &Server, timeout: Duration) -> Result<Connection, Failure> {
+async fn connect(server: &Server, timeout: Duration) -> Result<Box<Connection>, Failure> {
     server.connect("api", now().after(timeout), "2s").await
 }
 

@@ -1,7 +1,7 @@
 //! The options of a route.
 
-use super::{key, later, off, planned};
-use crate::options::{Key, Kind, Section};
+use super::{key, later, off, works};
+use crate::options::{Choice, Key, Kind, Section};
 
 pub(crate) static ROUTE: Section = Section {
     title: "[[route]]",
@@ -38,12 +38,13 @@ pub(crate) static ROUTE: Section = Section {
         off("body_bytes", Kind::SizeOrNone, "\"50MiB\"", "A request's body; absent: limits.body_bytes."),
         off("timeout", Kind::Duration { zero: false }, "\"60s\"", "The whole exchange; absent: no limit of its own."),
         later(key("buffer_request", Kind::Boolean, "false", "Read the whole request before the upstream is asked.")),
-        later(off(
+        off(
             "error_pages",
             Kind::TextTable,
             "{ \"404\" = \"errors/404.html\", \"5xx\" = \"errors/5xx.html\" }",
-            "Pages for statuses.",
-        )),
+            "Files, of up to 1 MiB, that take the place of our own pages for a status or for 4xx and 5xx; read at start and \
+             reload. An upstream's pages stay.",
+        ),
     ],
 };
 
@@ -83,28 +84,45 @@ pub(crate) static FILES: Section = Section {
     keys: &[
         off("root", Kind::Path, "\"/srv/www\"", "The folder that is served; nothing outside it ever is."),
         key("index", Kind::Texts, "[\"index.html\"]", "What answers for a folder: the first of these that is there."),
-        later(key(
+        key(
             "listing",
             Kind::Boolean,
             "false",
-            "Answer for a folder without index with a list of what is in it.",
-        )),
-        later(off(
+            "Answer for a folder without index with a list of what is in it: a page, or JSON where Accept asks for that.",
+        ),
+        off(
             "fallback",
-            Kind::Path,
+            Kind::Text,
             "\"/index.html\"",
-            "What answers for a path that is not there (single-page applications).",
-        )),
-        later(key(
+            "What answers, with 200, for a path that is not there (single-page applications): the path of a file beneath root.",
+        ),
+        key(
             "precompressed",
-            Kind::Choices(&[planned("br"), planned("zstd"), planned("gzip")]),
+            Kind::Choices(&CODINGS),
             "[]",
-            "Serve file.br, file.zst or file.gz where it is there and the client takes it.",
-        )),
+            "Serve file.br, file.zst or file.gz in the place of file where it is there and the client takes it; what the client \
+             takes equally well is served in the order of this list.",
+        ),
+        key(
+            "compress",
+            Kind::Choices(&CODINGS),
+            "[]",
+            "Compress what gains by it (text, JSON, fonts and the like, of 1 KiB to 16 MiB) for clients that take it, and keep \
+             results of files of up to 1 MiB in memory; in the order of this list.",
+        ),
+        key(
+            "symlinks",
+            Kind::Choice(&[works("beneath"), works("refuse"), works("follow")]),
+            "\"beneath\"",
+            "Symbolic links: beneath (followed while they stay beneath root), refuse (none is), follow (wherever they lead: \
+             whoever can make a link beneath root can show any file).",
+        ),
         off("cache_control", Kind::Text, "\"max-age=3600\"", "The Cache-Control field of the files; absent: none."),
         key("hidden", Kind::Boolean, "false", "Serve names that begin with a dot too."),
     ],
 };
+
+const CODINGS: [Choice; 3] = [works("br"), works("zstd"), works("gzip")];
 
 pub(crate) static REDIRECT: Section = Section {
     title: "[route.redirect]",

@@ -169,12 +169,12 @@ pub(crate) static TIMEOUTS: Section = Section {
     path: "timeouts",
     doc: "",
     keys: &[
-        later(key(
+        key(
             "tls_handshake",
             Kind::Duration { zero: false },
             "\"10s\"",
-            "From accept to the end of the TLS handshake.",
-        )),
+            "From accept to the end of the TLS handshake. The time for the first head begins behind it.",
+        ),
         key(
             "header",
             Kind::Duration { zero: false },
@@ -234,34 +234,37 @@ pub(crate) static LISTENER: Section = Section {
             "4096",
             "Connections the system may hold ready before they are accepted.",
         ),
-        later(off("tls", Kind::Section(&LISTENER_TLS), "", "")),
+        off("tls", Kind::Section(&LISTENER_TLS), "", ""),
     ],
 };
 
 pub(crate) static LISTENER_TLS: Section = Section {
     title: "[listener.tls]",
     path: "listener.tls",
-    doc: "",
+    doc: "This listener speaks TLS, and nothing else. Certificates and client_ca are read again by themselves when their \
+          files change; connections stay.",
     keys: &[
-        later(off(
+        off(
             "certificates",
             Kind::Sections(&CERTIFICATE),
             "[{ cert = \"tls/a.pem\", key = \"tls/a.key\" }]",
-            "Picked by SNI from each certificate's names; the first is the default.",
-        )),
-        later(key(
-            "min_version",
-            Kind::Choice(&[planned("1.2"), planned("1.3")]),
-            "\"1.2\"",
-            "The oldest TLS version.",
-        )),
-        later(off("client_ca", Kind::Path, "\"tls/clients.pem\"", "Who signs client certificates.")),
-        later(key(
+            "Picked by SNI from each certificate's names; the first is the default. Of several for one name, each client \
+             gets the one it can verify, ECDSA before RSA.",
+        ),
+        key("min_version", Kind::Choice(&[works("1.2"), works("1.3")]), "\"1.2\"", "The oldest TLS version."),
+        off(
+            "client_ca",
+            Kind::Path,
+            "\"tls/clients.pem\"",
+            "Who signs client certificates, PEM; needed when client_auth is not none.",
+        ),
+        key(
             "client_auth",
-            Kind::Choice(&[planned("none"), planned("request"), planned("require")]),
+            Kind::Choice(&[works("none"), works("request"), works("require")]),
             "\"none\"",
-            "Whether clients show a certificate.",
-        )),
+            "Whether clients show a certificate: \"request\": if they have one, it must be good; \"require\": no \
+             connection without.",
+        ),
     ],
 };
 
@@ -270,7 +273,7 @@ pub(crate) static CERTIFICATE: Section = Section {
     path: "listener.tls.certificates",
     doc: "",
     keys: &[
-        later(off("cert", Kind::Path, "\"tls/a.pem\"", "The certificate with its chain, PEM.")),
-        later(off("key", Kind::Path, "\"tls/a.key\"", "Its private key, PEM.")),
+        off("cert", Kind::Path, "\"tls/a.pem\"", "The certificate and behind it its chain, PEM."),
+        off("key", Kind::Path, "\"tls/a.key\"", "Its private key, PEM, without a passphrase."),
     ],
 };

@@ -58,7 +58,7 @@ pub(crate) static UPSTREAM: Section = Section {
         )),
         later(off("health", Kind::Section(&HEALTH), "", "")),
         later(off("ejection", Kind::Section(&EJECTION), "", "")),
-        later(off("tls", Kind::Section(&UPSTREAM_TLS), "", "")),
+        off("tls", Kind::Section(&UPSTREAM_TLS), "", ""),
     ],
 };
 
@@ -71,7 +71,7 @@ pub(crate) static SERVER: Section = Section {
             "address",
             Kind::Address,
             "\"127.0.0.1:3001\"",
-            "Where it is reached: an IP address or name with a port, or unix:/path.",
+            "Where it is reached: an IP address or name with a port, or unix:/path; with https:// in front, over TLS.",
         ),
         key(
             "weight",
@@ -202,12 +202,24 @@ pub(crate) static EJECTION: Section = Section {
 pub(crate) static UPSTREAM_TLS: Section = Section {
     title: "[upstream.NAME.tls]",
     path: "upstream.NAME.tls",
-    doc: "",
+    doc: "For the servers whose addresses begin with https://. Their certificates are verified. The files are read at the \
+          start and with each reload.",
     keys: &[
-        later(off("server_name", Kind::Text, "\"api.internal\"", "The name in the server's certificate.")),
-        later(off("ca", Kind::Path, "\"tls/ca.pem\"", "Who signs it; absent: the system's roots.")),
-        later(off("client_cert", Kind::Path, "\"tls/me.pem\"", "The certificate shown to the server.")),
-        later(off("client_key", Kind::Path, "\"tls/me.key\"", "Its private key.")),
-        later(key("insecure", Kind::Boolean, "false", "Believe any certificate.")),
+        off(
+            "server_name",
+            Kind::Text,
+            "\"api.internal\"",
+            "The name sent to the server (SNI), which its certificate must carry; absent: the name or address it is \
+             reached by.",
+        ),
+        off("ca", Kind::Path, "\"tls/ca.pem\"", "Who signs its certificate, PEM; absent: the system's roots."),
+        off("client_cert", Kind::Path, "\"tls/me.pem\"", "The certificate shown to a server that asks for one, PEM."),
+        off("client_key", Kind::Path, "\"tls/me.key\"", "Its private key, PEM, without a passphrase."),
+        key(
+            "insecure",
+            Kind::Boolean,
+            "false",
+            "Believe any certificate: whoever can answer in the server's place reads and changes everything.",
+        ),
     ],
 };

@@ -1,0 +1,216 @@
+//! Certificates for trying things out: a local authority, made once for this user, and certificates signed by it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use config::CertificateFiles;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+
+use crate::tls_front;
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// Some clients take no certificate that is good for longer than 398 days.
+const CERTIFICATE_DAYS: u32 = 397;
+const AUTHORITY_DAYS: u32 = 3650;
+
+/// `proxy cert dev NAME...`: writes `NAME.pem` and `NAME.key` into `folder` and says how to use them. The exit status: 0, or 1
+/// when it failed.
+pub fn make(names: &[String], folder: &Path) -> ExitCode {
+    let (text, status) = match authority_folder().and_then(|authority| issue(names, folder, &authority)) {
+        Ok(issued) => (issued.advice(), ExitCode::SUCCESS),
+        Err(why) => {
+            let _ = writeln!(io::stderr(), "error: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Whoever closed standard output does not want to hear.
+    let _ = writeln!(io::stdout(), "{text}");
+    status
+}
+
+/// A certificate for this machine by its usual names, made in the folder of the local authority if there is none that is good
+/// for another month: `server --tls`.
+///
+/// # Errors
+/// In a sentence.
+pub fn for_localhost() -> Result<CertificateFiles, String> {
+    let folder = authority_folder()?;
+    let files = CertificateFiles { cert: folder.join("localhost.pem"), key: folder.join("localhost.key") };
+    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    let present = tls_front::identity(&files.cert, &files.key);
+    if !present.is_ok_and(|identity| identity.certificate().days_left(now) > 30) {
+        issue(&["localhost", "127.0.0.1", "::1"].map(str::to_owned), &folder, &folder)?;
+    }
+    Ok(files)
+}
+
+/// The files that were made.
+struct Issued {
+    cert: PathBuf,
+    key: PathBuf,
+    authority: PathBuf,
+    is_new: bool,
+    name: String,
+}
+
+impl Issued {
+    fn advice(&self) -> String {
+        let Issued { cert, key, authority, name, .. } = self;
+        let (cert, key, authority) = (cert.display(), key.display(), authority.display());
+        let made = if self.is_new { "made a local authority, of which only you have the key" } else { "signed by" };
+        format!(
+            "certificate  {cert} (with its chain, good for {CERTIFICATE_DAYS} days)\nkey          {key}\nauthority    \
+             {authority} ({made})\n\nIn a configuration:\n  [listener.tls]\n  certificates = [{{ cert = \"{cert}\", key = \
+             \"{key}\" }}]\n\nTry it:   curl --cacert {authority} https://{name}:8443/\nTrust it: import the authority into \
+             your browser, or\n          sudo cp {authority} /usr/local/share/ca-certificates/tollgate-local.crt && sudo \
+             update-ca-certificates"
+        )
+    }
+}
+
+fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, String> {
+    let Some(name) = names.first() else { return Err("there is no name to make a certificate for".into()) };
+    for name in names {
+        let bare = name.strip_prefix("*.").unwrap_or(name);
+        tls::server_name(bare).map_err(|e| e.sentence)?;
+    }
+    let (is_new, issuer, authority_pem) = self::authority(authority)?;
+    let failed = |e: rcgen::Error| format!("the certificate could not be made: {e}");
+    let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;
+    params.distinguished_name = called(name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    lasting(&mut params, CERTIFICATE_DAYS);
+    let key = KeyPair::generate().map_err(failed)?;
+    let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
+    let stem = name.replace(['*', ':'], "_");
+    let issued = Issued {
+        cert: folder.join(format!("{stem}.pem")),
+        key: folder.join(format!("{stem}.key")),
+        authority: authority.join("authority.pem"),
+        is_new,
+        name: name.replace("*.", "www."),
+    };
+    write(&issued.key, &key.serialize_pem(), 0o600)?;
+    write(&issued.cert, &(certificate.pem() + &authority_pem), 0o644)?;
+    Ok(issued)
+}
+
+/// The authority of this folder, made if there is none.
+fn authority(folder: &Path) -> Result<(bool, Issuer<'static, KeyPair>, String), String> {
+    let (cert, key) = (folder.join("authority.pem"), folder.join("authority.key"));
+    let failed = |e: rcgen::Error| format!("the local authority could not be made: {e}");
+    let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
+    // The same each time: what a certificate says of its issuer is this, and the key.
+    params.distinguished_name = called("Tollgate local authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    lasting(&mut params, AUTHORITY_DAYS);
+    match (fs::read_to_string(&cert), fs::read_to_string(&key)) {
+        (Ok(pem), Ok(key_pem)) => {
+            let pair = KeyPair::from_pem(&key_pem).map_err(|e| format!("{} cannot be used: {e}", key.display()))?;
+            // A pair that does not belong together would sign what nobody can verify.
+            tls::Identity::from_pem(pem.as_bytes(), key_pem.as_bytes())
+                .map_err(|e| format!("{}: {e}", cert.display()))?;
+            Ok((false, Issuer::new(params, pair), pem))
+        }
+        (Err(a), Err(b)) if a.kind() == io::ErrorKind::NotFound && b.kind() == io::ErrorKind::NotFound => {
+            let pair = KeyPair::generate().map_err(failed)?;
+            let pem = params.self_signed(&pair).map_err(failed)?.pem();
+            fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
+            write(&key, &pair.serialize_pem(), 0o600)?;
+            write(&cert, &pem, 0o644)?;
+            Ok((true, Issuer::new(params, pair), pem))
+        }
+        (Err(e), _) => Err(format!("{} cannot be read: {e}", cert.display())),
+        (_, Err(e)) => Err(format!("{} cannot be read: {e}", key.display())),
+    }
+}
+
+/// `$XDG_DATA_HOME/tollgate`, or where that is by default.
+fn authority_folder() -> Result<PathBuf, String> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| data.join("tollgate"))
+        .ok_or_else(|| "neither HOME nor XDG_DATA_HOME names a folder for the local authority".to_owned())
+}
+
+fn called(name: &str) -> DistinguishedName {
+    let mut called = DistinguishedName::new();
+    called.push(DnType::CommonName, name);
+    called
+}
+
+/// Valid from yesterday, since clocks differ.
+fn lasting(params: &mut CertificateParams, days: u32) {
+    let now = SystemTime::now();
+    params.not_before = (now - DAY).into();
+    params.not_after = (now + DAY * days).into();
+}
+
+/// Replaces a file whole; nobody reads it before it has its rights.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
+    let failed = |e: io::Error| format!("{} cannot be written: {e}", path.display());
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let _ = fs::remove_file(&beside);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    fs::rename(&beside, path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of our own, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("tollgate-dev-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_authority_is_made_once_and_signs_what_fits() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new("once");
+        let authority = folder.0.join("authority");
+        let names = ["example.test".to_owned(), "*.example.test".to_owned(), "127.0.0.1".to_owned()];
+        let first = issue(&names, &folder.0, &authority).unwrap();
+        assert!(first.is_new);
+        let kept = fs::read(&first.authority).unwrap();
+        let second = issue(&names[2..], &folder.0, &authority).unwrap();
+        assert!(!second.is_new);
+        assert_eq!(fs::read(&second.authority).unwrap(), kept);
+        for issued in [&first, &second] {
+            let (chain, key) = (fs::read(&issued.cert).unwrap(), fs::read(&issued.key).unwrap());
+            let identity = tls::Identity::from_pem(&chain, &key).unwrap();
+            let days = identity.certificate().days_left(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs());
+            assert!((396..=397).contains(&days), "{days}");
+            assert_eq!(fs::metadata(&issued.key).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert!(first.advice().contains("curl --cacert"));
+        assert!(issue(&["not a name".to_owned()], &folder.0, &authority).is_err());
+        fs::remove_file(authority.join("authority.pem")).unwrap();
+        assert!(issue(&names, &folder.0, &authority).is_err_and(|why| why.contains("authority.pem cannot be read")));
+    }
+}

@@ -1,0 +1,142 @@
+//! What a listener speaks TLS with, made from the files that the plan names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use config::{ClientAuth, ListenerTls, TlsVersion};
+use tls::{ConfigError, Identity, Input, ServerConfig, ServerOptions, Tickets, Versions};
+
+/// Where the workers find a listener's present TLS; empty: it is a plain one. The control thread and the watch over the
+/// files write to it.
+pub(crate) type Slot = Arc<ArcSwapOption<serve::Tls>>;
+
+/// A slot for a new listener.
+pub(crate) fn slot(front: Option<&Front>) -> Slot {
+    Arc::new(ArcSwapOption::from_pointee(front.map(|front| front.tls.clone())))
+}
+
+/// A listener's TLS, and what it was made from.
+pub(crate) struct Front {
+    pub(crate) tls: serve::Tls,
+    pub(crate) identities: Vec<Identity>,
+    /// Its files as they were before they were read.
+    pub(crate) stamps: Vec<Stamp>,
+    plan: ListenerTls,
+    sealed: Sealed,
+}
+
+/// The keys of session tickets, and for whom they are: a resumed session shows no certificate again, so that a ticket must not
+/// outlive the authorities that its client was judged by.
+#[derive(Clone)]
+pub(crate) struct Sealed {
+    tickets: Tickets,
+    auth: ClientAuth,
+    authorities: Vec<u8>,
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stamp {
+    path: PathBuf,
+    /// When it was changed, its size and number; none while it is not there.
+    state: Option<(Option<SystemTime>, u64, u64)>,
+}
+
+impl Stamp {
+    fn of(path: PathBuf) -> Stamp {
+        use std::os::unix::fs::MetadataExt;
+        // A link that leads elsewhere leads to another file.
+        let state = fs::metadata(&path).ok().map(|m| (m.modified().ok(), m.len(), m.ino()));
+        Stamp { path, state }
+    }
+}
+
+impl Front {
+    /// Reads the files. `before`: the ticket keys of the listener that this one takes the place of.
+    ///
+    /// # Errors
+    /// In a sentence, with the file.
+    pub(crate) fn load(plan: &ListenerTls, handshake: Duration, before: Option<&Sealed>) -> Result<Front, String> {
+        let stamps = stamps(plan);
+        let identities = plan.certificates.iter().map(|files| identity(&files.cert, &files.key));
+        let identities: Vec<Identity> = identities.collect::<Result<_, _>>()?;
+        let authorities = match &plan.client_auth {
+            ClientAuth::None => Vec::new(),
+            ClientAuth::Request(path) | ClientAuth::Require(path) => read(path)?,
+        };
+        let client_auth = match &plan.client_auth {
+            ClientAuth::None => None,
+            ClientAuth::Request(path) | ClientAuth::Require(path) => {
+                let required = matches!(plan.client_auth, ClientAuth::Require(_));
+                Some(tls::ClientAuth::new(&authorities, required, None).map_err(|e| in_file(path, &e))?)
+            }
+        };
+        let sealed = match before.filter(|b| b.auth == plan.client_auth && b.authorities == authorities) {
+            Some(sealed) => sealed.clone(),
+            None => {
+                let tickets = Tickets::new().map_err(|e| e.sentence)?;
+                Sealed { tickets, auth: plan.client_auth.clone(), authorities }
+            }
+        };
+        let config = ServerConfig::new(ServerOptions {
+            identities: identities.clone(),
+            alpn: vec![b"http/1.1".to_vec()],
+            versions: match plan.min_version {
+                TlsVersion::V12 => Versions::From12,
+                TlsVersion::V13 => Versions::Only13,
+            },
+            tickets: Some(sealed.tickets.clone()),
+            client_auth,
+            ..ServerOptions::default()
+        });
+        let config = config.map_err(|e| e.sentence)?;
+        let tls = serve::Tls { config, handshake_timeout: handshake };
+        Ok(Front { tls, identities, stamps, plan: plan.clone(), sealed })
+    }
+
+    /// The same from the files as they are now.
+    ///
+    /// # Errors
+    /// As for [`Front::load`].
+    pub(crate) fn again(&self) -> Result<Front, String> {
+        Front::load(&self.plan, self.tls.handshake_timeout, Some(&self.sealed))
+    }
+
+    pub(crate) fn tickets(&self) -> &Sealed {
+        &self.sealed
+    }
+
+    /// Its files as they are now.
+    pub(crate) fn stamps_now(&self) -> Vec<Stamp> {
+        stamps(&self.plan)
+    }
+}
+
+fn stamps(plan: &ListenerTls) -> Vec<Stamp> {
+    let pairs = plan.certificates.iter().flat_map(|files| [&files.cert, &files.key]);
+    let authorities = match &plan.client_auth {
+        ClientAuth::None => None,
+        ClientAuth::Request(path) | ClientAuth::Require(path) => Some(path),
+    };
+    pairs.chain(authorities).map(|path| Stamp::of(path.clone())).collect()
+}
+
+/// A certificate with its key.
+///
+/// # Errors
+/// In a sentence, with the file.
+pub(crate) fn identity(cert: &Path, key: &Path) -> Result<Identity, String> {
+    let (chain, private) = (read(cert)?, read(key)?);
+    Identity::from_pem(&chain, &private).map_err(|e| in_file(if e.input == Input::Key { key } else { cert }, &e))
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))
+}
+
+pub(crate) fn in_file(path: &Path, error: &ConfigError) -> String {
+    format!("{}: {error}", path.display())
+}

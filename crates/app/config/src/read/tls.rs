@@ -1,0 +1,239 @@
+//! `[listener.tls]` and `[upstream.NAME.tls]`: certificates and keys are read, and held against each other.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tls::{ConfigError, Identity, Input, Roots};
+
+use crate::address::Address;
+use crate::diagnostic::Diagnostic;
+use crate::plan::{CertificateFiles, ClientAuth, ListenerTls, Server, TlsVersion, UpstreamTls};
+use crate::read::leaf::{Word, Wrong};
+use crate::read::{Cursor, items_of};
+use crate::source::Place;
+
+/// None when something in it is wrong, which is then noted: such a listener must not become a plain one.
+pub(crate) fn listener(table: &Cursor<'_>) -> Option<ListenerTls> {
+    let min_version = match table.get::<Word>("min_version").0 {
+        "1.3" => TlsVersion::V13,
+        _ => TlsVersion::V12,
+    };
+    let certificates = certificates(table);
+    let client_auth = client_auth(table);
+    Some(ListenerTls { certificates: certificates?, min_version, client_auth: client_auth? })
+}
+
+fn certificates(table: &Cursor<'_>) -> Option<Vec<CertificateFiles>> {
+    let Some(node) = table.node("certificates") else {
+        table.required::<Vec<String>>("certificates");
+        return None;
+    };
+    let tables = table.sections("certificates");
+    let listed = items_of(node).map(<[_]>::len);
+    if listed == Some(0) {
+        let wrong = Wrong::new("is empty", "expected at least one certificate with its key");
+        table.wrong("certificates", node, wrong.hint("such as `[{ cert = \"tls/a.pem\", key = \"tls/a.key\" }]`"));
+    }
+    let read: Vec<_> = tables.iter().filter_map(certificate).collect();
+    (!read.is_empty() && listed == Some(read.len())).then_some(read)
+}
+
+fn certificate(table: &Cursor<'_>) -> Option<CertificateFiles> {
+    table.required::<String>("cert");
+    table.required::<String>("key");
+    pair(table, "cert", "key")
+}
+
+/// A certificate and its key, where both are there and fit each other.
+fn pair(table: &Cursor<'_>, cert: &'static str, key: &'static str) -> Option<CertificateFiles> {
+    let (chain, private) = (pem(table, cert), pem(table, key));
+    let ((cert_path, chain), (key_path, private)) = (chain?, private?);
+    match Identity::from_pem(&chain, &private) {
+        Ok(identity) => {
+            for sentence in identity.warnings(unix_now()) {
+                table.notes().push(said(Diagnostic::warning, table, cert, &sentence));
+            }
+            Some(CertificateFiles { cert: cert_path, key: key_path })
+        }
+        Err(ConfigError { input, sentence }) => {
+            let name = if input == Input::Key { key } else { cert };
+            let error = said(Diagnostic::error, table, name, &sentence);
+            let other = if input == Input::Key { (cert, "its certificate") } else { (key, "its key") };
+            table.notes().push(error.related(&table.value_place(other.0), other.1));
+            None
+        }
+    }
+}
+
+fn client_auth(table: &Cursor<'_>) -> Option<ClientAuth> {
+    let word = table.get::<Word>("client_auth").0;
+    if table.node("client_ca").is_none() {
+        if word == "none" {
+            return Some(ClientAuth::None);
+        }
+        let wrong = Wrong::new("asks for certificates, but nothing says who signs them", "needs `client_ca` beside it");
+        if let Some(node) = table.node("client_auth") {
+            table.wrong("client_auth", node, wrong.hint("such as `client_ca = \"tls/clients.pem\"`"));
+        }
+        return None;
+    }
+    let (path, authorities) = pem(table, "client_ca")?;
+    if let Err(e) = tls::ClientAuth::new(&authorities, word == "require", None) {
+        table.notes().push(said(Diagnostic::error, table, "client_ca", &e.sentence));
+        return None;
+    }
+    Some(match word {
+        "request" => ClientAuth::Request(path),
+        "require" => ClientAuth::Require(path),
+        _ => {
+            let idle = format!("`{}` has no effect: clients are not asked", table.full_name("client_ca"));
+            let idle = Diagnostic::warning(idle).at(table.key_place("client_ca")).expected("never used");
+            table.notes().push(idle.hint("add `client_auth = \"require\"` or `\"request\"`").absence());
+            ClientAuth::None
+        }
+    })
+}
+
+pub(crate) fn upstream(table: &Cursor<'_>) -> Option<UpstreamTls> {
+    let server_name = table.optional::<String>("server_name");
+    let insecure = table.get::<bool>("insecure");
+    let mut right = true;
+    if let Some(name) = &server_name
+        && let Err(e) = tls::server_name(name)
+    {
+        table.notes().push(said(Diagnostic::error, table, "server_name", &e.sentence));
+        right = false;
+    }
+    let ca = match table.node("ca") {
+        None => None,
+        Some(_) => authorities(table).map(Some).unwrap_or_else(|| {
+            right = false;
+            None
+        }),
+    };
+    let client = match (table.node("client_cert"), table.node("client_key")) {
+        (None, None) => None,
+        (Some(_), Some(_)) => pair(table, "client_cert", "client_key").map(Some).unwrap_or_else(|| {
+            right = false;
+            None
+        }),
+        (cert, _) => {
+            let (there, missing) =
+                if cert.is_some() { ("client_cert", "client_key") } else { ("client_key", "client_cert") };
+            let alone = format!("`{}` stands alone", table.full_name(there));
+            let alone = Diagnostic::error(alone).at(table.key_place(there));
+            table.notes().push(alone.expected(format!("needs `{missing}` beside it")));
+            right = false;
+            None
+        }
+    };
+    if insecure {
+        let name = table.full_name("insecure");
+        let any = Diagnostic::warning(format!("`{name}`: any certificate is believed, and so anybody on the way"));
+        table.notes().push(any.at(table.key_place("insecure")).expected("nothing is verified"));
+    }
+    right.then_some(UpstreamTls { server_name, ca, client, insecure })
+}
+
+fn authorities(table: &Cursor<'_>) -> Option<PathBuf> {
+    let (path, bytes) = pem(table, "ca")?;
+    match Roots::from_pem(&bytes) {
+        Ok(_) => Some(path),
+        Err(e) => {
+            table.notes().push(said(Diagnostic::error, table, "ca", &e.sentence));
+            None
+        }
+    }
+}
+
+/// Holds the servers of an upstream against its `[upstream.NAME.tls]`. None when a server's certificate could carry no
+/// name, which is then noted.
+pub(crate) fn check_servers(table: &Cursor<'_>, tls: Option<&UpstreamTls>, servers: &[Server]) -> Option<()> {
+    let over_tls = || servers.iter().filter(|s| s.tls);
+    if table.node("tls").is_some() && over_tls().next().is_none() {
+        let idle = format!("`{}` has no effect: no server is spoken to over TLS", table.full_name("tls"));
+        let idle = Diagnostic::warning(idle).at(table.key_place("tls")).expected("never used");
+        table.notes().push(idle.hint("write `https://` in front of the addresses").absence());
+    }
+    if tls.is_none_or(|tls| tls.server_name.is_some()) {
+        return Some(());
+    }
+    let nameless = over_tls().find(|server| match &server.address {
+        Address::Unix(_) => true,
+        Address::Name { host, .. } => tls::server_name(host).is_err(),
+        Address::Tcp(_) => false,
+    });
+    let Some(server) = nameless else { return Some(()) };
+    let message = format!("nothing says which name the certificate of `https://{}` must carry", server.address);
+    let error = Diagnostic::error(message).at(table.value_place("servers"));
+    let name = format!("add `{}`", table.full_name("tls.server_name"));
+    table.notes().push(error.expected("needs a name to verify").hint(name));
+    None
+}
+
+/// A certificate and its key for a command line; what an operator should know of it, as sentences.
+pub(crate) fn check_files(files: &CertificateFiles) -> Result<Vec<String>, String> {
+    let read = |path: &Path| read_file(path).map_err(|why| format!("`{}` cannot be read: {why}", path.display()));
+    let (chain, private) = (read(&files.cert)?, read(&files.key)?);
+    let path = |input| if input == Input::Key { &files.key } else { &files.cert };
+    Identity::from_pem(&chain, &private)
+        .map(|identity| identity.warnings(unix_now()))
+        .map_err(|e| format!("`{}`: {}", path(e.input).display(), in_a_line(&e.sentence)))
+}
+
+/// Reads the file that a key names.
+fn pem(table: &Cursor<'_>, name: &'static str) -> Option<(PathBuf, Vec<u8>)> {
+    let node = table.node(name)?;
+    let text = node.text()?;
+    let path = table.source().folder.join(text);
+    match read_file(&path) {
+        Ok(bytes) => Some((path, bytes)),
+        Err(why) => {
+            let wrong = Wrong::new("names a file that cannot be read", why);
+            table.wrong(name, node, wrong.hint("relative paths start from the folder of this file"));
+            None
+        }
+    }
+}
+
+/// Certificates are some kilobytes; the bundle of all authorities of the web has 200.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() as u64 > FILE_BYTES_MAX => Err("it is larger than 8 MiB".to_owned()),
+        Ok(_) => Ok(bytes),
+        Err(e) => Err(match e.kind() {
+            io::ErrorKind::NotFound => "no such file".to_owned(),
+            io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+            io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+            _ => e.to_string(),
+        }),
+    }
+}
+
+/// A sentence about the file of a key, at the key's value. What follows the first sentence is the hint.
+fn said(kind: impl Fn(String) -> Diagnostic, table: &Cursor<'_>, name: &'static str, sentence: &str) -> Diagnostic {
+    let (what, hint) = match sentence.split_once(". ") {
+        Some((what, hint)) => (what, Some(hint)),
+        None => (sentence, None),
+    };
+    let place: Place = table.value_place(name);
+    let message = format!("`{}`: {}", table.full_name(name), in_a_line(what));
+    kind(message).at(place).maybe_hint(hint.map(in_a_line))
+}
+
+/// A sentence within another: without its capital and its full stop.
+fn in_a_line(sentence: &str) -> String {
+    let text = sentence.trim_end_matches('.');
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

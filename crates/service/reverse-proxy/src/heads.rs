@@ -1,0 +1,113 @@
+//! The heads of an exchange, rewritten into the queues they leave from, and its trailers.
+
+use balance::ServerId;
+use buf::OutQueue;
+use forward::{ClientAddress, ClientInfo, FieldRules, HostPolicy, RequestOptions, ResponseOptions, Scheme};
+use http1::{RequestEncoder, RequestLine};
+use message::{BodyLength, Fields, FieldsBuilder, HeadWriter, Known, RequestHead, ResponseHead, TargetForm, Version};
+use serve::{Exchange, Response};
+
+use crate::failure::Unfit;
+use crate::proxy::Proxy;
+
+impl Proxy {
+    /// Writes the head of the request as `server` is to have it. `path` is the normalised one, where that is not the one
+    /// that was sent.
+    #[inline]
+    pub(crate) fn write_request(
+        &self,
+        exchange: &Exchange<'_>,
+        server: ServerId,
+        path: Option<&[u8]>,
+        encoder: &mut RequestEncoder,
+        out: &mut OutQueue,
+    ) -> Result<(), Unfit> {
+        let Exchange { request, client, .. } = exchange;
+        let address = client.peer().ip().map_or_else(ClientAddress::unknown, ClientAddress::new);
+        let scheme = if client.is_over_tls() { Scheme::Https } else { Scheme::Http };
+        let from = ClientInfo { address: &address, scheme, trusted: false };
+        let host = &self.rewrite.host;
+        let is_clients = *host == HostPolicy::Client && !request.authority.is_empty();
+        let server = if is_clients { None } else { self.upstream.server(server) };
+        let options = RequestOptions {
+            host,
+            upstream: server.map_or(b"", |s| s.authority().as_bytes()),
+            rules: &self.rewrite.request_fields,
+            trailers: true,
+            upgrade: false,
+        };
+        let bytes = request.fields.bytes();
+        let mut scratch;
+        let target = match path {
+            None if request.form == TargetForm::Origin && self.rewrite.path.is_none() => request.target.of(bytes),
+            _ => {
+                scratch = self.target.borrow_mut();
+                let path = path.unwrap_or(request.path_bytes());
+                forward::target(request, path, &self.rewrite.path, &mut scratch)
+            }
+        };
+        let line =
+            RequestLine { method: request.method_span.of(bytes), target, whole: whole_line(request, bytes, target) };
+        let fields_max = forward::request_len_max(request, &options, &from);
+        encoder.head_with(out, line, request.body, fields_max, |fields| {
+            let sent = forward::request(request, &options, &from, fields)?;
+            if let Some(connection) = sent.connection {
+                fields.push(Known::Connection, b"Connection", connection.as_bytes());
+            }
+            Ok(())
+        })
+    }
+
+    /// Queues the answer as the client is to have it, whose whole body is at hand.
+    #[inline]
+    pub(crate) fn answer(&self, head: &ResponseHead, body: &[u8], response: &mut Response<'_>) -> Result<(), Unfit> {
+        let options = self.response_options();
+        let fields_max = forward::response_len_max(head, &options);
+        response.answer_with(head.status, body, fields_max, |fields| Ok(forward::response(head, &options, fields)?))
+    }
+
+    /// Queues the head of the answer as the client is to have it.
+    #[inline(never)]
+    pub(crate) fn start_answer(&self, head: &ResponseHead, response: &mut Response<'_>) -> Result<(), Unfit> {
+        let options = self.response_options();
+        // A bodiless answer declares the length of the body it would have.
+        let length = forward::declared_length(head).map_or(head.body, BodyLength::Known);
+        let fields_max = forward::response_len_max(head, &options);
+        response.start_with(head.status, length, fields_max, |fields| Ok(forward::response(head, &options, fields)?))
+    }
+
+    #[inline]
+    fn response_options(&self) -> ResponseOptions<'_> {
+        ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false }
+    }
+}
+
+/// Passes on an interim answer.
+pub(crate) fn inform(head: &ResponseHead, response: &mut Response<'_>) -> Result<(), Unfit> {
+    let options = ResponseOptions { rules: &NO_RULES, trailers: false, upgrade: false };
+    let fields_max = forward::response_len_max(head, &options);
+    let write = |fields: &mut HeadWriter<'_>| forward::response(head, &options, fields).map_err(Unfit::from);
+    response.inform(head.status, fields_max, write)
+}
+
+/// The trailers of a message as they are passed on, either way.
+pub(crate) fn passed_trailers(fields: &Fields) -> Fields {
+    let mut passed = FieldsBuilder::new();
+    forward::trailers(fields, &NO_RULES, &mut passed);
+    passed.finish()
+}
+
+static NO_RULES: FieldRules = FieldRules::none();
+
+/// The request line as it was received, when it has this target and is written as ours are.
+#[inline]
+fn whole_line<'h>(request: &RequestHead, bytes: &'h [u8], target: &[u8]) -> Option<&'h [u8]> {
+    let (method, sent) = (request.method_span.range(), request.target.range());
+    // Behind the target stand a space, the version, and the end of the line; the fields follow.
+    let end = sent.end + " HTTP/1.1\r\n".len();
+    let is_plain = request.version == Version::Http11
+        && sent.start == method.end + 1
+        && request.fields.lines().first().is_some_and(|line| line.name.range().start == end)
+        && std::ptr::eq(target, &bytes[sent]);
+    if is_plain { bytes.get(method.start..end) } else { None }
+}

@@ -1,0 +1,60 @@
+//! Pages of a site's own for what fails.
+
+use std::rc::Rc;
+
+/// Which statuses a page is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statuses {
+    /// This one.
+    One(u16),
+    /// All of a class: 4 for 4xx, 5 for 5xx.
+    Class(u8),
+}
+
+/// The pages of a route, in memory: each answers a failure in the place of our own page, with the same status and fields.
+#[derive(Debug, Default)]
+pub struct ErrorPages(Vec<(Statuses, ErrorPage)>);
+
+/// A page.
+#[derive(Debug)]
+pub struct ErrorPage {
+    /// Its Content-Type.
+    pub content_type: String,
+    /// Its bytes.
+    pub body: Rc<[u8]>,
+}
+
+impl ErrorPages {
+    /// These pages, in any order.
+    pub fn new(mut pages: Vec<(Statuses, ErrorPage)>) -> ErrorPages {
+        // The page of one status goes before that of its class.
+        pages.sort_by_key(|(statuses, _)| matches!(statuses, Statuses::Class(_)));
+        ErrorPages(pages)
+    }
+
+    /// The page for a status.
+    pub fn page(&self, status: u16) -> Option<&ErrorPage> {
+        let fits = |statuses: &Statuses| match *statuses {
+            Statuses::One(one) => one == status,
+            Statuses::Class(class) => u16::from(class) == status / 100,
+        };
+        self.0.iter().find(|(statuses, _)| fits(statuses)).map(|(_, page)| page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_status_goes_before_its_class() {
+        let page = |text: &str| ErrorPage { content_type: text.into(), body: text.as_bytes().into() };
+        let pages = ErrorPages::new(vec![
+            (Statuses::Class(5), page("5xx")),
+            (Statuses::One(503), page("503")),
+            (Statuses::One(404), page("404")),
+        ]);
+        let found = |status| pages.page(status).map(|p| p.content_type.as_str());
+        assert_eq!([found(503), found(502), found(404), found(403)], [Some("503"), Some("5xx"), Some("404"), None]);
+    }
+}

@@ -1,0 +1,249 @@
+//! TLS in front: handshakes, so many a turn, and what becomes of those that fail.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{self, Poll, Waker};
+use std::time::Duration;
+
+use buf::{Class, ReadBuf};
+use event_loop::{now, spawn};
+use net::{Accepted, Address, HandshakeFailure, Peer, Stream, Transport, accept_tls};
+use observe::{Failure, Kind as Fault};
+use tls::{Reason, ServerConfig};
+
+use crate::active::refuse_broken;
+use crate::connection::{Connection, serve};
+use crate::context::{Admission, Context, Site};
+use crate::deadlines::Kind;
+use crate::linger;
+use crate::wire::Wire;
+
+/// What a listener speaks TLS with.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Certificates, versions, who is asked for a certificate.
+    pub config: ServerConfig,
+    /// From accept to the end of the handshake.
+    pub handshake_timeout: Duration,
+}
+
+/// Shakes hands with one accepted connection, and has it served until it closes. It counts as open from now on.
+///
+/// # Errors
+/// As [`crate::connection`]: over the limit.
+pub(crate) fn connection<S: Site>(
+    accepted: Accepted,
+    tls: Tls,
+    local: Rc<Address>,
+    context: &Rc<Context<S>>,
+) -> Result<impl Future<Output = ()> + 'static, bool> {
+    let admission = context.admit()?;
+    let Accepted { stream, peer } = accepted;
+    stream.set_deadline(now().after(tls.handshake_timeout), Kind::Idle as u8);
+    Ok(async move {
+        if let Some(connection) = begin(stream, peer, tls.config, local, admission).await {
+            // As a task of its own it is no larger than a plain connection's, whatever the handshake needed.
+            spawn(serve(connection));
+        }
+    })
+}
+
+/// The handshake. None when there is no connection.
+async fn begin<S: Site>(
+    stream: Stream,
+    peer: Peer,
+    config: ServerConfig,
+    local: Rc<Address>,
+    admission: Admission<S>,
+) -> Option<Connection<S>> {
+    // Who connects and says nothing costs no session.
+    let first = poll_fn(|cx| stream.poll_readable(cx)).await;
+    let shaken = match first {
+        Ok(()) => shake(stream, &config).await,
+        Err(error) => Err(HandshakeFailure { error, stream }),
+    };
+    match shaken {
+        Ok(stream) => {
+            let context = &admission.context;
+            context.counters().handshakes.add(1);
+            let head_by = now().after(context.site().settings().timeouts.header);
+            let head_by = context.drain_end().map_or(head_by, |end| head_by.min(end));
+            stream.set_deadline(head_by, Kind::Idle as u8);
+            Some(Connection { stream, peer, local, head_by: Cell::new(Some(head_by)), admission })
+        }
+        Err(failed) => {
+            Box::pin(refuse(&failed, &peer, &admission.context)).await;
+            None
+        }
+    }
+}
+
+async fn shake(stream: Stream, config: &ServerConfig) -> Result<Stream, HandshakeFailure> {
+    let mut handshake = pin!(accept_tls(stream, config));
+    let mut place = None;
+    poll_fn(|cx| {
+        task::ready!(GATE.with(|gate| gate.poll_pass(&mut place, cx)));
+        handshake.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Counts and reports a handshake that failed. Who spoke HTTP is told in HTTP what is spoken here.
+async fn refuse<S: Site>(failed: &HandshakeFailure, peer: &Peer, context: &Context<S>) {
+    let failure = failure(failed);
+    let site = context.site();
+    context.counters().failed(failure.kind);
+    site.failed(&failure, peer);
+    if failure.kind == Fault::PlainOnTls {
+        let wire = Wire::new(&failed.stream, site.settings().timeouts);
+        refuse_broken(&wire, &failure);
+        linger::close(&wire, &mut ReadBuf::new(Class::K4)).await;
+    }
+}
+
+fn failure(failed: &HandshakeFailure) -> Failure {
+    let Some(error) = failed.tls() else {
+        return match failed.error.kind() {
+            io::ErrorKind::TimedOut => Failure::because(Fault::TlsHandshake, "The TLS handshake did not end in time."),
+            _ => Failure::because(Fault::TlsHandshake, "The connection broke during the TLS handshake."),
+        };
+    };
+    let kind = match error.reason() {
+        Reason::PlainHttp => return Failure::new(Fault::PlainOnTls),
+        Reason::Local => Fault::Internal,
+        Reason::Expired | Reason::NotYetValid | Reason::UnknownIssuer | Reason::NameMismatch => Fault::TlsRefused,
+        Reason::Revoked | Reason::NoCertificate | Reason::BadCertificate | Reason::Refused => Fault::TlsRefused,
+        _ => Fault::TlsHandshake,
+    };
+    Failure::because(kind, error.to_string())
+}
+
+/// Whether a head that is no HTTP is the beginning of a TLS handshake: the type of its record, and its major version.
+pub(crate) fn is_hello(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x16, 3, ..])
+}
+
+/// Steps of handshakes that a worker takes in one turn of its loop. A step is a signature and a key exchange at most, some
+/// 0.3 ms; established connections wait for so many of them, however many clients connect at once.
+const STEPS_PER_TURN: usize = 8;
+
+thread_local! {
+    static GATE: Gate = Gate::default();
+}
+
+/// Lets [`STEPS_PER_TURN`] handshakes go on in each turn; the others wait in the order in which they came. Waiting for the
+/// client's bytes takes no place, so that slow clients keep nobody out.
+#[derive(Default)]
+struct Gate {
+    taken: Cell<usize>,
+    /// The task that begins the next turn is on its way.
+    turning: Cell<bool>,
+    queue: RefCell<VecDeque<Rc<Place>>>,
+}
+
+/// A place in the queue.
+struct Place {
+    waker: Waker,
+    called: Cell<bool>,
+}
+
+impl Gate {
+    /// Ready when the caller may take one step. `place` is its place in the queue, while it has one.
+    fn poll_pass(&self, place: &mut Option<Rc<Place>>, cx: &mut task::Context<'_>) -> Poll<()> {
+        match place {
+            Some(waiting) if !waiting.called.get() => Poll::Pending,
+            Some(_) => {
+                *place = None;
+                Poll::Ready(())
+            }
+            None if self.taken.get() < STEPS_PER_TURN => {
+                self.take();
+                Poll::Ready(())
+            }
+            None => {
+                let waiting = Rc::new(Place { waker: cx.waker().clone(), called: Cell::new(false) });
+                self.queue.borrow_mut().push_back(Rc::clone(&waiting));
+                *place = Some(waiting);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn take(&self) {
+        self.taken.set(self.taken.get() + 1);
+        if !self.turning.replace(true) {
+            // What is spawned now runs in the next turn.
+            spawn(async { GATE.with(Gate::turn) });
+        }
+    }
+
+    fn turn(&self) {
+        self.taken.set(0);
+        self.turning.set(false);
+        while self.taken.get() < STEPS_PER_TURN {
+            let Some(place) = self.queue.borrow_mut().pop_front() else { return };
+            // Whoever has gone meanwhile needs no step.
+            if Rc::strong_count(&place) > 1 {
+                self.take();
+                place.called.set(true);
+                place.waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::active::tests::Nothing;
+
+    #[test]
+    fn a_handshake_is_no_large_task() {
+        fn size_of_future<F, E>(
+            _: impl FnOnce(Accepted, Tls, Rc<Address>, &'static Rc<Context<Nothing>>) -> Result<F, E>,
+        ) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_future(connection::<Nothing>);
+        // The session, in a box of the stream, is what it costs beside; afterwards the task is a plain connection's.
+        assert!(size <= 768, "{size}");
+    }
+
+    #[test]
+    fn so_many_steps_a_turn_and_the_others_in_their_order() {
+        let worker = event_loop::Worker::new(event_loop::WorkerConfig::default());
+        let (worker, _remote) = worker.expect("a worker");
+        worker
+            .block_on(async {
+                let order = Rc::new(RefCell::new(Vec::new()));
+                for number in 0..STEPS_PER_TURN * 3 {
+                    let order = Rc::clone(&order);
+                    spawn(async move {
+                        let mut place = None;
+                        poll_fn(|cx| GATE.with(|gate| gate.poll_pass(&mut place, cx))).await;
+                        let taken = GATE.with(|gate| gate.taken.get());
+                        order.borrow_mut().push((number, taken));
+                    });
+                }
+                while order.borrow().len() < STEPS_PER_TURN * 3 {
+                    event_loop::sleep(Duration::from_millis(1)).await;
+                }
+                let numbers: Vec<usize> = order.borrow().iter().map(|(number, _)| *number).collect();
+                assert_eq!(numbers, (0..STEPS_PER_TURN * 3).collect::<Vec<_>>());
+                assert!(order.borrow().iter().all(|(_, taken)| *taken <= STEPS_PER_TURN));
+                assert!(GATE.with(|gate| gate.queue.borrow().is_empty()));
+            })
+            .expect("it ran");
+    }
+
+    #[test]
+    fn a_hello_is_told_from_http() {
+        assert!(is_hello(&[0x16, 3, 1, 0, 5]));
+        assert!(!is_hello(b"GET / HTTP/1.1"));
+        assert!(!is_hello(&[0x16]));
+    }
+}

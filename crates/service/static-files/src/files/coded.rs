@@ -1,0 +1,256 @@
+//! Files in a content coding: a sibling that somebody compressed before, or what is compressed as it is asked for.
+
+use std::fs::File;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use content_coding::{Accepted, Coding, Codings};
+use message::{BodyLength, FieldsBuilder, Known, KnownSet, Method, RequestHead, ResponseHead};
+use observe::Kind;
+use serve::Response;
+
+use crate::answer::{self, Answer, Body, Head};
+use crate::conditional::{Verdict, evaluate};
+use crate::decide::{Decision, decide};
+use crate::entry::{Content, Entry, Form, Rendering, is_due};
+use crate::files::{Claim, FALLBACK_KEY, Files, Moment, Step, Work, refuse};
+use crate::load::{Found, Known as KnownFile, Lookup, Outcome};
+use crate::stream::{self, Stream};
+
+/// Without this field the client gets the file as it is.
+const NEGOTIATING: KnownSet = KnownSet::of(&[Known::AcceptEncoding]);
+
+/// A part of a file is a part of the file as it is: the bytes of what is compressed on the fly may differ from one time to the next.
+const IN_PARTS: KnownSet = KnownSet::of(&[Known::Range]);
+
+/// Whether the client may get anything but the file as it is. The cost for all others is this test.
+#[inline]
+pub(crate) fn negotiates(request: &RequestHead, entry: &Entry) -> bool {
+    entry.varies && request.fields.has_any(NEGOTIATING)
+}
+
+/// A coded form that is being made.
+#[derive(Debug)]
+pub(crate) struct CodedClaim {
+    coding: Coding,
+    /// The file as it is: what is sent if there is no coded form after all.
+    identity: Rc<Entry>,
+    is_compressing: bool,
+}
+
+impl CodedClaim {
+    fn begin(coding: Coding, identity: &Rc<Entry>, is_compressing: bool) -> CodedClaim {
+        if is_compressing {
+            let mut under_way = identity.under_way.get();
+            under_way.insert(coding);
+            identity.under_way.set(under_way);
+        }
+        CodedClaim { coding, identity: Rc::clone(identity), is_compressing }
+    }
+
+    /// The file as it is.
+    pub(crate) fn identity(&self) -> &Entry {
+        &self.identity
+    }
+}
+
+impl Drop for CodedClaim {
+    fn drop(&mut self) {
+        if self.is_compressing {
+            let mut under_way = self.identity.under_way.get();
+            under_way.remove(self.coding);
+            self.identity.under_way.set(under_way);
+        }
+    }
+}
+
+impl Files {
+    /// The coding that this request gets the file in; `None`: as it is.
+    fn coding_for(&self, request: &RequestHead, identity: &Entry) -> Option<Coding> {
+        let accepted = Accepted::of(request.fields.all(Known::AcceptEncoding));
+        let siblings = self.options.precompressed.iter().copied().filter(|c| identity.siblings.has(*c));
+        let shrinks = if request.fields.has_any(IN_PARTS) { Codings::NONE } else { identity.shrinks.get() };
+        // What is there already before what has to be made.
+        let made = self.options.compress.iter().copied().filter(|c| shrinks.has(*c) && !identity.siblings.has(*c));
+        accepted.best(siblings.chain(made))
+    }
+
+    /// Sends the coded form for this request, if it lies in the cache and is current. False: nothing was sent.
+    pub(super) fn send_coded(
+        &self,
+        request: &RequestHead,
+        key: &[u8],
+        at: Moment,
+        identity: &Entry,
+        response: &mut Response<'_>,
+    ) -> bool {
+        let Some(coding) = self.coding_for(request, identity) else {
+            return answer::send_whole(request, identity, response);
+        };
+        let cached = self.coded_owners[coding.index()].and_then(|owner| self.cache.find(owner, key, at.tick));
+        cached.is_some_and(|coded| {
+            self.is_coded_current(&coded, coding, identity, at) && answer::send_whole(request, &coded, response)
+        })
+    }
+
+    fn is_coded_current(&self, coded: &Entry, coding: Coding, identity: &Entry, at: Moment) -> bool {
+        match identity.siblings.has(coding) {
+            true => !is_due(coded.checked.get(), at.tick),
+            // Made of just this file, which is current.
+            false => coded.meta == identity.meta,
+        }
+    }
+
+    /// Answers a GET or HEAD of a file that is current, in a coding where the client likes one.
+    pub(super) fn answer(&self, request: &RequestHead, key: &[u8], at: Moment, identity: &Rc<Entry>) -> Step {
+        let coding = match negotiates(request, identity) {
+            true => self.coding_for(request, identity),
+            false => None,
+        };
+        let coded = coding.and_then(|c| Some((c, self.coded_owners[c.index()]?)));
+        let Some((coding, owner)) = coded else { return Step::Ready(answer::of_file(request, identity)) };
+        let cached = self.cache.find(owner, key, at.tick);
+        if let Some(cached) = &cached
+            && self.is_coded_current(cached, coding, identity, at)
+        {
+            return Step::Ready(answer::of_file(request, cached));
+        }
+        match identity.siblings.has(coding) {
+            true => self.find_sibling(request, key, at, coding, identity, cached),
+            false => self.compress(request, key, at, coding, identity),
+        }
+    }
+
+    fn find_sibling(
+        &self,
+        request: &RequestHead,
+        key: &[u8],
+        at: Moment,
+        coding: Coding,
+        identity: &Rc<Entry>,
+        cached: Option<Rc<Entry>>,
+    ) -> Step {
+        let Some(name) = self.name_of(key, identity.name) else {
+            return Step::Ready(answer::of_file(request, identity));
+        };
+        let sibling = [&name, coding.suffix().as_bytes()].concat();
+        let mut claim = Claim::new(cached, None, at.tick);
+        claim.is_fallback = key == FALLBACK_KEY;
+        claim.coded = Some(CodedClaim::begin(coding, identity, false));
+        let known = claim.entry.as_ref().filter(|(e, _)| e.settled || e.holds_descriptor());
+        let known = known.map(|(e, _)| KnownFile { name: 0, meta: e.meta, siblings: Codings::NONE });
+        let lookup = self.lookup_of(sibling.into(), known, self.cache.content_max(), None);
+        self.try_now(request, key, at, Work { lookup, claim })
+    }
+
+    fn compress(&self, request: &RequestHead, key: &[u8], at: Moment, coding: Coding, identity: &Rc<Entry>) -> Step {
+        let weak = identity.validators.weakened(0);
+        if evaluate(&request.fields, &weak) == Verdict::NotModified {
+            return Step::Ready(not_modified(identity, weak.etag()));
+        }
+        // Large files are compressed on their way, each time: they would push all others out of the cache.
+        if let Content::File(file) = &identity.content
+            && identity.meta.size > COMPRESS_MAX
+        {
+            return Step::Ready(self.stream(request, coding, identity, file));
+        }
+        // Somebody else's request has it made already; until that is done there is the file as it is.
+        let name = self.name_of(key, identity.name).filter(|_| !identity.under_way.get().has(coding));
+        let Some(name) = name else { return Step::Ready(answer::of_file(request, identity)) };
+        let mut claim = Claim::new(None, None, at.tick);
+        claim.is_fallback = key == FALLBACK_KEY;
+        claim.coded = Some(CodedClaim::begin(coding, identity, true));
+        let lookup = self.lookup_of(name, None, COMPRESS_MAX, Some(coding));
+        Step::Blocking(Work { lookup, claim })
+    }
+
+    fn stream(&self, request: &RequestHead, coding: Coding, identity: &Entry, file: &Rc<File>) -> Answer {
+        let head = || Head::Own(stream::head(identity, coding));
+        if decide(request, &identity.validators.weakened(0)) != Decision::Whole {
+            return answer::of_file(request, identity);
+        }
+        if request.method == Method::Head {
+            return Answer::Send { head: head(), body: Body::Empty };
+        }
+        match Stream::begin(&self.streams, coding, file, identity.meta.size) {
+            Some(body) => Answer::Stream { head: head(), body },
+            None => answer::of_file(request, identity),
+        }
+    }
+
+    /// Makes an answer of what the search for a coded form came to.
+    pub(super) fn conclude_coded(
+        &self,
+        request: &RequestHead,
+        key: &[u8],
+        at: Moment,
+        work: Work,
+        outcome: Outcome,
+    ) -> Step {
+        let Work { lookup, mut claim } = work;
+        let Some(coded) = claim.coded.take() else { return refuse(Kind::Internal) };
+        let identity = &coded.identity;
+        let cached = claim.keep();
+        let loaded = match (outcome.found, cached) {
+            (Ok(Found::File(loaded)), _) => loaded,
+            (Ok(Found::Unchanged), Some(cached)) => return Step::Ready(answer::of_file(request, &cached)),
+            (found, _) => {
+                if matches!(found, Ok(Found::Incompressible)) {
+                    let mut shrinks = identity.shrinks.get();
+                    shrinks.remove(coded.coding);
+                    identity.shrinks.set(shrinks);
+                }
+                if let Some(owner) = self.coded_owners[coded.coding.index()] {
+                    self.cache.remove(owner, key);
+                }
+                // A sibling that has gone since, or cannot be read: the file itself is there.
+                return Step::Ready(answer::of_file(request, identity));
+            }
+        };
+        let cacheable = loaded.cacheable && (loaded.settled || !coded.is_compressing);
+        let rendering = Rendering {
+            names: &lookup.names,
+            cache_control: self.options.cache_control.as_deref(),
+            compress: Codings::NONE,
+            form: if coded.is_compressing { Form::Compressed(coded.coding) } else { Form::Sibling(coded.coding) },
+        };
+        let entry = Rc::new(Entry::new(loaded, &rendering, claim.began, at.unix));
+        if let Some(owner) = self.coded_owners[coded.coding.index()].filter(|_| cacheable) {
+            self.cache.insert(owner, key, &entry, at.tick);
+        }
+        Step::Ready(answer::of_file(request, &entry))
+    }
+
+    fn lookup_of(
+        &self,
+        name: Box<[u8]>,
+        known: Option<KnownFile>,
+        content_max: u64,
+        compress: Option<Coding>,
+    ) -> Lookup {
+        Lookup {
+            root: Arc::clone(&self.root.borrow()),
+            check_root: false,
+            names: vec![name],
+            directory_counts: false,
+            known,
+            content_max,
+            siblings: Codings::NONE,
+            compress,
+            listing: None,
+        }
+    }
+}
+
+/// A file larger than this is not compressed into memory.
+const COMPRESS_MAX: u64 = 1 << 20;
+
+/// The 304 of a form that is not made because the client has it.
+fn not_modified(identity: &Entry, etag: &[u8]) -> Answer {
+    let mut fields = FieldsBuilder::new();
+    for line in identity.not_modified.fields.iter() {
+        let value = if line.known == Known::Etag { etag } else { line.value };
+        fields.push_known(line.known, line.name, value);
+    }
+    Answer::Send { head: Head::Own(ResponseHead::new(304, fields.finish(), BodyLength::None)), body: Body::Empty }
+}

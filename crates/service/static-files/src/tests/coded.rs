@@ -1,0 +1,210 @@
+//! Files in content codings.
+
+use std::io::Read;
+
+use content_coding::Coding;
+
+use super::*;
+
+const GZIP: [(&str, &str); 1] = [("Accept-Encoding", "gzip")];
+const BROWSER: [(&str, &str); 1] = [("Accept-Encoding", "gzip, deflate, br, zstd")];
+
+fn precompressed() -> Options {
+    Options { precompressed: Coding::ALL.into(), ..Options::default() }
+}
+
+fn compressing() -> Options {
+    Options { compress: vec![Coding::Zstd, Coding::Gzip], ..Options::default() }
+}
+
+fn unzip(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_sibling_is_sent_to_who_accepts_it() {
+    for site in Site::both(precompressed()) {
+        site.write("page.html", "plain");
+        site.write("page.html.gz", "in gzip");
+        site.write("page.html.br", "in brotli");
+        for _ in 0..2 {
+            let br = site.ask("GET", "/page.html", &BROWSER);
+            assert_eq!((br.status, br.body.as_str()), (200, "in brotli"));
+            assert!(br.fields.contains("Content-Encoding: br\r\n"), "{}", br.fields);
+            assert!(br.fields.contains("Content-Type: text/html; charset=utf-8\r\n"));
+            let gz = site.ask("GET", "/page.html", &[("Accept-Encoding", "gzip, br;q=0.9")]);
+            assert_eq!(gz.body, "in gzip");
+            let plain = site.ask("GET", "/page.html", &[]);
+            assert_eq!(plain.body, "plain");
+            assert!(!plain.fields.contains("Content-Encoding"));
+            let refused = site.ask("GET", "/page.html", &[("Accept-Encoding", "zstd, br;q=0")]);
+            assert_eq!(refused.body, "plain");
+            for seen in [&br, &gz, &plain, &refused] {
+                assert!(seen.fields.contains("Vary: Accept-Encoding\r\n"), "{}", seen.fields);
+            }
+            // Each has a strong tag of its own, and parts.
+            let tag =
+                |seen: &Seen| seen.fields.split_once("ETag: \"").unwrap().1.split_once('"').unwrap().0.to_string();
+            assert_ne!(tag(&br), tag(&gz));
+            assert_ne!(tag(&br), tag(&plain));
+            let same = format!("\"{}\"", tag(&br));
+            let lines = [BROWSER[0], ("If-None-Match", same.as_str())];
+            let unchanged = site.ask("GET", "/page.html", &lines);
+            assert_eq!(unchanged.status, 304);
+            assert!(unchanged.fields.contains("Vary: Accept-Encoding\r\n"));
+            assert_eq!(site.ask("GET", "/page.html", &[GZIP[0], ("If-None-Match", same.as_str())]).status, 200);
+            let part = site.ask("GET", "/page.html", &[GZIP[0], ("Range", "bytes=0-1")]);
+            assert_eq!((part.status, part.body.as_str()), (206, "in"));
+            assert!(part.fields.contains("Content-Encoding: gzip\r\n"));
+        }
+    }
+}
+
+#[test]
+fn siblings_come_and_go() {
+    for mut site in Site::both(precompressed()) {
+        site.write("page.html", "plain");
+        let seen = site.ask("GET", "/page.html", &GZIP);
+        assert_eq!(seen.body, "plain");
+        assert!(!seen.fields.contains("Vary"));
+        site.write("page.html.gz", "one");
+        site.pass(1000);
+        assert_eq!(site.ask("GET", "/page.html", &GZIP).body, "one");
+        site.write("page.html.gz", "another");
+        site.pass(1000);
+        assert_eq!(site.ask("GET", "/page.html", &GZIP).body, "another");
+        // Gone, and nobody has looked since: the file itself is there.
+        fs::remove_file(site.at("page.html.gz")).unwrap();
+        fs::create_dir(site.at("page.html.gz")).unwrap();
+        site.pass(1000);
+        assert_eq!(site.ask("GET", "/page.html", &GZIP).body, "plain");
+        // A sibling is nothing without its file, except what it is itself.
+        site.write("lone.gz", "lone");
+        assert_eq!(site.ask("GET", "/lone", &GZIP).status, 404);
+        assert_eq!(site.ask("GET", "/lone.gz", &GZIP).body, "lone");
+    }
+}
+
+#[test]
+fn index_and_fallback_have_siblings_too() {
+    let options = Options { fallback: Some("/index.html".into()), ..precompressed() };
+    for site in Site::both(options) {
+        site.write("index.html", "plain");
+        site.write("index.html.gz", "small");
+        for target in ["/", "/somewhere/else", "/", "/somewhere/else"] {
+            assert_eq!(site.ask("GET", target, &GZIP).body, "small", "{target}");
+            assert_eq!(site.get(target), ok("plain"));
+        }
+    }
+}
+
+#[test]
+fn a_file_is_compressed_once() {
+    for mut site in Site::both(compressing()) {
+        let text = "once upon a time ".repeat(1000);
+        site.write("tale.txt", &text);
+        // So that its stamps can tell it from what follows.
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        let (first, blocked) = site.answer("GET", "/tale.txt", &GZIP);
+        assert!(blocked);
+        let Answer::Send { head, body } = first else { panic!("refused") };
+        assert_eq!(head.fields.first(message::Known::ContentEncoding), Some(&b"gzip"[..]));
+        assert_eq!(head.fields.first(message::Known::AcceptRanges), None);
+        let tag = String::from_utf8(head.fields.first(message::Known::Etag).unwrap().into()).unwrap();
+        assert!(tag.starts_with("W/\""));
+        let bytes = bytes_of(body);
+        assert!(bytes.len() < text.len() / 20);
+        assert_eq!(unzip(&bytes), text);
+        let (_, blocked) = site.answer("GET", "/tale.txt", &GZIP);
+        assert!(!blocked, "it was compressed again");
+        assert_eq!(site.bytes("/tale.txt", &GZIP), bytes);
+        assert!(site.ask("GET", "/tale.txt", &BROWSER).fields.contains("Content-Encoding: zstd\r\n"));
+        let plain = site.ask("GET", "/tale.txt", &[]);
+        assert_eq!(plain.body, text);
+        assert!(plain.fields.contains("Vary: Accept-Encoding\r\n") && plain.fields.contains("ETag: \""));
+        // Who has it needs no compressor, and gets no part of it.
+        site.pass(1000);
+        let lines = [("Accept-Encoding", "zstd"), ("If-None-Match", tag.as_str())];
+        let unchanged = site.ask("GET", "/tale.txt", &lines);
+        assert_eq!(unchanged.status, 304);
+        assert!(unchanged.fields.starts_with(&format!("ETag: {tag}\r\n")), "{}", unchanged.fields);
+        let part = site.ask("GET", "/tale.txt", &[GZIP[0], ("Range", "bytes=0-3")]);
+        assert_eq!((part.status, part.body.as_str()), (206, "once"));
+        let part = site.ask("GET", "/tale.txt", &[GZIP[0], ("Range", "bytes=0-3"), ("If-Range", &tag)]);
+        assert_eq!(part.status, 200);
+        // A change shows.
+        let text = "and they lived happily ".repeat(1000);
+        site.write("tale.txt", &text);
+        site.pass(1000);
+        assert_eq!(unzip(&site.bytes("/tale.txt", &GZIP)), text);
+    }
+}
+
+#[test]
+fn what_would_not_shrink_is_not_compressed() {
+    let site = Site::both(compressing());
+    for site in &site {
+        let noise: Vec<u8> = (0..5000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13 ^ n * n) as u8).collect();
+        site.write("noise.txt", &noise);
+        site.write("photo.jpg", "x".repeat(5000));
+        site.write("short.txt", "x".repeat(1023));
+        site.write("large.txt", "x".repeat((16 << 20) + 1));
+        for name in ["/photo.jpg", "/short.txt", "/large.txt"] {
+            let seen = site.ask("GET", name, &BROWSER);
+            assert!(!seen.fields.contains("Vary") && !seen.fields.contains("Content-Encoding"), "{name}");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        assert_eq!(site.bytes("/noise.txt", &GZIP), noise);
+        assert!(!site.answer("GET", "/noise.txt", &GZIP).1, "it was tried again");
+    }
+}
+
+#[test]
+fn large_files_are_compressed_on_their_way() {
+    for site in Site::both(compressing()) {
+        site.write("large.txt", "x".repeat((1 << 20) + 1));
+        let seen = site.ask("GET", "/large.txt", &GZIP);
+        assert_eq!((seen.status, seen.body.as_str()), (200, "a stream"));
+        assert!(
+            seen.fields.contains("ETag: W/\"") && seen.fields.contains("Content-Encoding: gzip\r\n"),
+            "{}",
+            seen.fields
+        );
+        assert!(!seen.fields.contains("Accept-Ranges"));
+        assert_eq!(site.ask("HEAD", "/large.txt", &GZIP), Seen { body: String::new(), ..seen });
+        let part = site.ask("GET", "/large.txt", &[GZIP[0], ("Range", "bytes=0-1")]);
+        assert_eq!((part.status, part.body.as_str()), (206, "xx"));
+        assert_eq!(site.ask("GET", "/large.txt", &[GZIP[0], ("If-None-Match", "*")]).status, 304);
+        assert_eq!(site.ask("GET", "/large.txt", &[GZIP[0], ("If-Match", "\"x\"")]).status, 412);
+        assert_eq!(site.get("/large.txt").1.len(), (1 << 20) + 1);
+    }
+}
+
+#[test]
+fn siblings_go_before_the_compressor() {
+    let options = Options { precompressed: vec![Coding::Gzip], ..compressing() };
+    for site in Site::both(options) {
+        site.write("a.txt", "x".repeat(5000));
+        site.write("a.txt.gz", "sibling");
+        assert_eq!(site.ask("GET", "/a.txt", &BROWSER).body, "sibling");
+        assert!(site.ask("GET", "/a.txt", &[("Accept-Encoding", "zstd")]).fields.contains("ETag: W/"));
+    }
+}
+
+#[test]
+fn while_one_compresses_the_others_get_the_file_as_it_is() {
+    let site = Site::plain();
+    drop(site);
+    let site = Site::new(compressing(), Limits::default(), |p| ::fs::Root::open(p));
+    let text = "x".repeat(5000);
+    site.write("a.txt", &text);
+    let request = request("GET", "/a.txt", &GZIP);
+    assert_eq!(site.get("/a.txt"), ok(&text));
+    let Step::Blocking(work) = site.files.begin(&request, b"/a.txt", site.moment()) else { panic!("not compressed") };
+    assert_eq!(site.ask("GET", "/a.txt", &GZIP).body, text);
+    // Given up: the next one does it.
+    drop(work);
+    assert_eq!(unzip(&site.bytes("/a.txt", &GZIP)), text);
+}

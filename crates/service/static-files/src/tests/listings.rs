@@ -1,0 +1,70 @@
+//! Folders that show what is in them.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+fn listing(options: Options) -> [Site; 2] {
+    let sites = Site::both(Options { listing: true, ..options });
+    for site in &sites {
+        site.write("a.txt", "12345");
+        site.write("sub/b <i>.txt", "1");
+        site.write("sub/.hidden", "1");
+        site.write("sub/deeper/x", "1");
+        site.write("indexed/index.html", "index");
+        symlink("/etc", site.at("sub/out")).unwrap();
+    }
+    sites
+}
+
+#[test]
+fn a_folder_without_index_is_listed() {
+    for site in listing(Options::default()) {
+        let seen = site.ask("GET", "/sub/?sort=size&order=desc", &[]);
+        assert_eq!(seen.status, 200);
+        assert!(seen.fields.contains("Content-Type: text/html; charset=utf-8\r\n"), "{}", seen.fields);
+        assert!(
+            seen.fields.contains("Vary: Accept\r\n") && seen.fields.contains("X-Content-Type-Options: nosniff\r\n")
+        );
+        assert!(seen.body.contains("b &lt;i&gt;.txt") && seen.body.contains("href=\"./deeper/\""), "{}", seen.body);
+        assert!(!seen.body.contains("hidden") && !seen.body.contains("out"), "{}", seen.body);
+        assert!(seen.body.contains("aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\""));
+        let json = site.ask("GET", "/sub/", &[("Accept", "application/json")]);
+        assert!(json.fields.contains("Content-Type: application/json\r\n"));
+        assert!(json.body.contains("{\"name\":\"b \\u003ci>.txt\",\"type\":\"file\",\"size\":1,"), "{}", json.body);
+        assert_eq!(site.ask("HEAD", "/sub/", &[]).body, "");
+        assert_eq!(site.get("/indexed/"), ok("index"));
+        assert!(site.get("/").1.contains("href=\"./indexed/\""));
+        assert_eq!(site.ask("GET", "/sub", &[]).status, 301);
+        for absent in ["/absent/", "/a.txt/", "/.git/", "/sub/%2e%2e%2f/"] {
+            assert_eq!(site.get(absent), not_found(), "{absent}");
+        }
+        assert_eq!(site.ask("POST", "/sub/", &[]).status, 405);
+    }
+}
+
+#[test]
+fn what_is_new_is_listed_at_once() {
+    for site in listing(Options::default()) {
+        assert!(!site.get("/sub/").1.contains("fresh"));
+        site.write("sub/fresh", "1");
+        assert!(site.get("/sub/").1.contains("fresh"));
+        site.write("sub/index.html", "an index");
+        assert_eq!(site.get("/sub/"), ok("an index"));
+    }
+}
+
+#[test]
+fn nothing_is_listed_unless_it_is_wanted() {
+    for site in Site::both(Options::default()) {
+        site.write("sub/a", "1");
+        assert_eq!(site.get("/sub/"), not_found());
+        assert_eq!(site.get("/"), not_found());
+    }
+    let [site, _] = listing(Options { hidden: true, ..Options::default() });
+    assert!(site.get("/sub/").1.contains(".hidden"));
+    // A fallback is for what is not there; the folder is.
+    let [site, _] = listing(Options { fallback: Some("/a.txt".into()), ..Options::default() });
+    assert!(site.get("/sub/").1.contains("deeper"));
+    assert_eq!(site.get("/nowhere/"), ok("12345"));
+}

@@ -1,0 +1,152 @@
+//! The keys of `files` and the options of `server`, and what is never served.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tests::{Client, Tollgate, folder, run};
+
+use crate::files::{curl_i, site};
+
+fn server(root: &Path, options: &[&str]) -> Tollgate {
+    let mut command = Tollgate::command("server");
+    command.arg(root).args(["--listen", "127.0.0.1:0", "--workers", "1"]).args(options);
+    Tollgate::listening(&mut command, 1, folder())
+}
+
+fn lower(text: &str) -> String {
+    text.to_lowercase()
+}
+
+#[test]
+fn a_single_page_application() {
+    let root = site();
+    let server = server(root.path(), &["--spa", "--cache", "1h"]);
+    for path in ["/", "/users/7", "/users/7/"] {
+        let (status, head, body) = curl_i(&server.url(path), &[]);
+        assert_eq!((status, body.contains("Home")), (200, true), "{path}");
+        assert!(lower(&head).contains("cache-control: max-age=3600"), "{head}");
+    }
+    assert_eq!(curl_i(&server.url("/ten.txt"), &[]).2, "0123456789");
+    assert_eq!(curl_i(&server.url("/%00"), &[]).0, 400);
+}
+
+#[test]
+fn files_for_other_sites_and_folders_that_show_themselves() {
+    let root = site();
+    let server = server(root.path(), &["--cors", "--listing", "--cache", "0"]);
+    let (_, head, _) = curl_i(&server.url("/data.json"), &[]);
+    assert!(lower(&head).contains("access-control-allow-origin: *"), "{head}");
+    assert!(lower(&head).contains("cache-control: no-cache"), "{head}");
+    let (status, head, _) = curl_i(&server.url("/data.json"), &["-X", "OPTIONS"]);
+    assert_eq!((status, lower(&head).contains("access-control-allow-methods: get, head, options")), (204, true));
+    let (status, _, page) = curl_i(&server.url("/docs/empty/"), &[]);
+    assert_eq!((status, page.contains("0 folders, 0 files")), (200, true));
+}
+
+#[test]
+fn options_that_make_no_sense_are_told() {
+    for (arguments, text) in [
+        (&["--cache", "1w"][..], "expected a time such as 30s, 10m, 1h or 7d, or 0"),
+        (&["--spa", "--config", "x.toml"], "cannot be used with"),
+        (&["--open", "--listen", "unix:/tmp/x"], "--open needs an IP address"),
+        (&["--open", "--listen", "127.0.0.1:0"], "--open needs a port"),
+    ] {
+        let ended = run(Tollgate::command("server").args(arguments));
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert!(ended.err.contains(text), "{arguments:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn links_go_as_far_as_they_are_told() {
+    for (policy, inner, outer) in [("beneath", 200, 403), ("refuse", 403, 403), ("follow", 200, 200)] {
+        let folder = folder();
+        let root = folder.path().join("site");
+        fs::create_dir_all(&root).expect("a folder of ours");
+        fs::write(root.join("plain.txt"), "plain").expect("a file of ours");
+        fs::write(folder.path().join("outside.txt"), "outside").expect("a file of ours");
+        symlink("plain.txt", root.join("inner.txt")).expect("a link of ours");
+        symlink("../outside.txt", root.join("outer.txt")).expect("a link of ours");
+        let text = format!("[[route]]\npath = \"/*\"\nfiles = {{ root = \"site\", symlinks = \"{policy}\" }}\n");
+        let server = Tollgate::config_in(folder, &text);
+        let statuses = ["/plain.txt", "/inner.txt", "/outer.txt"].map(|path| curl_i(&server.url(path), &[]).0);
+        assert_eq!(statuses, [200, inner, outer], "{policy}");
+        assert_eq!(curl_i(&server.url("/..%2foutside.txt"), &[]).0, 404, "{policy}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_never_opened() {
+    let root = site();
+    mknodat(CWD, root.path().join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe of ours");
+    let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).expect("a socket of ours");
+    symlink("/dev/zero", root.path().join("zero")).expect("a link of ours");
+    let server = server(root.path(), &["--listing"]);
+    let mut client = Client::connect(server.address());
+    for (path, status) in [("/pipe", 404), ("/socket", 404), ("/zero", 403), ("/ten.txt", 200)] {
+        assert_eq!(client.get(path).status, status, "{path}");
+    }
+    let page = client.get("/docs/../").text();
+    assert!(!page.contains("pipe") && !page.contains("socket") && !page.contains("zero"), "{page}");
+    // Nobody ever opened it for reading: a writer that does not wait is refused.
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    let opened = rustix::fs::open(root.path().join("pipe"), flags, Mode::empty());
+    assert_eq!(opened.unwrap_err(), rustix::io::Errno::NXIO);
+}
+
+#[test]
+fn methods_that_change_things_are_not_allowed() {
+    let root = site();
+    let server = server(root.path(), &["--spa"]);
+    let mut client = Client::connect(server.address());
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        for path in ["/ten.txt", "/docs/", "/none"] {
+            let reply = client.ask(format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+            let allow = reply.field("allow");
+            assert_eq!((reply.status, allow.as_deref()), (405, Some("GET, HEAD, OPTIONS")), "{method} {path}");
+        }
+    }
+    assert_eq!(fs::read_to_string(root.path().join("ten.txt")).expect("a file of ours"), "0123456789");
+}
+
+#[test]
+fn every_type_is_named_and_none_is_guessed() {
+    let root = site();
+    let server = server(root.path(), &[]);
+    for (path, kind) in [
+        ("/index.html", "text/html; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/app.js", "text/javascript; charset=utf-8"),
+        ("/data.json", "application/json"),
+        ("/logo.svg", "image/svg+xml; charset=utf-8"),
+        ("/pixel.png", "image/png"),
+        ("/noextension", "application/octet-stream"),
+    ] {
+        let reply = Client::connect(server.address()).get(path);
+        assert_eq!(reply.field("content-type").as_deref(), Some(kind), "{path}");
+        assert_eq!(reply.field("x-content-type-options").as_deref(), Some("nosniff"), "{path}");
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_forbidden() {
+    let root = site();
+    // Root may read everything, so the program has to run as somebody else for this.
+    if !rustix::process::geteuid().is_root() {
+        fs::set_permissions(root.path().join("ten.txt"), Permissions::from_mode(0o000)).expect("a file of ours");
+        let server = server(root.path(), &[]);
+        assert_eq!(curl_i(&server.url("/ten.txt"), &[]).0, 403);
+        return;
+    }
+    fs::set_permissions(root.path(), Permissions::from_mode(0o755)).expect("a folder of ours");
+    fs::set_permissions(root.path().join("ten.txt"), Permissions::from_mode(0o600)).expect("a file of ours");
+    let program = Tollgate::command("server");
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program.get_program());
+    command.arg(root.path()).args(["--listen", "127.0.0.1:0", "--workers", "1"]);
+    let server = Tollgate::listening(&mut command, 1, folder());
+    assert_eq!(curl_i(&server.url("/ten.txt"), &[]).0, 403);
+    assert_eq!(curl_i(&server.url("/data.json"), &[]).0, 200);
+}

@@ -1,0 +1,277 @@
+//! TLS in front, with real clients.
+
+use std::{path::Path, process::Command};
+
+use tempfile::TempDir;
+use tests::{Authority, Ended, Tollgate, folder, peers::curl, run};
+
+/// A listener over TLS that says "over tls", and beside it a folder with what its clients need.
+pub(crate) struct Secure {
+    pub(crate) tollgate: Tollgate,
+    pub(crate) authority: Authority,
+}
+
+/// A listener with a certificate for localhost and 127.0.0.1, and more lines for `[listener.tls]`.
+pub(crate) fn secure(lines: &str) -> Secure {
+    secure_in(folder(), lines)
+}
+
+pub(crate) fn secure_in(folder: TempDir, lines: &str) -> Secure {
+    let authority = Authority::new("the tests' authority");
+    authority.write(folder.path(), "authority");
+    authority.issue(&["localhost", "127.0.0.1"]).write(folder.path(), "site");
+    let tollgate = Tollgate::config_in(folder, &configuration(lines));
+    Secure { tollgate, authority }
+}
+
+pub(crate) fn configuration(lines: &str) -> String {
+    format!(
+        "[runtime]\nworkers = 2\n\n[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\n\
+         certificates = [{{ cert = \"site.pem\", key = \"site.key\" }}]\n{lines}\n\
+         [[route]]\nrespond = {{ status = 200, body = \"over tls\\n\" }}\n"
+    )
+}
+
+impl Secure {
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.tollgate.folder().join(name).to_str().expect("text").to_owned()
+    }
+
+    /// curl that believes the authority.
+    pub(crate) fn curl(&self, arguments: &[&str]) -> Ended {
+        let authority = self.path("authority.pem");
+        let url = self.tollgate.url("/");
+        curl(["--cacert", &authority].into_iter().chain(arguments.iter().copied()).chain([url.as_str()]))
+    }
+
+    pub(crate) fn s_client(&self, arguments: &[&str]) -> Ended {
+        let authority = self.path("authority.pem");
+        let to = self.tollgate.address().to_string();
+        run(Command::new("openssl").args(["s_client", "-connect", &to, "-CAfile", &authority]).args(arguments))
+    }
+
+    /// Runs a Python program with the port and the authority's file as its arguments.
+    pub(crate) fn python(&self, program: &str) -> Ended {
+        let port = self.tollgate.address().port().to_string();
+        run(Command::new("python3").args(["-c", program, &port, &self.path("authority.pem")]))
+    }
+}
+
+#[test]
+fn curl_gets_a_page_over_both_versions_and_no_older_one() {
+    let site = secure("");
+    for version in ["--tlsv1.2", "--tlsv1.3"] {
+        let max = if version == "--tlsv1.2" { "1.2" } else { "1.3" };
+        let got = site.curl(&["-v", version, "--tls-max", max]);
+        assert!(got.out == "over tls\n" && got.code == Some(0), "{}", got.err);
+        assert!(got.err.contains(&format!("SSL connection using TLSv{max}")), "{}", got.err);
+        assert!(got.err.contains("ALPN: server accepted http/1.1"), "{}", got.err);
+    }
+    let old = site.curl(&["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0"]);
+    assert_eq!(old.code, Some(35), "{}", old.err);
+    let strict = secure("min_version = \"1.3\"");
+    assert_eq!(strict.curl(&["--tls-max", "1.2"]).code, Some(35));
+    assert_eq!(strict.curl(&[]).out, "over tls\n");
+}
+
+#[test]
+fn openssl_verifies_the_chain_and_finds_nothing_old() {
+    let site = secure("");
+    let got = site.s_client(&["-verify_return_error", "-verify_hostname", "localhost", "-servername", "localhost"]);
+    assert!(got.out.contains("Verify return code: 0 (ok)"), "{}{}", got.out, got.err);
+    assert!(got.out.contains("Compression: NONE"), "{}", got.out);
+    assert!(got.out.contains("Secure Renegotiation IS NOT supported"), "{}", got.out);
+    let cbc = site.s_client(&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:AES128-SHA:DES-CBC3-SHA@SECLEVEL=0"]);
+    assert!(cbc.err.contains("alert handshake failure"), "{}", cbc.err);
+    let wrong = site.s_client(&["-alpn", "h2"]);
+    assert!(wrong.err.contains("no application protocol"), "{}", wrong.err);
+}
+
+#[test]
+fn node_gets_a_page() {
+    let site = secure("");
+    let script = format!(
+        "const https = require('https'), fs = require('fs');\n\
+         const agent = new https.Agent({{ keepAlive: true, maxSockets: 1, ca: fs.readFileSync({:?}) }});\n\
+         const get = (left) => https.get({:?}, {{ agent }}, r => {{\n\
+           let text = r.socket.getProtocol() + ' '; r.on('data', d => text += d);\n\
+           r.on('end', () => {{ process.stdout.write(text);\n\
+             if (left > 1) get(left - 1); else agent.destroy(); }}); }});\n\
+         get(3);",
+        site.path("authority.pem"),
+        site.tollgate.url("/")
+    );
+    let got = run(Command::new("node").arg("-e").arg(script));
+    assert_eq!(got.out, "TLSv1.3 over tls\n".repeat(3), "{}", got.err);
+}
+
+/// A session that one worker gave is taken by the other one, in both versions.
+#[test]
+fn python_resumes_its_session_on_any_worker() {
+    let site = secure("");
+    let got = site.python(
+        "import socket, ssl, sys\n\
+         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):\n\
+         \x20   context = ssl.create_default_context(cafile=sys.argv[2])\n\
+         \x20   context.minimum_version = context.maximum_version = version\n\
+         \x20   session, resumed = None, 0\n\
+         \x20   for n in range(12):\n\
+         \x20       plain = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 9)\n\
+         \x20       with context.wrap_socket(plain, server_hostname='localhost', session=session) as s:\n\
+         \x20           s.sendall(b'GET / HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n')\n\
+         \x20           text = b''\n\
+         \x20           while piece := s.recv(65536): text += piece\n\
+         \x20           assert text.endswith(b'over tls\\n'), text\n\
+         \x20           resumed += s.session_reused\n\
+         \x20           session, spoken = s.session, s.version()\n\
+         \x20   print(spoken, resumed)\n",
+    );
+    assert_eq!(got.out, "TLSv1.2 11\nTLSv1.3 11\n", "{}", got.err);
+}
+
+#[test]
+fn the_certificate_is_chosen_by_the_name() {
+    let folder = folder();
+    let authority = Authority::new("many names");
+    for (names, file) in [(["a.test", "b.test"], "ab"), (["*.c.test", "c.test"], "c")] {
+        authority.issue(&names).write(folder.path(), file);
+    }
+    let more = "[[listener.tls.certificates]]\ncert = \"ab.pem\"\nkey = \"ab.key\"\n\
+                [[listener.tls.certificates]]\ncert = \"c.pem\"\nkey = \"c.key\"\n";
+    let text = configuration("").replace("certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\n", more);
+    let tollgate = Tollgate::config_in(folder, &text);
+    let site = Secure { tollgate, authority };
+    site.authority.write(site.tollgate.folder(), "authority");
+    for (name, subject) in [("a.test", "a.test"), ("b.test", "a.test"), ("x.c.test", "*.c.test"), ("d.test", "a.test")]
+    {
+        let got = site.s_client(&["-servername", name]);
+        assert!(got.out.contains(&format!("subject=CN = {subject}\n")), "{name}: {}{}", got.out, got.err);
+    }
+}
+
+#[test]
+fn http_on_a_tls_port_is_told_so_and_tls_on_a_plain_port_refused() {
+    let site = secure("");
+    let plain = format!("http://{}/", site.tollgate.address());
+    let got = curl(["-i", &plain]);
+    assert!(got.out.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{}", got.out);
+    assert!(got.out.contains("This port speaks HTTPS"), "{}", got.out);
+    // A body that is still on its way does not destroy the answer.
+    let got = curl(["-i", "--data-binary", &"x".repeat(60_000), "-H", "Expect:", &plain]);
+    assert!(got.out.contains("This port speaks HTTPS"), "{}{}", got.out, got.err);
+    let other = Tollgate::config("[[route]]\nrespond = {}\n");
+    let got = curl(["-k", &format!("https://{}/", other.address())]);
+    assert_eq!(got.code, Some(35), "{}", got.err);
+    assert_eq!(curl([other.url("/")]).code, Some(0));
+    site.tollgate.stop();
+}
+
+#[test]
+fn clients_show_certificates() {
+    let folder = folder();
+    let clients = Authority::new("clients");
+    clients.write(folder.path(), "clients");
+    let mine = clients.issue(&["somebody"]).write(folder.path(), "mine");
+    let theirs = Authority::new("strangers").issue(&["somebody"]).write(folder.path(), "theirs");
+    let old = clients.issue_expired(&["somebody"]).write(folder.path(), "old");
+    let site = secure_in(folder, "client_ca = \"clients.pem\"\nclient_auth = \"require\"");
+    let with = |(cert, key): &(std::path::PathBuf, std::path::PathBuf)| {
+        let text = |path: &Path| path.to_str().expect("text").to_owned();
+        site.curl(&["--cert", &text(cert), "--key", &text(key)])
+    };
+    assert_eq!(with(&mine).out, "over tls\n");
+    for refused in [site.curl(&[]), with(&theirs), with(&old)] {
+        assert!(refused.out.is_empty() && refused.code != Some(0), "{}{}", refused.out, refused.err);
+    }
+    for sentence in [
+        "The client showed no certificate, and one is required.",
+        "The client's certificate was issued by an authority that is not trusted here.",
+        "The client's certificate expired on 2021-01-01",
+    ] {
+        site.tollgate.process.logged(sentence, 1);
+    }
+    // TLS 1.2 tells it within the handshake.
+    assert_ne!(site.curl(&["--tls-max", "1.2"]).code, Some(0));
+    site.tollgate.process.logged("The client showed no certificate, and one is required.", 2);
+}
+
+#[test]
+fn clients_may_show_certificates() {
+    let folder = folder();
+    let clients = Authority::new("clients");
+    clients.write(folder.path(), "clients");
+    clients.issue(&["somebody"]).write(folder.path(), "mine");
+    Authority::new("strangers").issue(&["somebody"]).write(folder.path(), "theirs");
+    let site = secure_in(folder, "client_ca = \"clients.pem\"\nclient_auth = \"request\"");
+    assert_eq!(site.curl(&[]).out, "over tls\n");
+    let with = |name: &str| {
+        let (cert, key) = (site.path(&format!("{name}.pem")), site.path(&format!("{name}.key")));
+        site.curl(&["--cert", &cert, "--key", &key])
+    };
+    assert_eq!(with("mine").out, "over tls\n");
+    assert_ne!(with("theirs").code, Some(0));
+}
+
+#[test]
+fn a_plain_listener_redirects_to_the_one_over_tls() {
+    let folder = folder();
+    let authority = Authority::new("redirects");
+    authority.write(folder.path(), "authority");
+    authority.issue(&["localhost"]).write(folder.path(), "site");
+    let text =
+        configuration("") + "\n[[route]]\npath = \"/never\"\nrespond = {}\n[[listener]]\naddress = \"127.0.0.1:0\"\n";
+    let text = text.replace(
+        "[[route]]\nrespond = { status = 200",
+        "[[route]]\nhosts = [\"old.test\"]\nredirect = { to = \"https://{host}{uri}\", status = 308 }\n\n[[route]]\nrespond = \
+         { status = 200",
+    );
+    let tollgate = Tollgate::config_in(folder, &text);
+    assert!(tollgate.listening_on()[0].starts_with("https://") && tollgate.listening_on()[1].starts_with("http://"));
+    let plain = tollgate.listening_on()[1].clone();
+    let got = curl(["-i", "-H", "Host: old.test", &format!("{plain}a?b")]);
+    assert!(
+        got.out.contains("308 Permanent Redirect") && got.out.contains("Location: https://old.test/a?b"),
+        "{}",
+        got.out
+    );
+}
+
+#[test]
+fn server_speaks_tls_with_a_certificate_that_proxy_made() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let make = |name: &str| {
+        let mut command = Tollgate::command("proxy");
+        command.args(["cert", "dev", name, "localhost", "--out"]).arg(folder.path()).env("XDG_DATA_HOME", &data);
+        run(&mut command)
+    };
+    let made = make("example.test");
+    assert!(made.code == Some(0) && made.out.contains("made a local authority"), "{}{}", made.out, made.err);
+    let authority = data.join("tollgate/authority.pem");
+    std::fs::write(folder.path().join("index.html"), "hello\n").expect("a file of ours");
+    let mut command = Tollgate::command("server");
+    command.arg(folder.path()).args(["--listen", "127.0.0.1:0", "--workers", "1", "--tls-cert"]);
+    command.arg(folder.path().join("example.test.pem")).arg("--tls-key").arg(folder.path().join("example.test.key"));
+    let served = Tollgate::listening(&mut command, 1, tests::folder());
+    let (authority, port) = (authority.to_str().expect("text"), served.address().port());
+    let to = format!("example.test:{port}:127.0.0.1");
+    let got = curl(["--cacert", authority, "--resolve", &to, &format!("https://example.test:{port}/")]);
+    assert_eq!(got.out, "hello\n", "{}", got.err);
+    // The same authority signs the next one.
+    let again = make("other.test");
+    assert!(again.code == Some(0) && !again.out.contains("made a local authority"), "{}", again.out);
+    // `--tls` makes one for localhost by itself, and takes it again.
+    for _ in 0..2 {
+        let mut command = Tollgate::command("server");
+        command
+            .arg(folder.path())
+            .args(["--listen", "127.0.0.1:0", "--workers", "1", "--tls"])
+            .env("XDG_DATA_HOME", &data);
+        let served = Tollgate::listening(&mut command, 1, tests::folder());
+        assert_eq!(curl(["--cacert", authority, &served.url("/")]).out, "hello\n");
+    }
+    let wrong = Tollgate::command("server").args(["--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key"]).output();
+    let wrong = wrong.expect("it starts");
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("`/nowhere.pem` cannot be read: no such file"));
+}

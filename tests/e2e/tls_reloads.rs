@@ -1,0 +1,145 @@
+//! New certificates while clients are served.
+
+use std::process::Command;
+
+use tests::{Authority, Process, Signal, folder, peers::curl};
+
+use crate::tls::{Secure, configuration, secure, secure_in};
+
+/// Asks again and again over both new and kept connections until standard input ends; then says how many answers and errors
+/// there were, and how many different certificates were seen.
+const LOAD: &str = "
+import socket, ssl, sys, threading, os, hashlib
+context = ssl.create_default_context(cafile=sys.argv[2])
+stop, lock, seen, answers, errors = threading.Event(), threading.Lock(), [], [0], []
+def connect():
+    plain = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 9)
+    s = context.wrap_socket(plain, server_hostname='localhost')
+    mark = hashlib.sha256(s.getpeercert(True)).hexdigest()
+    with lock:
+        if mark not in seen:
+            seen.append(mark)
+            print('certificate', len(seen), flush=True)
+    return s
+def ask(s):
+    s.sendall(b'GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')
+    text = b''
+    while not text.endswith(b'over tls\\n'):
+        piece = s.recv(65536)
+        if not piece: raise OSError('closed inside ' + repr(text))
+        text += piece
+    with lock: answers[0] += 1
+def kept():
+    try:
+        s = connect()
+        while not stop.is_set(): ask(s)
+    except Exception as e: errors.append(repr(e))
+def new():
+    try:
+        while not stop.is_set():
+            s = connect(); ask(s); s.close()
+    except Exception as e: errors.append(repr(e))
+threads = [threading.Thread(target=f) for f in (kept, kept, new, new)]
+for t in threads: t.start()
+open(sys.argv[3]).read()
+stop.set()
+for t in threads: t.join()
+print('answers', answers[0], 'errors', errors, flush=True)
+";
+
+/// Starts the load; it ends when the pipe that is given back is written to and closed.
+fn load(site: &Secure) -> (Process, std::path::PathBuf) {
+    let pipe = site.tollgate.folder().join("stop");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let port = site.tollgate.address().port().to_string();
+    let mut command = Command::new("python3");
+    command.args(["-c", LOAD, &port, &site.path("authority.pem")]).arg(&pipe);
+    (Process::start(&mut command), pipe)
+}
+
+fn ended(load: Process, pipe: &std::path::Path) {
+    std::fs::write(pipe, "stop").expect("the load reads");
+    let line = load.out_line(|line| line.starts_with("answers ").then(|| line.to_owned()));
+    assert!(line.ends_with("errors []"), "{line}");
+    let answers: usize = line.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    assert!(answers > 20, "{line}");
+}
+
+#[test]
+fn a_new_certificate_at_a_reload_costs_no_request() {
+    let mut site = secure("");
+    let (load, pipe) = load(&site);
+    load.out_line(|line| (line == "certificate 1").then_some(()));
+    for number in 2..5 {
+        site.authority.issue(&["localhost"]).write(site.tollgate.folder(), "site");
+        site.tollgate.reload(&configuration(""));
+        load.out_line(|line| (line == format!("certificate {number}")).then_some(()));
+    }
+    ended(load, &pipe);
+    site.tollgate.stop();
+}
+
+#[test]
+fn changed_files_are_taken_up_without_a_signal() {
+    let site = secure("");
+    let (load, pipe) = load(&site);
+    load.out_line(|line| (line == "certificate 1").then_some(()));
+    // A key that is not the certificate's leaves the old ones in place.
+    site.authority.issue(&["localhost"]).write(site.tollgate.folder(), "other");
+    std::fs::copy(site.path("other.key"), site.path("site.key")).expect("a file of ours");
+    site.tollgate.process.logged("certificate files have changed, but the old ones go on", 1);
+    assert!(site.tollgate.process.log().contains("site.key: The private key does not belong to the certificate"));
+    std::fs::copy(site.path("other.pem"), site.path("site.pem")).expect("a file of ours");
+    site.tollgate.process.logged("took up the changed certificate files of localhost", 1);
+    load.out_line(|line| (line == "certificate 2").then_some(()));
+    ended(load, &pipe);
+    site.tollgate.stop();
+}
+
+#[test]
+fn a_wrong_certificate_at_a_reload_changes_nothing() {
+    let site = secure("");
+    std::fs::write(site.path("site.key"), "no key").expect("a file of ours");
+    site.tollgate.process.signal(Signal::HUP);
+    site.tollgate.process.logged("not reloaded; the old configuration goes on", 1);
+    assert!(site.tollgate.process.log().contains("there is no private key in it"));
+    assert_eq!(site.curl(&[]).out, "over tls\n");
+}
+
+/// A listener that stays changes between plain and TLS; its port 0 is the same port all the time.
+#[test]
+fn a_listener_changes_between_plain_and_tls() {
+    let mut site = secure("");
+    assert_eq!(site.curl(&[]).out, "over tls\n");
+    let with_tls = configuration("");
+    let start = with_tls.find("[listener.tls]").expect("it is there");
+    let end = with_tls.find("[[route]]").expect("it is there");
+    site.tollgate.reload(&format!("{}{}", &with_tls[..start], &with_tls[end..]));
+    assert_eq!(curl([format!("http://{}/", site.tollgate.address())]).out, "over tls\n");
+    assert_eq!(site.curl(&[]).code, Some(35));
+    site.tollgate.reload(&with_tls);
+    assert_eq!(site.curl(&[]).out, "over tls\n");
+}
+
+/// A session outlives a reload, but not a change of the authorities that its client was judged by.
+#[test]
+fn sessions_are_resumed_after_a_reload_unless_client_authorities_change() {
+    let folder = folder();
+    let clients = Authority::new("clients");
+    clients.write(folder.path(), "clients");
+    clients.issue(&["somebody"]).write(folder.path(), "mine");
+    let lines = "client_ca = \"clients.pem\"\nclient_auth = \"request\"";
+    let mut site = secure_in(folder, lines);
+    let (session, cert, key) = (site.path("session"), site.path("mine.pem"), site.path("mine.key"));
+    let shown = ["-tls1_2", "-servername", "localhost", "-cert", &cert, "-key", &key];
+    let resumed =
+        |site: &Secure| site.s_client(&[&shown[..], &["-sess_in", &session]].concat()).out.contains("Reused, TLSv1.2");
+    site.s_client(&[&shown[..], &["-sess_out", &session]].concat());
+    assert!(resumed(&site));
+    site.tollgate.reload(&configuration(lines));
+    assert!(resumed(&site), "a reload forgot the session");
+    Authority::new("other clients").write(site.tollgate.folder(), "clients");
+    site.tollgate.reload(&configuration(lines));
+    assert!(!resumed(&site), "the session outlived its authority");
+}

@@ -1,0 +1,127 @@
+//! TLS to the servers behind.
+
+use std::path::Path;
+
+use tests::{Authority, Process, Tollgate, folder, peers::curl};
+
+/// A proxy with one server over TLS and these lines for `[upstream.api.tls]`.
+fn proxy(to: &str, folder: &Path, lines: &str) -> Tollgate {
+    let own = tests::folder();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), own.path().join(entry.file_name())).expect("a file of ours");
+    }
+    let text = format!(
+        "[[route]]\nproxy = {{ upstream = \"api\" }}\n[upstream.api]\nservers = [\"https://{to}\"]\n\
+         timeouts = {{ connect = \"1s\" }}\n[upstream.api.tls]\n{lines}\n"
+    );
+    Tollgate::config_in(own, &text)
+}
+
+/// Node over TLS that says how many connections it has had, and what it was told of the client.
+fn node(folder: &Path, name: &str, options: &str) -> (Process, u16) {
+    let script = format!(
+        "const fs = require('fs'); let connections = 0;\n\
+         const server = require('https').createServer({{ cert: fs.readFileSync({:?}), key: fs.readFileSync({:?}), {options} }},\n\
+         (request, response) => response.end(connections + ' ' + request.headers.host + ' ' +\n\
+           request.headers['x-forwarded-proto'] + ' ' + (request.socket.getPeerCertificate().subject || {{}}).CN + '\\n'));\n\
+         server.on('secureConnection', () => connections++); server.keepAliveTimeout = 60000;\n\
+         server.listen(0, '127.0.0.1', () => console.log('port ' + server.address().port));",
+        folder.join(format!("{name}.pem")),
+        folder.join(format!("{name}.key"))
+    );
+    let process = Process::start(std::process::Command::new("node").arg("-e").arg(script));
+    let port = process.out_line(|line| line.strip_prefix("port ").and_then(|p| p.trim().parse::<u16>().ok()));
+    (process, port)
+}
+
+#[test]
+fn connections_over_tls_are_kept_and_shown_a_certificate() {
+    let folder = folder();
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    servers.write(folder.path(), "ca");
+    servers.issue(&["api.internal"]).write(folder.path(), "api");
+    clients.issue(&["the proxy"]).write(folder.path(), "me");
+    clients.write(folder.path(), "clients");
+    let options = format!("requestCert: true, ca: fs.readFileSync({:?})", folder.path().join("clients.pem"));
+    let (_node, port) = node(folder.path(), "api", &options);
+    let lines = "server_name = \"api.internal\"\nca = \"ca.pem\"\nclient_cert = \"me.pem\"\nclient_key = \"me.key\"";
+    let proxy = proxy(&format!("127.0.0.1:{port}"), folder.path(), lines);
+    let address = proxy.address();
+    for _ in 0..5 {
+        // Node's tickets make the idle connection look readable, and it must be taken again all the same.
+        let got = curl([proxy.url("/")]);
+        assert_eq!(got.out, format!("1 {address} http the proxy\n"), "{}", got.err);
+    }
+    proxy.stop();
+}
+
+#[test]
+fn tls_in_front_and_behind_is_told_as_https() {
+    let folder = folder();
+    let authority = Authority::new("all");
+    authority.write(folder.path(), "ca");
+    authority.issue(&["localhost", "127.0.0.1"]).write(folder.path(), "site");
+    let (_node, port) = node(folder.path(), "site", "");
+    let text = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\n\
+         certificates = [{{ cert = \"site.pem\", key = \"site.key\" }}]\n\
+         [[route]]\nproxy = {{ upstream = \"api\", host = \"upstream\" }}\n\
+         [upstream.api]\nservers = [\"https://localhost:{port}\"]\ntls = {{ ca = \"ca.pem\" }}\n"
+    );
+    let ca = folder.path().join("ca.pem");
+    let proxy = Tollgate::config_in(folder, &text);
+    let got = curl(["--cacert", ca.to_str().expect("text"), &proxy.url("/")]);
+    assert_eq!(got.out, format!("1 localhost:{port} https undefined\n"), "{}", got.err);
+    proxy.stop();
+}
+
+/// What is wrong with a server's certificate is said in words, to the client and in the log.
+#[test]
+fn a_certificate_that_is_not_believed_says_why() {
+    let folder = folder();
+    let authority = Authority::new("known");
+    authority.write(folder.path(), "ca");
+    authority.issue(&["a.test", "b.test"]).write(folder.path(), "named");
+    authority.issue_expired(&["localhost"]).write(folder.path(), "expired");
+    Authority::new("strangers").issue(&["localhost"]).write(folder.path(), "strange");
+    for (name, lines, sentence) in [
+        ("named", "ca = \"ca.pem\"", "The server's certificate is not for localhost; it names a.test and b.test."),
+        ("expired", "ca = \"ca.pem\"", "The server's certificate expired on 2021-01-01"),
+        ("strange", "ca = \"ca.pem\"", "issued by an authority that is not trusted here"),
+        ("strange", "insecure = true", ""),
+        ("named", "ca = \"ca.pem\"\nserver_name = \"b.test\"", ""),
+    ] {
+        let (_node, port) = node(folder.path(), name, "");
+        let proxy = proxy(&format!("localhost:{port}"), folder.path(), lines);
+        let got = curl(["-w", "%{http_code}", &proxy.url("/")]);
+        if sentence.is_empty() {
+            assert!(got.out.ends_with("200"), "{name} {lines}: {}", got.out);
+            continue;
+        }
+        assert!(got.out.contains(sentence) && got.out.ends_with("502"), "{name}: {}", got.out);
+        proxy.process.logged(&format!("upstream api https://localhost:{port}: no TLS connection could be made"), 1);
+    }
+}
+
+#[test]
+fn servers_that_speak_no_tls_or_nothing_at_all_are_named() {
+    let folder = folder();
+    Authority::new("known").write(folder.path(), "ca");
+    // Node and its like answer a hello in HTTP; here it is said before anything is asked.
+    let talks = tests::Origin::start(|connection, _| {
+        connection.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        connection.wait_for_end();
+    });
+    let silent = tests::Origin::start(|connection, _| {
+        connection.wait_for_end();
+    });
+    for (origin, status, sentence) in [
+        (&talks, "502", "What arrived is HTTP without TLS."),
+        (&silent, "504", "did not complete the TLS handshake within 1s"),
+    ] {
+        let proxy = proxy(&origin.address().to_string(), folder.path(), "ca = \"ca.pem\"");
+        let got = curl(["-w", "%{http_code}", &proxy.url("/")]);
+        assert!(got.out.contains(sentence) && got.out.ends_with(status), "{}", got.out);
+    }
+}
