@@ -51,7 +51,10 @@ fn started(name: &str) -> Tollgate {
         fs::write(&file, &text).expect("a file of ours");
     }
     let listeners = text.lines().filter(|line| *line == "[[listener]]").count();
-    Tollgate::listening(Tollgate::command("proxy").arg("--config").arg(file), listeners, folder)
+    let mut command = Tollgate::command("proxy");
+    // One of them lets the environment choose.
+    command.env("LISTEN", "127.0.0.1:0").arg("--config").arg(file);
+    Tollgate::listening(&mut command, listeners, folder)
 }
 
 fn get(tollgate: &Tollgate, host: &str, path: &str) -> (u16, String) {
@@ -74,6 +77,12 @@ fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static
         "mixed.toml" => &[("a", "/healthz", 200, "ok"), ("a", "/old/x", 308, "/new/old/x"), ("a", "/", 200, "<")],
         "proxy.toml" => &[("a", "/", 502, "upstream app")],
         "reference.toml" => &[("a", "/", 404, "No route")],
+        "site.toml" => &[
+            ("a", "/", 200, "<"),
+            ("a", "/downloads/", 200, "./notes.txt"),
+            ("a", "/app/settings", 200, "<"),
+            ("a", "/none", 404, "Back to the beginning"),
+        ],
         "static.toml" => &[("a", "/", 200, "<"), ("a", "/none", 404, "no such file")],
         "tls.toml" => &[
             ("www.example.com", "/a?b", 308, "https://www.example.com/a?b"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use tests::{Client, Tollgate, peers, peers::curl};
@@ -23,6 +24,8 @@ fn write(root: &Path, name: &str, content: impl AsRef<[u8]>) {
     fs::write(&file, content).expect("a file of ours");
     let hour_ago = SystemTime::now() - Duration::from_secs(3600);
     fs::File::options().write(true).open(file).and_then(|f| f.set_modified(hour_ago)).expect("a file of ours");
+    // Nobody can set back when it was last changed; what is younger than a file system's stamps can tell is not kept.
+    sleep(Duration::from_millis(150));
 }
 
 #[test]
@@ -153,9 +156,11 @@ fn a_client_that_does_not_read_holds_up_nobody_and_no_memory() {
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
     let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
     assert!(kilobytes < 200 << 10, "{kilobytes} KiB");
-    // The last of them is beyond what is compressed at a time: it gets the file as it is. All get all of it.
-    let reply = slow.pop().expect("a client").reply();
-    assert_eq!((reply.complete, reply.field("content-encoding")), (true, None));
-    let reply = slow.swap_remove(0).reply();
-    assert_eq!((reply.complete, reply.field("content-encoding").as_deref()), (true, Some("gzip")));
+    // Those beyond what is compressed at a time got the file as it is. All get all of it.
+    for mut client in slow {
+        let reply = client.reply();
+        assert_eq!((reply.status, reply.complete), (200, true));
+        let coding = reply.field("content-encoding");
+        assert!(coding.as_deref() == Some("gzip") || (coding.is_none() && reply.text() == text), "{coding:?}");
+    }
 }

@@ -18,6 +18,7 @@ mod reloads_that_fail;
 mod retries;
 mod streams;
 mod tls;
+mod tls_bodies;
 mod tls_browser;
 mod tls_hostile;
 mod tls_reloads;

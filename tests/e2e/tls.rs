@@ -275,3 +275,39 @@ fn server_speaks_tls_with_a_certificate_that_proxy_made() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("`/nowhere.pem` cannot be read: no such file"));
 }
+
+#[test]
+fn a_revoked_client_is_refused_and_others_are_not() {
+    let folder = folder();
+    let clients = Authority::new("clients");
+    clients.write(folder.path(), "clients");
+    clients.issue(&["somebody"]).write(folder.path(), "mine");
+    let (revoked, list) = clients.issue_revoked(&["somebody else"]);
+    revoked.write(folder.path(), "revoked");
+    std::fs::write(folder.path().join("clients.crl"), list).expect("a file of ours");
+    let lines = "client_ca = \"clients.pem\"\nclient_crl = \"clients.crl\"\nclient_auth = \"require\"";
+    let site = secure_in(folder, lines);
+    let with = |name: &str| {
+        let (cert, key) = (site.path(&format!("{name}.pem")), site.path(&format!("{name}.key")));
+        site.curl(&["--cert", &cert, "--key", &key])
+    };
+    assert_eq!(with("mine").out, "over tls\n");
+    assert_ne!(with("revoked").code, Some(0));
+    site.tollgate.process.logged("The client's certificate was revoked.", 1);
+}
+
+#[test]
+fn an_ocsp_response_is_stapled() {
+    let folder = folder();
+    // The smallest there is: it says that a request was malformed (RFC 6960 §4.2.1).
+    std::fs::write(folder.path().join("site.ocsp"), [0x30, 3, 0x0a, 1, 1]).expect("a file of ours");
+    let mut site = secure_in(folder, "");
+    let none = site.s_client(&["-status"]);
+    assert!(none.out.contains("OCSP response: no response sent"), "{}", none.out);
+    let text = configuration("").replace("key = \"site.key\" }", "key = \"site.key\", ocsp = \"site.ocsp\" }");
+    site.tollgate.reload(&text);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let got = site.s_client(&["-status", version]);
+        assert!(got.out.contains("OCSP Response Status: malformedrequest"), "{version}: {}", got.out);
+    }
+}

@@ -125,3 +125,18 @@ fn servers_that_speak_no_tls_or_nothing_at_all_are_named() {
         assert!(got.out.contains(sentence) && got.out.ends_with(status), "{}", got.out);
     }
 }
+
+#[test]
+fn the_command_line_takes_servers_over_tls_and_the_systems_authorities() {
+    let folder = folder();
+    let authority = Authority::new("the system's");
+    let trusted = authority.write(folder.path(), "ca");
+    authority.issue(&["localhost"]).write(folder.path(), "site");
+    let (_node, port) = node(folder.path(), "site", "");
+    let mut command = Tollgate::command("proxy");
+    command.args(["--listen", "127.0.0.1:0", "--workers", "1", "--to", &format!("https://localhost:{port}")]);
+    let proxy = Tollgate::listening(command.env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR"), 1, folder);
+    let got = curl([proxy.url("/")]);
+    assert_eq!(got.out, format!("1 {} http undefined\n", proxy.address()), "{}", got.err);
+    proxy.stop();
+}

@@ -109,7 +109,7 @@ fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
 /// What is to be spoken TLS with, if it is to be.
 fn certificate(arguments: &Arguments) -> Result<Option<CertificateFiles>, config::Report> {
     match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(cert), Some(key)) => Ok(Some(CertificateFiles { cert: cert.clone(), key: key.clone() })),
+        (Some(cert), Some(key)) => Ok(Some(CertificateFiles { cert: cert.clone(), key: key.clone(), ocsp: None })),
         _ if arguments.tls => Ok(Some(app::localhost_certificate().map_err(config::Diagnostic::error)?)),
         _ => Ok(None),
     }

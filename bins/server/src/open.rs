@@ -33,11 +33,19 @@ pub(crate) fn when_ready(target: SocketAddr, scheme: &'static str) {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if TcpStream::connect_timeout(&target, Duration::from_secs(1)).is_ok() {
-                return browse(&format!("{scheme}://{target}/"));
+                return browse(&url(target, scheme));
             }
             thread::sleep(Duration::from_millis(50));
         }
     });
+}
+
+/// A certificate names hosts, rarely addresses: over TLS this machine is `localhost`.
+fn url(target: SocketAddr, scheme: &str) -> String {
+    match scheme {
+        "https" if target.ip().is_loopback() => format!("https://localhost:{}/", target.port()),
+        _ => format!("{scheme}://{target}/"),
+    }
 }
 
 /// The user's choice first, as other programs do it, then what desktops have.
@@ -58,6 +66,14 @@ fn browse(url: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_address_has_the_scheme_that_is_spoken() {
+        let to = |text: &str, scheme: &str| url(text.parse().unwrap(), scheme);
+        assert_eq!(to("127.0.0.1:8080", "http"), "http://127.0.0.1:8080/");
+        assert_eq!(to("127.0.0.1:8443", "https"), "https://localhost:8443/");
+        assert_eq!(to("[2001:db8::1]:8443", "https"), "https://[2001:db8::1]:8443/");
+    }
 
     #[test]
     fn what_listens_everywhere_is_opened_here() {

@@ -42,7 +42,7 @@ pub fn make(names: &[String], folder: &Path) -> ExitCode {
 /// In a sentence.
 pub fn for_localhost() -> Result<CertificateFiles, String> {
     let folder = authority_folder()?;
-    let files = CertificateFiles { cert: folder.join("localhost.pem"), key: folder.join("localhost.key") };
+    let files = CertificateFiles { cert: folder.join("localhost.pem"), key: folder.join("localhost.key"), ocsp: None };
     let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
     let present = tls_front::identity(&files.cert, &files.key);
     if !present.is_ok_and(|identity| identity.certificate().days_left(now) > 30) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use config::{Action, Listener, Plan, Statuses, Symlinks};
 use router::Router;
 
+use crate::listeners::{Key, keys_of};
 use crate::site;
 use crate::tls_back::Back;
 use crate::tls_front::Front;
@@ -60,7 +61,7 @@ impl Prepared {
         plan.routes.iter().try_for_each(site::check)?;
         let roots = plan.routes.iter().map(|r| open_root(&r.action)).collect::<Result<_, _>>()?;
         let error_pages = plan.routes.iter().map(read_error_pages).collect::<Result<_, _>>()?;
-        let fronts = plan.listeners.iter().map(|l| open_front(l, &plan, old)).collect::<Result<_, _>>()?;
+        let fronts = open_fronts(&plan, old)?;
         let mut system = None;
         let backs = plan.upstreams.iter().map(|u| Back::load(u, &mut system)).collect::<Result<_, _>>()?;
         Ok(Prepared { plan, router, roots, error_pages, fronts, backs })
@@ -106,14 +107,17 @@ fn read_error_pages(route: &config::Route) -> Result<Vec<PageRead>, PrepareError
     route.error_pages.iter().map(read).collect()
 }
 
-fn open_front(listener: &Listener, plan: &Plan, old: Option<&Prepared>) -> Result<Option<Arc<Front>>, PrepareError> {
-    let Some(tls) = &listener.tls else { return Ok(None) };
-    let before = old.and_then(|old| {
-        let place = old.plan.listeners.iter().position(|l| l.address == listener.address)?;
-        old.fronts[place].as_deref()
-    });
-    let front = Front::load(tls, plan.timeouts.tls_handshake, before.map(Front::tickets));
-    front.map(|front| Some(Arc::new(front))).map_err(PrepareError::new)
+/// What each listener speaks TLS with; those that stay go on with their ticket keys.
+fn open_fronts(plan: &Plan, old: Option<&Prepared>) -> Result<Vec<Option<Arc<Front>>>, PrepareError> {
+    let old_keys = old.map_or(Vec::new(), |old| keys_of(&old.plan));
+    let open = |(listener, key): (&Listener, Key)| {
+        let Some(tls) = &listener.tls else { return Ok(None) };
+        let place = old_keys.iter().position(|old| *old == key);
+        let before = old.zip(place).and_then(|(old, place)| old.fronts[place].as_deref());
+        let front = Front::load(tls, plan.timeouts.tls_handshake, before.map(Front::tickets));
+        front.map(|front| Some(Arc::new(front))).map_err(PrepareError::new)
+    };
+    plan.listeners.iter().zip(keys_of(plan)).map(open).collect()
 }
 
 fn open_root(action: &Action) -> Result<Option<Arc<fs::Root>>, PrepareError> {

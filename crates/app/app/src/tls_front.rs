@@ -29,12 +29,12 @@ pub(crate) struct Front {
 }
 
 /// The keys of session tickets, and for whom they are: a resumed session shows no certificate again, so that a ticket must not
-/// outlive the authorities that its client was judged by.
+/// outlive what its client was judged by.
 #[derive(Clone)]
 pub(crate) struct Sealed {
     tickets: Tickets,
-    auth: ClientAuth,
-    authorities: Vec<u8>,
+    /// Whether certificates are asked for, who signs them, and which were revoked: the contents of the files.
+    auth: (ClientAuth, Vec<u8>, Option<Vec<u8>>),
 }
 
 /// What tells one state of a file from another.
@@ -61,24 +61,31 @@ impl Front {
     /// In a sentence, with the file.
     pub(crate) fn load(plan: &ListenerTls, handshake: Duration, before: Option<&Sealed>) -> Result<Front, String> {
         let stamps = stamps(plan);
-        let identities = plan.certificates.iter().map(|files| identity(&files.cert, &files.key));
+        let identities = plan.certificates.iter().map(|files| match &files.ocsp {
+            None => identity(&files.cert, &files.key),
+            Some(path) => Ok(identity(&files.cert, &files.key)?.with_ocsp(read(path)?)),
+        });
         let identities: Vec<Identity> = identities.collect::<Result<_, _>>()?;
         let authorities = match &plan.client_auth {
             ClientAuth::None => Vec::new(),
             ClientAuth::Request(path) | ClientAuth::Require(path) => read(path)?,
         };
+        let revoked = plan.client_crl.as_deref().map(read).transpose()?;
         let client_auth = match &plan.client_auth {
             ClientAuth::None => None,
             ClientAuth::Request(path) | ClientAuth::Require(path) => {
                 let required = matches!(plan.client_auth, ClientAuth::Require(_));
-                Some(tls::ClientAuth::new(&authorities, required, None).map_err(|e| in_file(path, &e))?)
+                let auth = tls::ClientAuth::new(&authorities, required, revoked.as_deref());
+                let file = |input| if input == Input::Revocations { plan.client_crl.as_ref() } else { None };
+                Some(auth.map_err(|e| in_file(file(e.input).unwrap_or(path), &e))?)
             }
         };
-        let sealed = match before.filter(|b| b.auth == plan.client_auth && b.authorities == authorities) {
+        let auth = (plan.client_auth.clone(), authorities, revoked);
+        let sealed = match before.filter(|before| before.auth == auth) {
             Some(sealed) => sealed.clone(),
             None => {
                 let tickets = Tickets::new().map_err(|e| e.sentence)?;
-                Sealed { tickets, auth: plan.client_auth.clone(), authorities }
+                Sealed { tickets, auth }
             }
         };
         let config = ServerConfig::new(ServerOptions {
@@ -116,12 +123,13 @@ impl Front {
 }
 
 fn stamps(plan: &ListenerTls) -> Vec<Stamp> {
-    let pairs = plan.certificates.iter().flat_map(|files| [&files.cert, &files.key]);
+    let files = plan.certificates.iter().flat_map(|files| [Some(&files.cert), Some(&files.key), files.ocsp.as_ref()]);
     let authorities = match &plan.client_auth {
         ClientAuth::None => None,
         ClientAuth::Request(path) | ClientAuth::Require(path) => Some(path),
     };
-    pairs.chain(authorities).map(|path| Stamp::of(path.clone())).collect()
+    let clients = [authorities, plan.client_crl.as_ref()];
+    files.chain(clients).flatten().map(|path| Stamp::of(path.clone())).collect()
 }
 
 /// A certificate with its key.

@@ -214,6 +214,7 @@ impl Plan {
                 certificates: vec![certificate.clone()],
                 min_version: TlsVersion::V12,
                 client_auth: ClientAuth::None,
+                client_crl: None,
             });
         }
         Ok(Loaded { plan: self, warnings: warnings.into_iter().map(Diagnostic::warning).collect() })

@@ -110,6 +110,8 @@ pub struct ListenerTls {
     pub min_version: TlsVersion,
     /// Whether clients show certificates, and who signs them.
     pub client_auth: ClientAuth,
+    /// Which client certificates were revoked.
+    pub client_crl: Option<PathBuf>,
 }
 
 /// A certificate and its key, PEM. Relative paths are relative to the working folder by now.
@@ -119,6 +121,8 @@ pub struct CertificateFiles {
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// An OCSP response to staple, DER; none: nothing is stapled. For listeners only.
+    pub ocsp: Option<PathBuf>,
 }
 
 /// A version of TLS.

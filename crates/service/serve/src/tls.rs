@@ -127,9 +127,9 @@ pub(crate) fn is_hello(bytes: &[u8]) -> bool {
     matches!(bytes, [0x16, 3, ..])
 }
 
-/// Steps of handshakes that a worker takes in one turn of its loop. A step is a signature and a key exchange at most, some
-/// 0.3 ms; established connections wait for so many of them, however many clients connect at once.
-const STEPS_PER_TURN: usize = 8;
+/// Steps of handshakes that a worker takes in one turn of its loop. A step is a signature and a key exchange at most, about
+/// half a millisecond; established connections wait for so many of them, however many clients connect at once.
+const STEPS_PER_TURN: usize = 4;
 
 thread_local! {
     static GATE: Gate = Gate::default();

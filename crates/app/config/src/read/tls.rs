@@ -22,7 +22,8 @@ pub(crate) fn listener(table: &Cursor<'_>) -> Option<ListenerTls> {
     };
     let certificates = certificates(table);
     let client_auth = client_auth(table);
-    Some(ListenerTls { certificates: certificates?, min_version, client_auth: client_auth? })
+    let (client_auth, client_crl) = client_auth?;
+    Some(ListenerTls { certificates: certificates?, min_version, client_auth, client_crl })
 }
 
 fn certificates(table: &Cursor<'_>) -> Option<Vec<CertificateFiles>> {
@@ -43,7 +44,18 @@ fn certificates(table: &Cursor<'_>) -> Option<Vec<CertificateFiles>> {
 fn certificate(table: &Cursor<'_>) -> Option<CertificateFiles> {
     table.required::<String>("cert");
     table.required::<String>("key");
-    pair(table, "cert", "key")
+    let files = pair(table, "cert", "key");
+    if table.node("ocsp").is_none() {
+        return files;
+    }
+    let (path, response) = pem(table, "ocsp")?;
+    // An OCSPResponse is a SEQUENCE (RFC 6960 §4.2.1); in PEM it would be sent as nonsense.
+    if response.first() != Some(&0x30) {
+        let sentence = "It is no OCSP response in DER, such as openssl ocsp -respout writes it.";
+        table.notes().push(said(Diagnostic::error, table, "ocsp", sentence));
+        return None;
+    }
+    files.map(|files| CertificateFiles { ocsp: Some(path), ..files })
 }
 
 /// A certificate and its key, where both are there and fit each other.
@@ -55,7 +67,7 @@ fn pair(table: &Cursor<'_>, cert: &'static str, key: &'static str) -> Option<Cer
             for sentence in identity.warnings(unix_now()) {
                 table.notes().push(said(Diagnostic::warning, table, cert, &sentence));
             }
-            Some(CertificateFiles { cert: cert_path, key: key_path })
+            Some(CertificateFiles { cert: cert_path, key: key_path, ocsp: None })
         }
         Err(ConfigError { input, sentence }) => {
             let name = if input == Input::Key { key } else { cert };
@@ -67,11 +79,17 @@ fn pair(table: &Cursor<'_>, cert: &'static str, key: &'static str) -> Option<Cer
     }
 }
 
-fn client_auth(table: &Cursor<'_>) -> Option<ClientAuth> {
+/// Whether clients show certificates, and the file of those that were revoked.
+fn client_auth(table: &Cursor<'_>) -> Option<(ClientAuth, Option<PathBuf>)> {
     let word = table.get::<Word>("client_auth").0;
+    let crl = match table.node("client_crl") {
+        None => None,
+        Some(_) => Some(pem(table, "client_crl")?),
+    };
     if table.node("client_ca").is_none() {
         if word == "none" {
-            return Some(ClientAuth::None);
+            never_used(table, "client_crl");
+            return Some((ClientAuth::None, None));
         }
         let wrong = Wrong::new("asks for certificates, but nothing says who signs them", "needs `client_ca` beside it");
         if let Some(node) = table.node("client_auth") {
@@ -80,20 +98,31 @@ fn client_auth(table: &Cursor<'_>) -> Option<ClientAuth> {
         return None;
     }
     let (path, authorities) = pem(table, "client_ca")?;
-    if let Err(e) = tls::ClientAuth::new(&authorities, word == "require", None) {
-        table.notes().push(said(Diagnostic::error, table, "client_ca", &e.sentence));
+    let revocations = crl.as_ref().map(|(_, bytes)| &bytes[..]);
+    if let Err(e) = tls::ClientAuth::new(&authorities, word == "require", revocations) {
+        let name = if e.input == Input::Revocations { "client_crl" } else { "client_ca" };
+        table.notes().push(said(Diagnostic::error, table, name, &e.sentence));
         return None;
     }
+    let crl = crl.map(|(path, _)| path);
     Some(match word {
-        "request" => ClientAuth::Request(path),
-        "require" => ClientAuth::Require(path),
+        "request" => (ClientAuth::Request(path), crl),
+        "require" => (ClientAuth::Require(path), crl),
         _ => {
-            let idle = format!("`{}` has no effect: clients are not asked", table.full_name("client_ca"));
-            let idle = Diagnostic::warning(idle).at(table.key_place("client_ca")).expected("never used");
-            table.notes().push(idle.hint("add `client_auth = \"require\"` or `\"request\"`").absence());
-            ClientAuth::None
+            never_used(table, "client_ca");
+            never_used(table, "client_crl");
+            (ClientAuth::None, None)
         }
     })
+}
+
+/// Warns of a file about clients' certificates where clients are not asked.
+fn never_used(table: &Cursor<'_>, name: &'static str) {
+    if table.node(name).is_some() {
+        let idle = Diagnostic::warning(format!("`{}` has no effect: clients are not asked", table.full_name(name)));
+        let idle = idle.at(table.key_place(name)).expected("never used");
+        table.notes().push(idle.hint("add `client_auth = \"require\"` or `\"request\"`").absence());
+    }
 }
 
 pub(crate) fn upstream(table: &Cursor<'_>) -> Option<UpstreamTls> {

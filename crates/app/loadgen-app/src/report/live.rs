@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use load::{Second, words};
 
 use super::bars::{bar, sparkline};
+use super::summary::counted;
 use super::text::{left, printable, right};
 
 /// What the output is.
@@ -112,11 +113,8 @@ impl Live {
         if !latency.is_empty() {
             line += &format!(", p50 {}, p99 {}, max {}", time(50.0), time(99.0), time(100.0));
         }
-        line += &format!(
-            ", {} errors, {} connections",
-            words::count(second.counts.errors.total()),
-            words::count(second.open)
-        );
+        line +=
+            &format!(", {}, {}", counted(second.counts.errors.total(), "error"), counted(second.open, "connection"));
         if second.backlog > 0 {
             line += &format!(", {} waiting", words::count(second.backlog));
         }

@@ -80,13 +80,13 @@ fn row(out: &mut String, item: &Item) {
     let shown = time.get(..16).unwrap_or(&time).replace('T', " ");
     let time = format!("<time datetime=\"{time}\">{shown}</time>");
     let _ = match item.is_folder {
-        true => write!(
+        true => writeln!(
             out,
-            "<tr class=\"dir\"><td><a href=\"{to}\"><bdi>{name}</bdi>/</a></td><td></td><td>{time}</td></tr>\n"
+            "<tr class=\"dir\"><td><a href=\"{to}\"><bdi>{name}</bdi>/</a></td><td></td><td>{time}</td></tr>"
         ),
-        false => write!(
+        false => writeln!(
             out,
-            "<tr><td><a href=\"{to}\"><bdi>{name}</bdi></a></td><td title=\"{} bytes\">{}</td><td>{time}</td></tr>\n",
+            "<tr><td><a href=\"{to}\"><bdi>{name}</bdi></a></td><td title=\"{} bytes\">{}</td><td>{time}</td></tr>",
             item.size,
             size(item.size)
         ),

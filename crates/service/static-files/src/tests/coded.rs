@@ -146,7 +146,7 @@ fn a_file_is_compressed_once() {
 fn what_would_not_shrink_is_not_compressed() {
     let site = Site::both(compressing());
     for site in &site {
-        let noise: Vec<u8> = (0..5000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13 ^ n * n) as u8).collect();
+        let noise: Vec<u8> = (0..5000u32).map(|n| ((n.wrapping_mul(2_654_435_761) >> 13) ^ (n * n)) as u8).collect();
         site.write("noise.txt", &noise);
         site.write("photo.jpg", "x".repeat(5000));
         site.write("short.txt", "x".repeat(1023));

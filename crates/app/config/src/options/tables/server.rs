@@ -241,8 +241,8 @@ pub(crate) static LISTENER: Section = Section {
 pub(crate) static LISTENER_TLS: Section = Section {
     title: "[listener.tls]",
     path: "listener.tls",
-    doc: "This listener speaks TLS, and nothing else. Certificates and client_ca are read again by themselves when their \
-          files change; connections stay.",
+    doc: "This listener speaks TLS, and nothing else. Its files are read again by themselves when they \
+          change; connections stay.",
     keys: &[
         off(
             "certificates",
@@ -258,6 +258,7 @@ pub(crate) static LISTENER_TLS: Section = Section {
             "\"tls/clients.pem\"",
             "Who signs client certificates, PEM; needed when client_auth is not none.",
         ),
+        off("client_crl", Kind::Path, "\"tls/clients.crl\"", "Which of their certificates were revoked, PEM."),
         key(
             "client_auth",
             Kind::Choice(&[works("none"), works("request"), works("require")]),
@@ -275,5 +276,12 @@ pub(crate) static CERTIFICATE: Section = Section {
     keys: &[
         off("cert", Kind::Path, "\"tls/a.pem\"", "The certificate and behind it its chain, PEM."),
         off("key", Kind::Path, "\"tls/a.key\"", "Its private key, PEM, without a passphrase."),
+        off(
+            "ocsp",
+            Kind::Path,
+            "\"tls/a.ocsp\"",
+            "What its issuer says of its state (an OCSP response, DER), sent with each handshake. Keep it fresh; it is read \
+             again when it changes.",
+        ),
     ],
 };
