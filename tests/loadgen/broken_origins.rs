@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{Connection, Origin, answer, closed_port};
+use tests::{Connection, Origin, TICK, answer, closed_port};
 
 use crate::{errors, loadgen, saved, tells_of_errors, total, url};
 
@@ -42,7 +42,7 @@ fn stalling() {
         connection.head();
         connection.wait_for_end();
     });
-    assert!(begun.elapsed() >= Duration::from_secs(3), "ten deadlines of 300 ms");
+    assert!(begun.elapsed() + 10 * TICK >= Duration::from_secs(3), "ten deadlines of 300 ms");
 }
 
 #[test]

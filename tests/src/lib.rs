@@ -31,3 +31,7 @@ pub use tollgate::{Tollgate, folder};
 
 /// How long anything may take before its test fails. Generous: the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much too early a deadline may come: a worker counts time in whole milliseconds, and one that has begun counts as
+/// a whole one. A test that asks for "not before its time" grants this much for each deadline it waits for.
+pub const TICK: Duration = Duration::from_millis(1);
