@@ -32,6 +32,8 @@ pub(crate) struct Reactor {
     pub(crate) budget: Cell<u32>,
     pub(crate) yields: Cell<u64>,
     pub(crate) turns: Cell<u64>,
+    /// The turn has come to its end, where those run who put something off.
+    pub(crate) is_late: Cell<bool>,
 }
 
 /// Room for so many fired timers is kept.

@@ -83,6 +83,9 @@ pub(crate) struct Tasks {
     slots: RefCell<Vec<TaskSlot>>,
     free: RefCell<Vec<u32>>,
     queue: RefCell<VecDeque<u32>>,
+    /// Those that are polled once more at the end of this turn, and who is never among them.
+    late: RefCell<Vec<u32>>,
+    never_late: Cell<u32>,
     pub(crate) panics: Cell<u64>,
     on_panic: fn(&'static str),
 }
@@ -94,6 +97,8 @@ impl Tasks {
             slots: RefCell::default(),
             free: RefCell::default(),
             queue: RefCell::default(),
+            late: RefCell::default(),
+            never_late: Cell::new(u32::MAX),
             panics: Cell::new(0),
             on_panic,
         }
@@ -175,15 +180,54 @@ impl Tasks {
         }
     }
 
+    /// Has a task of this worker polled once more in this turn, after the others. False when there are no others.
+    #[inline]
+    pub(crate) fn put_off(&self, task: TaskId) -> bool {
+        let mut late = self.late.borrow_mut();
+        let index = task.index() as u32;
+        if late.is_empty() && self.runnable() == 0 || index == self.never_late.get() {
+            return false;
+        }
+        late.push(index);
+        true
+    }
+
+    /// Excludes a task from being put off.
+    pub(crate) fn never_late(&self, task: TaskId) {
+        self.never_late.set(task.index() as u32);
+    }
+
+    #[inline]
+    pub(crate) fn has_late(&self) -> bool {
+        !self.late.borrow().is_empty()
+    }
+
+    /// Polls those that were put off. One that ended meanwhile costs whoever has its place now a poll for nothing.
+    pub(crate) fn run_late(&self, before_each: impl Fn()) {
+        let mut late = self.late.take();
+        for index in late.drain(..) {
+            before_each();
+            self.run(index);
+        }
+        // Nobody is put off at the end of a turn; the room is kept.
+        self.late.replace(late);
+    }
+
     /// Polls the next runnable task once. False when there is none.
+    #[inline]
     pub(crate) fn run_one(&self) -> bool {
         let Some(index) = self.queue.borrow_mut().pop_front() else { return false };
+        self.slots.borrow_mut()[index as usize].queued = false;
+        self.run(index);
+        true
+    }
+
+    fn run(&self, index: u32) {
         let (mut future, id) = {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[index as usize];
-            slot.queued = false;
             // A task that was cancelled while queued has no future any more.
-            let Some(future) = slot.future.take() else { return true };
+            let Some(future) = slot.future.take() else { return };
             (future, TaskId::new(self.worker, slot.generation, index))
         };
         let waker = waker_of(id);
@@ -199,7 +243,6 @@ impl Tasks {
                 self.finish(index, future);
             }
         }
-        true
     }
 
     /// What the next runnable task is called.

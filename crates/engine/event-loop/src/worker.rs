@@ -114,6 +114,7 @@ impl Worker {
             budget: Cell::new(OPERATIONS_PER_POLL),
             yields: Cell::new(0),
             turns: Cell::new(0),
+            is_late: Cell::new(false),
         });
         engine.read_clock(&reactor);
         Ok((Worker { engine, reactor, number, on_long_turn: config.on_long_turn }, remote))
@@ -137,6 +138,8 @@ impl Worker {
             mark.set(true);
             Poll::<()>::Pending
         }));
+        // It has no place of its own in a turn, and so nothing it could put off to.
+        self.reactor.tasks.never_late(stand_in);
         let waker = crate::task::waker_of(stand_in);
         let mut cx = Context::from_waker(&waker);
         loop {
@@ -171,6 +174,11 @@ impl Worker {
         self.engine.order(&r);
         // What becomes runnable from here on waits for the next turn, after the sockets were looked at.
         Self::run_ready(&r);
+        if r.tasks.has_late() {
+            r.is_late.set(true);
+            r.tasks.run_late(|| r.budget.set(OPERATIONS_PER_POLL));
+            r.is_late.set(false);
+        }
         Ok(alive || r.tasks.runnable() > 0)
     }
 

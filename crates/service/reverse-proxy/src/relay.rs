@@ -120,6 +120,9 @@ impl<'p> Relay<'p> {
         exchange: &mut Exchange<'_>,
         tries: &Tries,
     ) -> Poll<Result<(), Box<TryFailed>>> {
+        if self.upload == Upload::Streaming && !self.out.is_empty() && event_loop::put_off(cx) {
+            return Poll::Pending;
+        }
         loop {
             if self.upload != Upload::Sent {
                 self.poll_unsent(cx, &mut exchange.body)?;

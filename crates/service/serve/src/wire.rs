@@ -46,13 +46,19 @@ impl<'c> Wire<'c> {
         }
     }
 
-    /// Writes what waits. Ready when all is written.
+    /// Writes what waits, at the end of the turn. Ready when all is written.
     ///
     /// # Errors
     /// What became of the client.
     #[inline]
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if self.out.borrow().is_empty() { Poll::Ready(Ok(())) } else { self.poll_flush_some(cx) }
+        if self.out.borrow().is_empty() {
+            Poll::Ready(Ok(()))
+        } else if event_loop::put_off(cx) {
+            Poll::Pending
+        } else {
+            self.poll_flush_some(cx)
+        }
     }
 
     #[inline(never)]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{BlockingError, Registration, blocking, cancel, now, race, sleep, spawn, stats, within};
+use crate::{BlockingError, Registration, blocking, cancel, now, put_off, race, sleep, spawn, stats, within};
 
 const DRIVERS: [Driver; 2] = [Driver::Mio, Driver::Simulated { seed: 1 }];
 
@@ -77,6 +77,69 @@ fn the_seed_decides_the_order() {
     };
     assert_eq!(order(1), order(1));
     assert!((2..20).any(|seed| order(seed) != order(1)));
+}
+
+/// Notes `name`, puts the rest off, and notes `name` again: whether it had to, and in which order.
+fn twice(name: &'static str, notes: &Rc<RefCell<Vec<&'static str>>>) -> impl Future<Output = ()> + use<> {
+    let notes = Rc::clone(notes);
+    let mut begun = false;
+    std::future::poll_fn(move |cx| {
+        if !std::mem::replace(&mut begun, true) {
+            notes.borrow_mut().push(name);
+            if put_off(cx) {
+                return Poll::Pending;
+            }
+        }
+        notes.borrow_mut().push(name);
+        Poll::Ready(())
+    })
+}
+
+#[test]
+fn what_is_put_off_is_done_before_the_turn_ends() {
+    run(Driver::Mio, async {
+        let notes = Rc::default();
+        for name in ["a", "b", "c"] {
+            spawn(twice(name, &notes));
+        }
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(notes.take(), ["a", "b", "c", "a", "b", "c"]);
+        // Alone there is nothing to wait for.
+        spawn(twice("d", &notes));
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(notes.take(), ["d", "d"]);
+        // Neither is there for the root, which is polled between turns.
+        spawn(twice("e", &notes));
+        twice("root", &notes).await;
+        assert_eq!(notes.take(), ["root", "root"]);
+        sleep(Duration::from_millis(1)).await;
+    });
+}
+
+#[test]
+fn who_ends_or_panics_late_harms_nobody() {
+    for driver in DRIVERS {
+        run(driver, async {
+            let notes = Rc::default();
+            spawn(twice("a", &notes));
+            let gone = spawn(twice("b", &notes));
+            spawn(async move { cancel(gone) });
+            spawn(async move {
+                let mut first = true;
+                std::future::poll_fn(|cx| match std::mem::replace(&mut first, false) && put_off(cx) {
+                    true => Poll::<()>::Pending,
+                    false => panic!("late, as the test wants it"),
+                })
+                .await;
+            });
+            spawn(twice("c", &notes));
+            sleep(Duration::from_millis(1)).await;
+            let noted = |name| notes.borrow().iter().filter(|n| **n == name).count();
+            assert_eq!((noted("a"), noted("c")), (2, 2));
+            assert!(noted("b") < 2);
+            assert_eq!((stats().panics, stats().tasks), (1, 1));
+        });
+    }
 }
 
 #[test]
