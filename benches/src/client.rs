@@ -23,6 +23,8 @@ pub struct Load {
     pub to: SocketAddr,
     /// The target, `/1k.txt`.
     pub path: String,
+    /// Further lines of the request's head, each ended.
+    pub fields: String,
     /// Connections.
     pub connections: usize,
     /// Requests written at once on a connection before its answers are awaited; 1 = no pipelining.
@@ -36,6 +38,8 @@ pub struct Load {
 pub struct Sample {
     /// Requests answered.
     pub requests: u64,
+    /// Bytes received, heads and bodies, also of answers that are not complete.
+    pub bytes: u64,
     /// Wall time.
     pub wall: Duration,
     /// CPU time of the watched processes.
@@ -62,7 +66,14 @@ pub struct Client {
     awaited: usize,
     buffer: Box<[u8]>,
     ready: Vec<u64>,
-    answered: u64,
+    count: Count,
+}
+
+/// What has come since the beginning.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Count {
+    pub(crate) answered: u64,
+    pub(crate) bytes: u64,
 }
 
 #[derive(Debug)]
@@ -86,8 +97,8 @@ impl Client {
             Some(length) => (wire::body(length), Answer::exactly(&wire::body(length))),
             None => {
                 let request = format!(
-                    "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n",
-                    load.path, load.to
+                    "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: bench\r\nAccept: */*\r\n{}\r\n",
+                    load.path, load.to, load.fields
                 );
                 let answer = learn(load.to, request.as_bytes())?;
                 (request.into_bytes(), answer)
@@ -110,20 +121,20 @@ impl Client {
             depth: load.depth,
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             ready: Vec::new(),
-            answered: 0,
+            count: Count::default(),
         })
     }
 
     /// Keeps every connection busy for `time`, watching the processes `watch`.
     pub fn run_for(&mut self, time: Duration, watch: &[u32]) -> io::Result<Sample> {
-        let meter = Meter::start(self.answered, watch)?;
+        let meter = Meter::start(self.count, watch)?;
         while let Some(n) = self.idle.pop_front() {
             self.send(n)?;
         }
         while meter.start.elapsed() < time {
             self.turn(true)?;
         }
-        meter.stop(self.answered, watch)
+        meter.stop(self.count, watch)
     }
 
     /// Sends `requests` requests (a multiple of the depth), on at most `at_once` connections at a time, going round
@@ -132,10 +143,10 @@ impl Client {
         while self.idle.len() < self.connections.len() {
             self.turn(false)?;
         }
-        let meter = Meter::start(self.answered, watch)?;
+        let meter = Meter::start(self.count, watch)?;
         let mut unsent = requests / self.depth as u64;
-        let goal = self.answered + unsent * self.depth as u64;
-        while self.answered < goal {
+        let goal = self.count.answered + unsent * self.depth as u64;
+        while self.count.answered < goal {
             while unsent > 0 && self.connections.len() - self.idle.len() < at_once {
                 let Some(n) = self.idle.pop_front() else { break };
                 self.send(n)?;
@@ -143,7 +154,7 @@ impl Client {
             }
             self.turn(false)?;
         }
-        meter.stop(self.answered, watch)
+        meter.stop(self.count, watch)
     }
 
     /// Waits once and reads what has come. A connection whose answers are complete sends again if `again`, else it
@@ -190,9 +201,10 @@ impl Client {
             }
             self.answer.check(connection.got, &self.buffer[..read])?;
             connection.got += read;
+            self.count.bytes += read as u64;
             if connection.got == self.awaited {
                 connection.busy = false;
-                self.answered += self.depth as u64;
+                self.count.answered += self.depth as u64;
                 return Ok(true);
             }
             // A short read means drained: more raises a new edge.
@@ -209,7 +221,7 @@ fn learn(to: SocketAddr, request: &[u8]) -> io::Result<Answer> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.write_all(request)?;
     let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
+    let mut piece = vec![0; BUFFER_BYTES];
     loop {
         let read = stream.read(&mut piece)?;
         if read == 0 {
@@ -223,8 +235,8 @@ fn learn(to: SocketAddr, request: &[u8]) -> io::Result<Answer> {
 }
 
 /// Figures at the start of a stretch.
-struct Meter {
-    answered: u64,
+pub(crate) struct Meter {
+    count: Count,
     server: Duration,
     client: Duration,
     machine: Duration,
@@ -232,15 +244,16 @@ struct Meter {
 }
 
 impl Meter {
-    fn start(answered: u64, watch: &[u32]) -> io::Result<Meter> {
+    pub(crate) fn start(count: Count, watch: &[u32]) -> io::Result<Meter> {
         let client = usage::cpu_time(&[std::process::id()])?;
         let (server, machine) = (usage::cpu_time(watch)?, usage::machine_busy()?);
-        Ok(Meter { answered, server, client, machine, start: Instant::now() })
+        Ok(Meter { count, server, client, machine, start: Instant::now() })
     }
 
-    fn stop(self, answered: u64, watch: &[u32]) -> io::Result<Sample> {
+    pub(crate) fn stop(self, count: Count, watch: &[u32]) -> io::Result<Sample> {
         Ok(Sample {
-            requests: answered - self.answered,
+            requests: count.answered - self.count.answered,
+            bytes: count.bytes - self.count.bytes,
             wall: self.start.elapsed(),
             server: usage::cpu_time(watch)? - self.server,
             client: usage::cpu_time(&[std::process::id()])? - self.client,

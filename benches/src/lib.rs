@@ -4,7 +4,8 @@
 //! figure that counts is *server CPU time per request*, since requests per second on a small shared machine mostly
 //! measure the load program. [`suite`] runs the benches and saves their evidence; the other modules are its tools.
 //!
-//! Programs: `bench` (the runner), `bench-client` (the load), and the yardsticks `bare-epoll`, `bare-relay` and `bare-echo`.
+//! Programs: `bench` (the runner), `bench-client` (the load), and the yardsticks `bare-epoll`, `bare-file`, `bare-relay` and
+//! `bare-echo`.
 
 pub mod answer;
 pub mod client;
@@ -13,7 +14,10 @@ pub mod interval;
 pub mod machine;
 pub mod peers;
 pub mod process;
+pub mod pull;
 pub mod report;
 pub mod suite;
+pub mod tree;
 pub mod usage;
+pub mod walk;
 pub mod wire;

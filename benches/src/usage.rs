@@ -70,6 +70,19 @@ pub fn peak(pid: u32) -> io::Result<u64> {
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("process {pid} has no VmHWM")))
 }
 
+/// How many descriptors a process has open; none once it is gone.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// Bytes that a process has had read from a disk.
+pub fn read_from_disk(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("read_bytes: "));
+    let bytes = line.and_then(|line| line.trim().parse().ok());
+    bytes.ok_or_else(|| io::Error::other(format!("process {pid} has no read_bytes")))
+}
+
 /// How long the machine's CPUs were busy since it started, all together, with the time stolen from it.
 pub fn machine_busy() -> io::Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;

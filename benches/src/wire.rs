@@ -94,14 +94,19 @@ pub fn end_with_parent() -> io::Result<()> {
 
 /// A complete answer with a body of `length` bytes and a head like a static file server's: what the yardsticks send.
 pub fn canned_answer(length: usize) -> Vec<u8> {
-    let mut answer = format!(
+    let mut answer = canned_head(length);
+    answer.extend(body(length));
+    answer
+}
+
+/// Its head.
+pub fn canned_head(length: usize) -> Vec<u8> {
+    format!(
         "HTTP/1.1 200 OK\r\nServer: bare\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\n\
          Content-Length: {length}\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nETag: \"0123456789abcdef-400\"\r\n\
          Accept-Ranges: bytes\r\n\r\n"
     )
-    .into_bytes();
-    answer.extend(body(length));
-    answer
+    .into_bytes()
 }
 
 /// The body that every server in the benches sends: lines of text, so that a compressing peer would show itself.

@@ -10,6 +10,9 @@ use std::{
 use benches::{
     client::{Client, Load},
     echoes::{Plan, churn, paced},
+    pull::pull,
+    tree::Tree,
+    walk::Walk,
     wire,
 };
 use clap::{Parser, Subcommand};
@@ -24,6 +27,9 @@ struct Args {
     /// The target of every request
     #[arg(long, default_value = "/1k.txt")]
     path: String,
+    /// Accept gzip
+    #[arg(long)]
+    gzip: bool,
     /// Connections
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -55,6 +61,23 @@ enum Mode {
     Count {
         /// How many
         requests: u64,
+    },
+    /// Ask for every file of a tree once, in random order
+    Walk {
+        /// What is in it
+        tree: Tree,
+        /// The number of the first file
+        #[arg(long, default_value_t = 0)]
+        first: usize,
+        /// How many files
+        #[arg(long)]
+        count: usize,
+    },
+    /// Read one answer after the other at a pace, without looking at them, until standard input ends; says how many bytes came
+    Pull {
+        /// MB a second
+        #[arg(long)]
+        rate: f64,
     },
     /// Send messages on a plan, to an echo server; times count from when each was planned to be sent
     Paced {
@@ -97,11 +120,22 @@ fn run(args: &Args) -> io::Result<()> {
             return print(&paced(&Plan { to: args.to, connections: args.connections, bytes, rate, time })?);
         }
         Mode::Paced { .. } => return Err(io::Error::other("a plan needs a rate, a time and connections")),
+        Mode::Walk { tree, first, count } => {
+            let walk = Walk { to: args.to, tree, first, count, connections: args.connections, gzip: args.gzip };
+            return print(&walk.run(&args.watch)?);
+        }
+        Mode::Pull { rate } => return print(&pull(args.to, &args.path, rate)?),
         Mode::Churn { connects } => return churn(args.to, connects, bytes.unwrap_or(64)),
         _ => {}
     }
-    let load =
-        Load { to: args.to, path: args.path.clone(), connections: args.connections, depth: args.depth, echo: bytes };
+    let load = Load {
+        to: args.to,
+        path: args.path.clone(),
+        fields: if args.gzip { "Accept-Encoding: gzip\r\n".to_owned() } else { String::new() },
+        connections: args.connections,
+        depth: args.depth,
+        echo: bytes,
+    };
     let mut client = Client::connect(&load)?;
     match args.mode {
         Mode::Time { warmup, seconds } => {
@@ -109,7 +143,7 @@ fn run(args: &Args) -> io::Result<()> {
             print(&client.run_for(Duration::from_secs_f64(seconds), &args.watch)?)
         }
         Mode::Count { requests } => print(&client.run_count(requests, args.connections, &args.watch)?),
-        Mode::Paced { .. } | Mode::Churn { .. } => Ok(()),
+        Mode::Paced { .. } | Mode::Churn { .. } | Mode::Walk { .. } | Mode::Pull { .. } => Ok(()),
         Mode::Hold { at_once } => {
             print(&client.run_count(args.connections as u64 * args.depth as u64, at_once, &args.watch)?)?;
             io::stdin().lock().lines().try_for_each(|line| line.map(drop))

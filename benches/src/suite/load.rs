@@ -1,4 +1,4 @@
-//! Server CPU time per request under a closed loop of keep-alive connections, peers in alternating rounds.
+//! Server CPU time per request, or per gigabyte, under a closed loop of keep-alive connections, peers in alternating rounds.
 
 use std::{collections::BTreeMap, io, time::Duration};
 
@@ -7,115 +7,193 @@ use serde_json::json;
 use super::{Options, client, measure};
 use crate::{
     client::Sample,
-    peers::{Peer, Running, Stage, Wrap},
+    peers::{Peer, Running, Served, Stage, Wrap},
     report::{Evidence, Goal, Spread, Table, number},
 };
 
-/// What distinguishes the three benches.
-struct Plan {
-    bench: &'static str,
+/// What distinguishes the benches.
+pub(super) struct Plan {
+    pub(super) bench: &'static str,
     /// The first is what the others are compared with.
-    peers: &'static [Peer],
-    depth: usize,
+    pub(super) peers: &'static [Peer],
+    /// Length of the file in bytes.
+    pub(super) bytes: usize,
+    /// One after the other: so many connections, so many requests deep.
+    pub(super) cases: &'static [(usize, usize)],
+    pub(super) unit: Unit,
     /// (subject, reference, at most, binding)
-    goals: &'static [(Peer, Peer, f64, bool)],
+    pub(super) goals: &'static [(Peer, Peer, f64, bool)],
 }
 
-pub(super) fn static_1k(options: &Options) -> io::Result<Evidence> {
-    let goals = &[(Peer::Server, Peer::BareEpoll, 1.25, true), (Peer::Server, Peer::Nginx, 0.65, false)];
-    let peers = &[Peer::BareEpoll, Peer::Server, Peer::Nginx, Peer::NginxRead];
-    run(&Plan { bench: "static-1k", peers, depth: 1, goals }, options)
+/// What CPU time is counted by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Unit {
+    /// Microseconds per request.
+    Request,
+    /// Milliseconds per 10^9 bytes.
+    Gigabyte,
 }
 
-pub(super) fn static_pipelined(options: &Options) -> io::Result<Evidence> {
-    let goals = &[(Peer::Server, Peer::Nginx, 0.2, true), (Peer::Server, Peer::NginxRead, 0.2, true)];
-    let peers = &[Peer::Nginx, Peer::Server, Peer::NginxRead];
-    run(&Plan { bench: "static-pipelined", peers, depth: 16, goals }, options)
-}
-
-pub(super) fn proxied_1k(options: &Options) -> io::Result<Evidence> {
-    let goals = &[
-        (Peer::Proxy, Peer::BareRelay, 1.25, true),
-        (Peer::Proxy, Peer::NginxProxy, 0.75, false),
-        (Peer::Proxy, Peer::Haproxy, 0.75, false),
-    ];
-    let peers = &[Peer::BareRelay, Peer::Proxy, Peer::NginxProxy, Peer::Haproxy];
-    run(&Plan { bench: "proxied-1k", peers, depth: 1, goals }, options)
-}
-
-fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
-    let chosen = options.choose(plan.peers)?;
-    let mut stage = Stage::set()?;
-    // All stand ready from the start; who is not being measured sleeps.
-    let running: Vec<Running> =
-        chosen.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;
-    let mut samples: BTreeMap<Peer, Vec<Sample>> = BTreeMap::new();
-    // Round 0 warms up caches and pools and is not counted.
-    for round in 0..=options.few_rounds() {
-        for one in &running {
-            let sample = once(plan, options, one)?;
-            eprintln!("  round {round}: {} {} us/request, {}", one.peer, number(micros(&sample)), busy(&sample));
-            if round > 0 {
-                samples.entry(one.peer).or_default().push(sample);
-            }
+impl Unit {
+    pub(super) fn figure(self, sample: &Sample) -> f64 {
+        match self {
+            Unit::Request => micros(sample),
+            Unit::Gigabyte => sample.server.as_secs_f64() * 1e3 / (sample.bytes.max(1) as f64 / 1e9),
         }
     }
-    Ok(evidence(plan, options, &chosen, &samples))
+
+    fn words(self) -> &'static str {
+        match self {
+            Unit::Request => "CPU time per request in microseconds",
+            Unit::Gigabyte => "CPU time per gigabyte in milliseconds",
+        }
+    }
+
+    fn short(self) -> &'static str {
+        match self {
+            Unit::Request => "us/request",
+            Unit::Gigabyte => "ms/GB",
+        }
+    }
 }
 
-fn once(plan: &Plan, options: &Options, running: &Running) -> io::Result<Sample> {
-    let mut command = client(running, options.busy_connections(), plan.depth, &running.program.pids)?;
+/// The samples of one case.
+pub(super) type Samples = BTreeMap<Peer, Vec<Sample>>;
+
+pub(super) fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
+    let chosen = options.choose(plan.peers)?;
+    let (cases, samples) = measure_all(plan, options)?;
+    Ok(evidence(plan, options, &chosen, &cases, &samples))
+}
+
+/// All rounds of all cases: how many connections and how many requests deep, and what each peer came to.
+pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<(usize, usize)>, Vec<Samples>)> {
+    let chosen = options.choose(plan.peers)?;
+    let mut stage = Stage::serving(Served::of(plan.bytes))?;
+    // All stand ready from the start; who is not being measured sleeps.
+    let mut running: Vec<Running> =
+        chosen.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;
+    let cases: Vec<(usize, usize)> = match options.connections {
+        Some(connections) => vec![(connections, plan.cases[0].1)],
+        None => plan.cases.to_vec(),
+    };
+    let mut samples: Vec<Samples> = cases.iter().map(|_| Samples::new()).collect();
+    // Round 0 warms up caches and pools and is not counted.
+    for round in 0..=options.few_rounds() {
+        for (case, of_case) in cases.iter().zip(&mut samples) {
+            for one in &running {
+                let sample = once(*case, options, one)?;
+                let figure = number(plan.unit.figure(&sample));
+                eprintln!("  round {round}: {} {figure} {}, {}", one.peer, plan.unit.short(), busy(&sample));
+                if round > 0 {
+                    of_case.entry(one.peer).or_default().push(sample);
+                }
+            }
+        }
+        running.reverse();
+    }
+    Ok((cases, samples))
+}
+
+fn once((connections, depth): (usize, usize), options: &Options, running: &Running) -> io::Result<Sample> {
+    let mut command = client(running, connections, depth, &running.program.pids)?;
     command.args(["time", "--warmup", &options.warmup.to_string(), "--seconds", &options.seconds.to_string()]);
     measure(running, &mut command)
 }
 
-fn evidence(plan: &Plan, options: &Options, chosen: &[Peer], samples: &BTreeMap<Peer, Vec<Sample>>) -> Evidence {
+fn evidence(
+    plan: &Plan,
+    options: &Options,
+    chosen: &[Peer],
+    cases: &[(usize, usize)],
+    samples: &[Samples],
+) -> Evidence {
+    let (mut tables, mut goals, mut noises) = (Vec::new(), Vec::new(), String::new());
+    for (case, samples) in cases.iter().zip(samples) {
+        tables.push(table(plan, chosen, *case, samples));
+        let wanted = plan.goals.iter().filter(|(a, b, ..)| chosen.contains(a) && chosen.contains(b));
+        goals.extend(wanted.map(|&(subject, reference, limit, binding)| Goal {
+            what: format!("{subject} / {reference}, {}", goal_words(plan, cases, *case)),
+            figure: ratio(plan.unit, samples, subject, reference),
+            limit,
+            binding,
+        }));
+        noises = noise(chosen, samples);
+    }
+    let raw = cases.iter().zip(samples).map(|((connections, _), samples)| {
+        let of = samples.iter().map(|(peer, of)| (peer.to_string(), figures(of))).collect::<BTreeMap<_, _>>();
+        (connections.to_string(), of)
+    });
+    Evidence {
+        bench: plan.bench.to_owned(),
+        method: method(plan, options, chosen, cases),
+        tables,
+        goals,
+        notes: peer_notes(chosen) + &noises,
+        raw: json!(raw.collect::<BTreeMap<_, _>>()),
+    }
+}
+
+fn goal_words(plan: &Plan, cases: &[(usize, usize)], case: (usize, usize)) -> String {
+    let per = match plan.unit {
+        Unit::Request => "CPU per request",
+        Unit::Gigabyte => "CPU per GB",
+    };
+    if cases.len() > 1 { format!("{per}, {}", connections_words(case.0)) } else { per.to_owned() }
+}
+
+fn connections_words(connections: usize) -> String {
+    if connections == 1 { "1 connection".to_owned() } else { format!("{connections} connections") }
+}
+
+fn table(plan: &Plan, chosen: &[Peer], case: (usize, usize), samples: &Samples) -> Table {
+    let rate = match plan.unit {
+        Unit::Request => "requests/s",
+        Unit::Gigabyte => "MB/s",
+    };
     let mut table = Table::new(
-        "Server CPU time per request in microseconds, user and system of all its processes:",
-        &["peer", "median", "min", "max", &format!("/ {}", chosen[0]), "requests/s", "its CPU busy", "others busy"],
+        &format!("Server {}, {}, user and system of all its processes:", plan.unit.words(), connections_words(case.0)),
+        &["peer", "median", "min", "max", &format!("/ {}", chosen[0]), rate, "its CPU busy", "others busy"],
     );
     for peer in chosen {
         let of = &samples[peer];
-        let cpu = Spread::of(of.iter().map(micros));
+        let cpu = Spread::of(of.iter().map(|one| plan.unit.figure(one)));
+        let rate = |one: &Sample| match plan.unit {
+            Unit::Request => one.requests as f64 / one.wall.as_secs_f64(),
+            Unit::Gigabyte => one.bytes as f64 / 1e6 / one.wall.as_secs_f64(),
+        };
         table.rows.push(vec![
             peer.to_string(),
             number(cpu.median),
             number(cpu.min),
             number(cpu.max),
-            number(ratio(samples, *peer, chosen[0])),
-            number(Spread::of(of.iter().map(|one| one.requests as f64 / one.wall.as_secs_f64())).median),
+            number(ratio(plan.unit, samples, *peer, chosen[0])),
+            number(Spread::of(of.iter().map(rate)).median),
             percent(Spread::of(of.iter().map(|one| share(one.server, one.wall))).median),
             percent(Spread::of(of.iter().map(others)).median),
         ]);
     }
-    let goals = plan.goals.iter().filter(|(a, b, ..)| chosen.contains(a) && chosen.contains(b));
-    let goals = goals.map(|&(subject, reference, limit, binding)| Goal {
-        what: format!("{subject} / {reference}, CPU per request"),
-        figure: ratio(samples, subject, reference),
-        limit,
-        binding,
-    });
-    Evidence {
-        bench: plan.bench.to_owned(),
-        method: method(plan, options, chosen),
-        tables: vec![table],
-        goals: goals.collect(),
-        notes: peer_notes(chosen) + &noise(chosen, samples),
-        raw: json!(samples.iter().map(|(peer, of)| (peer.to_string(), figures(of))).collect::<BTreeMap<_, _>>()),
-    }
+    table
 }
 
-fn method(plan: &Plan, options: &Options, chosen: &[Peer]) -> String {
-    let depth = if plan.depth > 1 { format!(", {} requests deep", plan.depth) } else { String::new() };
+fn method(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[(usize, usize)]) -> String {
+    let cases: Vec<String> = cases
+        .iter()
+        .map(|(connections, depth)| {
+            let depth = if *depth > 1 { format!(", {depth} requests deep") } else { String::new() };
+            format!("{connections}{depth}")
+        })
+        .collect();
     let origin =
         if chosen.iter().any(|peer| peer.is_proxy()) { " The origin is `bare-epoll` on the load's CPU." } else { "" };
     format!(
-        "Loopback, {} keep-alive connections{depth}, closed loop, body 1024 bytes, every answer checked. The server alone \
-         on one CPU, the load on the other.{origin} {} rounds in which the peers take turns, {} s each after {} s of \
-         warm-up, one whole round of warm-up before. CPU time is the scheduler's run time of all threads. Ratios are \
-         medians of the ratios within a round. \"Others busy\" is what ran on the machine besides the server, the load \
+        "Loopback, {} keep-alive connections, closed loop, body {} bytes, every answer checked. The server alone \
+         on one CPU, the load on the other.{origin} {} rounds in which the peers take turns, and who comes first changes, \
+         {} s each after {} s of warm-up, one whole round of warm-up before. CPU time is the scheduler's run time of all threads. \
+         Ratios are medians of the ratios within a round. \"Others busy\" is what ran on the machine besides the server, the load \
          and the idle, in CPUs: noise, and for a proxy the origin.",
-        options.busy_connections(),
+        cases.join(" and "),
+        plan.bytes,
         options.few_rounds(),
         options.seconds,
         options.warmup
@@ -140,9 +218,9 @@ pub(super) fn peer_notes(chosen: &[Peer]) -> String {
 
 /// The median over the rounds of the two peers' ratio within the round, so that a disturbance that lasts longer than
 /// a round falls on both.
-fn ratio(samples: &BTreeMap<Peer, Vec<Sample>>, subject: Peer, reference: Peer) -> f64 {
+pub(super) fn ratio(unit: Unit, samples: &Samples, subject: Peer, reference: Peer) -> f64 {
     let pairs = samples[&subject].iter().zip(&samples[&reference]);
-    Spread::of(pairs.map(|(subject, reference)| micros(subject) / micros(reference))).median
+    Spread::of(pairs.map(|(subject, reference)| unit.figure(subject) / unit.figure(reference))).median
 }
 
 pub(super) fn micros(sample: &Sample) -> f64 {
@@ -170,6 +248,7 @@ pub(super) fn figures(samples: &[Sample]) -> serde_json::Value {
     let one = |sample: &Sample| {
         json!({
             "requests": sample.requests,
+            "bytes": sample.bytes,
             "wall_us": sample.wall.as_micros(),
             "server_cpu_us": sample.server.as_micros(),
             "load_cpu_us": sample.client.as_micros(),

@@ -9,25 +9,49 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     client::Sample,
-    peers::{FILE, Peer, Running},
+    peers::{Peer, Running},
     process::{LOAD_CPU, on_cpu, sibling},
     report::Evidence,
 };
 
+mod cold;
 mod counted;
 mod echo;
+mod files;
+mod gzip;
 mod idle;
+mod latency;
 mod load;
 mod loadgen;
+mod plans;
+mod sizes;
 
 /// A bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Bench {
-    /// CPU per request for a 1 KiB file: ours, the bare loop, nginx
+    /// CPU per request for a 1 KiB file: ours, the bare loop, nginx, lighttpd, h2o, Caddy
     #[value(name = "static-1k")]
     Static1k,
+    /// The same with 10,000 connections
+    #[value(name = "static-1k-many")]
+    Static1kMany,
     /// CPU per request for a 1 KiB file, 16 requests deep: ours, nginx
     StaticPipelined,
+    /// CPU per request for a 100 KiB file: ours, a bare loop, the peers
+    #[value(name = "static-100k")]
+    Static100k,
+    /// CPU per gigabyte for a 100 MiB file, 1 and 8 connections: ours, a bare loop, the peers
+    StaticBulk,
+    /// CPU per request at sizes around the switch to sendfile: bare loops that write or send the file, and ours
+    SendfileSizes,
+    /// Times of answers at half load, 64 and 10,000 connections: ours, h2o, nginx, lighttpd
+    StaticLatency,
+    /// CPU of compressing on the way, first and second time: ours, nginx
+    Gzip,
+    /// Memory, descriptors and CPU over 100,000 files in random order: ours and the peers
+    FileWalk,
+    /// Times of small answers beside a large file that is read from the disk: ours, nginx
+    ColdFile,
     /// CPU per proxied request, 1 KiB: ours, the bare relay, nginx, HAProxy
     #[value(name = "proxied-1k")]
     Proxied1k,
@@ -53,7 +77,7 @@ impl Bench {
 /// How to run the benches.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Rounds, in each of which every peer is measured once; by default 5, for loadgen 9 and for echo 15
+    /// Rounds, in each of which every peer is measured once; by default 5, for loadgen 9, for times 10, and for echo 15
     #[arg(long)]
     pub rounds: Option<usize>,
     /// Seconds measured per peer and round
@@ -84,10 +108,13 @@ impl Options {
         self.connections.unwrap_or(64)
     }
 
-    /// Those of `peers` that are wanted.
+    /// Those of `peers` that are wanted and installed.
     fn choose(&self, peers: &[Peer]) -> io::Result<Vec<Peer>> {
-        let chosen: Vec<Peer> =
-            peers.iter().copied().filter(|peer| self.only.is_empty() || self.only.contains(peer)).collect();
+        let wanted = peers.iter().copied().filter(|peer| self.only.is_empty() || self.only.contains(peer));
+        let (chosen, absent): (Vec<Peer>, Vec<Peer>) = wanted.partition(|peer| peer.is_installed());
+        absent
+            .iter()
+            .for_each(|peer| eprintln!("  {peer} is not installed and left out (cargo xtask setup installs it)"));
         if chosen.is_empty() { Err(io::Error::other("none of its peers is wanted")) } else { Ok(chosen) }
     }
 }
@@ -95,9 +122,17 @@ impl Options {
 /// Runs one bench.
 pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
     match bench {
-        Bench::Static1k => load::static_1k(options),
-        Bench::StaticPipelined => load::static_pipelined(options),
-        Bench::Proxied1k => load::proxied_1k(options),
+        Bench::Static1k => load::run(&plans::STATIC_1K, options),
+        Bench::Static1kMany => load::run(&plans::STATIC_1K_MANY, options),
+        Bench::StaticPipelined => load::run(&plans::STATIC_PIPELINED, options),
+        Bench::Static100k => load::run(&plans::STATIC_100K, options),
+        Bench::StaticBulk => load::run(&plans::STATIC_BULK, options),
+        Bench::SendfileSizes => sizes::run(options),
+        Bench::StaticLatency => latency::run(options),
+        Bench::Gzip => gzip::run(options),
+        Bench::FileWalk => files::run(options),
+        Bench::ColdFile => cold::run(options),
+        Bench::Proxied1k => load::run(&plans::PROXIED_1K, options),
         Bench::Echo => echo::run(options),
         Bench::Loadgen => loadgen::run(options),
         Bench::IdleMemory => idle::run(options),
@@ -112,7 +147,7 @@ const ECHO_BYTES: usize = 64;
 /// The load program, pinned to the load's CPU.
 fn client(running: &Running, connections: usize, depth: usize, watch: &[u32]) -> io::Result<Command> {
     let mut command = Command::new(sibling("bench-client")?);
-    command.args(["--to", &running.address.to_string(), "--path", FILE, "--depth", &depth.to_string()]);
+    command.args(["--to", &running.address.to_string(), "--path", &running.path, "--depth", &depth.to_string()]);
     if running.peer.is_echo() {
         command.args(["--echo", &ECHO_BYTES.to_string()]);
     }

@@ -1,0 +1,148 @@
+//! The peers' configuration files.
+
+use std::net::SocketAddr;
+
+/// The part of nginx's configuration that all its tasks share. Paths are relative to its prefix, the folder.
+pub(super) fn nginx_frame(single: bool, http: &str) -> String {
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    let master = if single { "off" } else { "on" };
+    format!(
+        "{user}
+daemon off;
+master_process {master};
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid nginx.pid;
+error_log error.log crit;
+events {{ worker_connections 16384; use epoll; multi_accept on; }}
+http {{
+    access_log off;
+    default_type text/plain;
+    tcp_nodelay on;
+    keepalive_timeout 3600s;
+    keepalive_requests 1000000000;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    {http}
+}}
+"
+    )
+}
+
+pub(super) fn nginx_static(address: SocketAddr, site: &str, how: &str) -> String {
+    format!(
+        "{how}
+    open_file_cache max=1000 inactive=1h;
+    open_file_cache_valid 60s;
+    open_file_cache_min_uses 1;
+    open_file_cache_errors on;
+    server {{ listen {address} backlog=4096; root {site}; }}"
+    )
+}
+
+pub(super) fn nginx_proxy(address: SocketAddr, origin: &str) -> String {
+    format!(
+        "upstream origin {{
+        server {origin};
+        keepalive 128; keepalive_requests 1000000000; keepalive_timeout 3600s;
+    }}
+    server {{
+        listen {address} backlog=4096;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
+    }}"
+    )
+}
+
+pub(super) fn haproxy(address: SocketAddr, origin: &str) -> String {
+    format!(
+        "global
+    nbthread 1
+    maxconn 4000
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout http-keep-alive 1h
+    http-reuse always
+    option forwardfor
+frontend front
+    bind {address} backlog 4096
+    http-request set-header X-Forwarded-Proto http
+    default_backend back
+backend back
+    server origin {origin} pool-max-conn 128
+"
+    )
+}
+
+/// lighttpd closes a connection after so many requests at the most; its loads are short of that.
+pub(super) fn lighttpd(address: SocketAddr, site: &str) -> String {
+    format!(
+        "server.document-root = \"{site}\"
+server.bind = \"{}\"
+server.port = {}
+server.listen-backlog = 4096
+server.max-fds = 20000
+server.max-connections = 16384
+server.max-keep-alive-requests = 65535
+server.max-keep-alive-idle = 3600
+server.max-write-idle = 3600
+server.event-handler = \"linux-sysepoll\"
+server.network-backend = \"sendfile\"
+server.stat-cache-engine = \"simple\"
+mimetype.assign = ( \".txt\" => \"text/plain\", \".json\" => \"application/json\" )
+",
+        address.ip(),
+        address.port()
+    )
+}
+
+pub(super) fn h2o(address: SocketAddr, site: &str) -> String {
+    let user = if rustix::process::geteuid().is_root() { "user: root\n" } else { "" };
+    format!(
+        "{user}num-threads: 1
+num-name-resolution-threads: 1
+max-connections: 16384
+http1-request-timeout: 3600
+tcp-fastopen: 0
+listen:
+  host: {}
+  port: {}
+hosts:
+  default:
+    paths:
+      \"/\":
+        file.dir: {site}
+",
+        address.ip(),
+        address.port()
+    )
+}
+
+pub(super) fn caddy(address: SocketAddr, site: &str) -> String {
+    format!(
+        "{{
+	admin off
+	auto_https off
+	servers {{
+		protocols h1
+	}}
+	log {{
+		level ERROR
+	}}
+}}
+http://{address} {{
+	root * {site}
+	file_server
+}}
+"
+    )
+}

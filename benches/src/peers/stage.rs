@@ -1,0 +1,205 @@
+//! Where the benches run, and how each peer is started there.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::{Peer, configuration};
+use crate::{
+    process::{LOAD_CPU, Program, SERVER_CPU, free_address, sibling},
+    wire,
+};
+
+/// Where the benches run: a temporary folder with the file that is served, and the origin of the proxies.
+#[derive(Debug)]
+pub struct Stage {
+    folder: TempDir,
+    served: Served,
+    origin: Option<(Program, SocketAddr)>,
+}
+
+/// A peer that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// Who.
+    pub peer: Peer,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The target that it is asked for.
+    pub path: String,
+    /// Its processes.
+    pub program: Program,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The target, `/1k.txt`.
+    pub path: String,
+    /// Its length.
+    pub bytes: usize,
+}
+
+/// What to put around a peer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wrap<'a> {
+    /// A program and its arguments that come before the peer's own command line (strace, valgrind).
+    pub command: &'a [String],
+    /// One process without a master, where the peer would have one.
+    pub single_process: bool,
+}
+
+/// The file that is served where a bench is not about its size.
+pub const FILE: &str = "/1k.txt";
+const FILE_BYTES: usize = 1024;
+
+impl Served {
+    /// A file of that size, named after it.
+    pub fn of(bytes: usize) -> Served {
+        let name = match bytes {
+            n if n >= 1 << 20 && n % (1 << 20) == 0 => format!("/{}m.txt", n >> 20),
+            n if n % 1024 == 0 => format!("/{}k.txt", n >> 10),
+            n => format!("/{n}.txt"),
+        };
+        Served { path: name, bytes }
+    }
+}
+
+impl Stage {
+    /// Sets the stage with a file of 1 KiB; the origin is started with the first proxy.
+    pub fn set() -> io::Result<Stage> {
+        Stage::serving(Served { path: FILE.to_owned(), bytes: FILE_BYTES })
+    }
+
+    /// Sets the stage with that file.
+    pub fn serving(served: Served) -> io::Result<Stage> {
+        let folder = TempDir::with_prefix("tollgate-bench-")?;
+        // A worker that gave up root must still be able to read the file.
+        open_to_all(folder.path())?;
+        let site = folder.path().join("site");
+        fs::create_dir(&site)?;
+        open_to_all(&site)?;
+        let file = site.join(served.path.trim_start_matches('/'));
+        file.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(file, wire::body(served.bytes))?;
+        Ok(Stage { folder, served, origin: None })
+    }
+
+    /// The folder for files of a bench's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder that is served.
+    pub fn site(&self) -> PathBuf {
+        self.folder.path().join("site")
+    }
+
+    /// Starts `peer` on the server's CPU and waits until it answers.
+    pub fn start(&mut self, peer: Peer, wrap: Wrap<'_>) -> io::Result<Running> {
+        let address = free_address()?;
+        let mut line: Vec<String> = wrap.command.to_vec();
+        line.extend(self.command_line(peer, address, wrap.single_process)?);
+        let (first, rest) = line.split_first().ok_or_else(|| io::Error::other("an empty command line"))?;
+        let log = self.folder().join(format!("{peer}.log"));
+        let told = |error| io::Error::other(format!("{peer}: {error}"));
+        let mut program = Program::start(Command::new(first).args(rest), SERVER_CPU, &log).map_err(told)?;
+        let file = (!peer.is_echo()).then_some(self.served.path.as_str());
+        program.wait_until_it_answers(address, file).map_err(told)?;
+        Ok(Running { peer, address, path: self.served.path.clone(), program })
+    }
+
+    fn command_line(&mut self, peer: Peer, address: SocketAddr, single: bool) -> io::Result<Vec<String>> {
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let listen = address.to_string();
+        let origin = if peer.is_proxy() { self.origin()?.to_string() } else { String::new() };
+        let words = |program: &str, more: &[&str]| -> io::Result<Vec<String>> {
+            let mut line = vec![text(sibling(program)?)];
+            line.extend(more.iter().map(|word| (*word).to_owned()));
+            Ok(line)
+        };
+        let site = text(self.site());
+        let file = text(self.site().join(self.served.path.trim_start_matches('/')));
+        let bare = |how| words("bare-file", &["--listen", &listen, "--file", &file, "--how", how]);
+        match peer {
+            Peer::Server => words("server", &[&site, "--listen", &listen, "--workers", "1"]),
+            Peer::Proxy => words("proxy", &["--listen", &listen, "--to", &origin, "--workers", "1"]),
+            Peer::BareEpoll => words("bare-epoll", &["--listen", &listen, "--body", &self.served.bytes.to_string()]),
+            Peer::BareWrite => bare("write"),
+            Peer::BareRead => bare("read"),
+            Peer::BareSendfile => bare("sendfile"),
+            Peer::Echo => words("echo", &["--listen", &listen, "--workers", "1"]),
+            Peer::BareEcho => words("bare-echo", &["--listen", &listen]),
+            Peer::BareRelay => words("bare-relay", &["--listen", &listen, "--to", &origin]),
+            Peer::Nginx | Peer::NginxRead | Peer::NginxGzip => {
+                let how = match peer {
+                    Peer::NginxRead => "sendfile off;",
+                    Peer::NginxGzip => {
+                        "sendfile on; tcp_nopush on; gzip on; gzip_comp_level 1; gzip_types application/json; types { application/json json; }"
+                    }
+                    _ => "sendfile on; tcp_nopush on;",
+                };
+                self.nginx(peer, single, &configuration::nginx_static(address, &site, how))
+            }
+            Peer::NginxProxy => self.nginx(peer, single, &configuration::nginx_proxy(address, &origin)),
+            Peer::Haproxy => {
+                let file = self.write("haproxy.cfg", &configuration::haproxy(address, &origin))?;
+                Ok(["haproxy", "-db", "-f", &file].map(str::to_owned).into())
+            }
+            Peer::Lighttpd => {
+                let file = self.write("lighttpd.conf", &configuration::lighttpd(address, &site))?;
+                Ok(["lighttpd", "-D", "-f", &file].map(str::to_owned).into())
+            }
+            Peer::H2o => {
+                let file = self.write("h2o.yaml", &configuration::h2o(address, &site))?;
+                Ok(["h2o", "-m", "worker", "-c", &file].map(str::to_owned).into())
+            }
+            Peer::Caddy => {
+                let file = self.write("Caddyfile", &configuration::caddy(address, &site))?;
+                let home = format!("HOME={}", self.folder().to_string_lossy());
+                let line = ["env", &home, "GOMAXPROCS=1", "caddy", "run", "--adapter", "caddyfile", "--config", &file];
+                Ok(line.map(str::to_owned).into())
+            }
+        }
+    }
+
+    /// Writes a file of its own for a peer, and says where.
+    fn write(&self, name: &str, text: &str) -> io::Result<String> {
+        let file = self.folder().join(name);
+        fs::write(&file, text)?;
+        Ok(file.to_string_lossy().into_owned())
+    }
+
+    fn nginx(&self, peer: Peer, single: bool, http: &str) -> io::Result<Vec<String>> {
+        let folder = self.folder().join(peer.to_string());
+        fs::create_dir_all(&folder)?;
+        open_to_all(&folder)?;
+        fs::write(folder.join("nginx.conf"), configuration::nginx_frame(single, http))?;
+        let folder = folder.to_string_lossy();
+        Ok(["nginx", "-p", &folder, "-c", "nginx.conf", "-e", "error.log"].map(str::to_owned).into())
+    }
+
+    /// The origin's address; starts it the first time.
+    fn origin(&mut self) -> io::Result<SocketAddr> {
+        if let Some((_, address)) = &self.origin {
+            return Ok(*address);
+        }
+        let address = free_address()?;
+        let mut command = Command::new(sibling("bare-epoll")?);
+        command.args(["--listen", &address.to_string(), "--body", &self.served.bytes.to_string()]);
+        let mut program = Program::start(&mut command, LOAD_CPU, &self.folder().join("origin.log"))?;
+        program.wait_until_it_answers(address, Some(&self.served.path))?;
+        self.origin = Some((program, address));
+        Ok(address)
+    }
+}
+
+fn open_to_all(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}

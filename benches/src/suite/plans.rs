@@ -1,0 +1,68 @@
+//! What the benches of a closed loop serve, to how many, and what they hold it against.
+
+use super::load::{Plan, Unit};
+use crate::peers::Peer;
+
+/// Everybody who serves a small file, the yardstick first.
+const SMALL: &[Peer] =
+    &[Peer::BareEpoll, Peer::Server, Peer::Nginx, Peer::NginxRead, Peer::Lighttpd, Peer::H2o, Peer::Caddy];
+
+/// Beside the bare loop, and below every peer.
+const SMALL_GOALS: &[(Peer, Peer, f64, bool)] = &[
+    (Peer::Server, Peer::BareEpoll, 1.2, true),
+    (Peer::Server, Peer::Nginx, 1.0, true),
+    (Peer::Server, Peer::NginxRead, 1.0, true),
+    (Peer::Server, Peer::Lighttpd, 1.0, true),
+    (Peer::Server, Peer::H2o, 1.0, true),
+    (Peer::Server, Peer::Caddy, 1.0, true),
+    (Peer::Server, Peer::Nginx, 0.63, false),
+];
+
+pub(super) const STATIC_1K: Plan =
+    Plan { bench: "static-1k", peers: SMALL, bytes: 1024, cases: &[(64, 1)], unit: Unit::Request, goals: SMALL_GOALS };
+
+pub(super) const STATIC_1K_MANY: Plan = Plan { bench: "static-1k-many", cases: &[(10_000, 1)], ..STATIC_1K };
+
+pub(super) const STATIC_PIPELINED: Plan = Plan {
+    bench: "static-pipelined",
+    peers: &[Peer::Nginx, Peer::Server, Peer::NginxRead],
+    bytes: 1024,
+    cases: &[(64, 16)],
+    unit: Unit::Request,
+    goals: &[(Peer::Server, Peer::Nginx, 0.2, true), (Peer::Server, Peer::NginxRead, 0.2, true)],
+};
+
+pub(super) const STATIC_100K: Plan = Plan {
+    bench: "static-100k",
+    peers: &[Peer::BareSendfile, Peer::Server, Peer::Nginx, Peer::Lighttpd, Peer::H2o, Peer::Caddy],
+    bytes: 100 * 1024,
+    cases: &[(64, 1)],
+    unit: Unit::Request,
+    goals: &[(Peer::Server, Peer::Nginx, 1.0, true)],
+};
+
+pub(super) const STATIC_BULK: Plan = Plan {
+    bench: "static-bulk",
+    peers: &[Peer::BareSendfile, Peer::Server, Peer::Nginx, Peer::Lighttpd, Peer::H2o, Peer::Caddy],
+    bytes: 100 << 20,
+    cases: &[(1, 1), (8, 1)],
+    unit: Unit::Gigabyte,
+    goals: &[
+        (Peer::Server, Peer::Lighttpd, 1.0, true),
+        (Peer::Server, Peer::Nginx, 1.0, false),
+        (Peer::Server, Peer::H2o, 1.0, false),
+    ],
+};
+
+pub(super) const PROXIED_1K: Plan = Plan {
+    bench: "proxied-1k",
+    peers: &[Peer::BareRelay, Peer::Proxy, Peer::NginxProxy, Peer::Haproxy],
+    bytes: 1024,
+    cases: &[(64, 1)],
+    unit: Unit::Request,
+    goals: &[
+        (Peer::Proxy, Peer::BareRelay, 1.25, true),
+        (Peer::Proxy, Peer::NginxProxy, 0.75, false),
+        (Peer::Proxy, Peer::Haproxy, 0.75, false),
+    ],
+};
