@@ -9,6 +9,8 @@ use crate::shell::{self, Outcome};
 enum Need {
     Tests,
     Benches,
+    /// Benches measure beside it where it is there, and do without it where it is not.
+    Peers,
 }
 
 struct Tool {
@@ -23,7 +25,7 @@ const fn tool(program: &'static str, package: &'static str, need: Need, purpose:
     Tool { program, package, need, purpose }
 }
 
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 14] = [
     tool("git", "git", Need::Tests, "tidy asks it which files are the project's"),
     tool("c++", "g++", Need::Tests, "compiles the fuzzing runtime"),
     tool("curl", "curl", Need::Tests, "a real client"),
@@ -35,12 +37,18 @@ const TOOLS: [Tool; 11] = [
     tool("wrk", "wrk", Need::Benches, "a second opinion on throughput"),
     tool("strace", "strace", Need::Benches, "counts system calls"),
     tool("valgrind", "valgrind", Need::Benches, "counts instructions"),
+    tool("lighttpd", "lighttpd", Need::Peers, "optional, a server to compare with"),
+    tool("h2o", "h2o", Need::Peers, "optional, a server to compare with"),
+    tool("caddy", "caddy", Need::Peers, "optional, a server to compare with"),
 ];
 
 /// Installs what tests and benches need.
 pub(crate) fn run() -> Outcome {
     components()?;
     provide(&[Need::Tests, Need::Benches])?;
+    if let Err(error) = provide(&[Need::Peers]) {
+        println!("  {error}; the benches leave out what is missing");
+    }
     let chromium = ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| shell::found(name));
     println!("  {} chromium: optional, a real browser", if chromium { "present" } else { "absent " });
     let nextest = shell::found("cargo-nextest");
@@ -108,7 +116,7 @@ fn how_to_install(packages: &[&str]) -> String {
 }
 
 fn install(packages: &[&str]) -> Outcome {
-    // nginx and haproxy must be there, not running: the tests start their own.
+    // Servers must be there, not running: tests and benches start their own.
     let _quiet = NoServices::declare()?;
     shell::run(apt(&["update", "-q"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];

@@ -13,6 +13,7 @@ use std::{
 use benches::wire::{self, Epoll};
 use clap::{Parser, ValueEnum};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{SendAncillaryBuffer, SendFlags},
 };
@@ -35,6 +36,9 @@ struct Args {
     /// Serve others after each piece
     #[arg(long)]
     in_turns: bool,
+    /// After each piece look whether a third of the socket's room is free, as a level-triggered epoll would, and wait if not
+    #[arg(long)]
+    look: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -73,6 +77,7 @@ struct Answer {
     how: How,
     piece: usize,
     in_turns: bool,
+    look: bool,
     file: File,
     head: Vec<u8>,
     /// The file's content, or room for it.
@@ -108,6 +113,7 @@ impl Server {
             how: args.how,
             piece: args.piece,
             in_turns: args.in_turns,
+            look: args.look,
             file: File::open(&args.file)?,
             head: wire::canned_head(length),
             content: if args.how == How::Sendfile { Vec::new() } else { fs::read(&args.file)? },
@@ -183,6 +189,9 @@ impl Answer {
             if self.in_turns && pieces > 0 {
                 return Ok(Sent::Turn);
             }
+            if self.look && pieces > 0 && !has_room(&connection.stream)? {
+                return Ok(Sent::Some);
+            }
             match self.send_some(&connection.stream, sent) {
                 Ok(0) => return Err(Errno::IO),
                 Ok(n) => connection.sent = Some(sent + n),
@@ -210,4 +219,10 @@ impl Answer {
         let slices = if sent < self.head.len() { &slices[..] } else { &slices[1..] };
         rustix::net::sendmsg(stream, slices, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
     }
+}
+
+/// Whether epoll would call it writable. If not, there will be an edge once it is.
+fn has_room(stream: &TcpStream) -> Result<bool, Errno> {
+    let mut fds = [PollFd::new(stream, PollFlags::OUT)];
+    Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
 }
