@@ -60,10 +60,19 @@ pub(super) fn run(options: &Options) -> io::Result<Evidence> {
     for n in 0..count {
         std::fs::read(stage.site().join(&Tree::Mixed.path(n)[1..]))?;
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut failed) = (Vec::new(), String::new());
     for peer in &chosen {
         let running = stage.start(*peer, Wrap::default())?;
-        let row = one(&running, count)?;
+        let row = match one(&running, count) {
+            Ok(row) => row,
+            // That a peer cannot do it is a finding, too.
+            Err(error) if !peer.is_ours() => {
+                eprintln!("  {error}");
+                failed.push_str(&format!("- {peer} failed: {error}\n"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         eprintln!(
             "  {peer}: {} us per request, {:.1} MiB at the most, {} descriptors",
             number(micros(&row.sample)),
@@ -72,7 +81,7 @@ pub(super) fn run(options: &Options) -> io::Result<Evidence> {
         );
         rows.push(row);
     }
-    Ok(evidence(&chosen, count, &rows))
+    Ok(evidence(&chosen, count, &rows, &failed))
 }
 
 fn one(running: &Running, count: usize) -> io::Result<Row> {
@@ -103,7 +112,7 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-fn evidence(chosen: &[Peer], count: usize, rows: &[Row]) -> Evidence {
+fn evidence(chosen: &[Peer], count: usize, rows: &[Row], failed: &str) -> Evidence {
     let columns = ["peer", "us per request", "MiB before", "MiB at the most", "descriptors at the most", "others busy"];
     let mut table =
         Table::new("Server CPU time per request, memory (VmHWM) and descriptors of all its processes:", &columns);
@@ -135,7 +144,7 @@ fn evidence(chosen: &[Peer], count: usize, rows: &[Row]) -> Evidence {
         ),
         tables: vec![table],
         goals,
-        notes: peer_notes(chosen),
+        notes: peer_notes(chosen) + failed,
         raw: json!(raw.collect::<BTreeMap<_, _>>()),
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Plan {
     /// Length of the file in bytes.
     pub(super) bytes: usize,
     /// One after the other: so many connections, so many requests deep.
-    pub(super) cases: &'static [(usize, usize)],
+    pub(super) cases: &'static [Case],
     pub(super) unit: Unit,
     /// (subject, reference, at most, binding)
     pub(super) goals: &'static [(Peer, Peer, f64, bool)],
@@ -57,6 +57,9 @@ impl Unit {
     }
 }
 
+/// So many connections, and so many requests deep.
+pub(super) type Case = (usize, usize);
+
 /// The samples of one case.
 pub(super) type Samples = BTreeMap<Peer, Vec<Sample>>;
 
@@ -67,13 +70,13 @@ pub(super) fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
 }
 
 /// All rounds of all cases: how many connections and how many requests deep, and what each peer came to.
-pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<(usize, usize)>, Vec<Samples>)> {
+pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<Case>, Vec<Samples>)> {
     let chosen = options.choose(plan.peers)?;
     let mut stage = Stage::serving(Served::of(plan.bytes))?;
     // All stand ready from the start; who is not being measured sleeps.
     let mut running: Vec<Running> =
         chosen.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;
-    let cases: Vec<(usize, usize)> = match options.connections {
+    let cases: Vec<Case> = match options.connections {
         Some(connections) => vec![(connections, plan.cases[0].1)],
         None => plan.cases.to_vec(),
     };
@@ -95,19 +98,13 @@ pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<(us
     Ok((cases, samples))
 }
 
-fn once((connections, depth): (usize, usize), options: &Options, running: &Running) -> io::Result<Sample> {
+fn once((connections, depth): Case, options: &Options, running: &Running) -> io::Result<Sample> {
     let mut command = client(running, connections, depth, &running.program.pids)?;
     command.args(["time", "--warmup", &options.warmup.to_string(), "--seconds", &options.seconds.to_string()]);
     measure(running, &mut command)
 }
 
-fn evidence(
-    plan: &Plan,
-    options: &Options,
-    chosen: &[Peer],
-    cases: &[(usize, usize)],
-    samples: &[Samples],
-) -> Evidence {
+fn evidence(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[Case], samples: &[Samples]) -> Evidence {
     let (mut tables, mut goals, mut noises) = (Vec::new(), Vec::new(), String::new());
     for (case, samples) in cases.iter().zip(samples) {
         tables.push(table(plan, chosen, *case, samples));
@@ -134,7 +131,7 @@ fn evidence(
     }
 }
 
-fn goal_words(plan: &Plan, cases: &[(usize, usize)], case: (usize, usize)) -> String {
+fn goal_words(plan: &Plan, cases: &[Case], case: Case) -> String {
     let per = match plan.unit {
         Unit::Request => "CPU per request",
         Unit::Gigabyte => "CPU per GB",
@@ -146,7 +143,7 @@ fn connections_words(connections: usize) -> String {
     if connections == 1 { "1 connection".to_owned() } else { format!("{connections} connections") }
 }
 
-fn table(plan: &Plan, chosen: &[Peer], case: (usize, usize), samples: &Samples) -> Table {
+fn table(plan: &Plan, chosen: &[Peer], case: Case, samples: &Samples) -> Table {
     let rate = match plan.unit {
         Unit::Request => "requests/s",
         Unit::Gigabyte => "MB/s",
@@ -176,7 +173,7 @@ fn table(plan: &Plan, chosen: &[Peer], case: (usize, usize), samples: &Samples) 
     table
 }
 
-fn method(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[(usize, usize)]) -> String {
+fn method(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[Case]) -> String {
     let cases: Vec<String> = cases
         .iter()
         .map(|(connections, depth)| {
