@@ -59,7 +59,7 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             Head::Idle => return Next::Idle,
             Head::Gone => return Next::Close,
             Head::Failed(failure) => {
-                report(context, &*phase.site, &failure, &connection.peer);
+                report(context, &*phase.site, &failure, &connection.admission.peer);
                 if failure.kind != Fault::ClientGone && failure.kind != Fault::WriteTimeout {
                     refuse_broken(&wire, &failure);
                     Box::pin(linger::close(&wire, &mut phase.input)).await;
@@ -72,8 +72,12 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
         let Phase { site, decoder, input, head: Some(request), .. } = &mut phase else { return Next::Close };
         context.counters().requests.add(1);
         wire.answered.set(false);
-        let client =
-            Client { wire: &wire, peer: &connection.peer, counters: context.counters(), local: &connection.local };
+        let client = Client {
+            wire: &wire,
+            peer: &connection.admission.peer,
+            counters: context.counters(),
+            local: &connection.local,
+        };
         let (ending, ends_by_close) = {
             let settings = site.settings();
             let mut exchange = Exchange {
@@ -91,7 +95,7 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             };
             let (conclusion, failure) = exchange.conclude(handled);
             if let Some(failure) = failure {
-                report(context, &**site, &failure, &connection.peer);
+                report(context, &**site, &failure, &connection.admission.peer);
             }
             let ending = match conclusion {
                 Conclusion::Ends(ending) => ending,
