@@ -16,6 +16,7 @@ pub mod peers;
 pub mod process;
 pub mod pull;
 pub mod report;
+pub mod secure;
 pub mod suite;
 pub mod tree;
 pub mod usage;

@@ -40,6 +40,12 @@ pub enum Peer {
     NginxGzip,
     /// HAProxy proxying, one thread, connections shared among clients.
     Haproxy,
+    /// Our static file server over TLS.
+    ServerTls,
+    /// nginx serving a file over TLS, with OpenSSL.
+    NginxTls,
+    /// HAProxy answering with a file's content over TLS, with OpenSSL.
+    HaproxyTls,
     /// lighttpd serving a file.
     Lighttpd,
     /// h2o serving a file.
@@ -65,6 +71,9 @@ impl fmt::Display for Peer {
             Peer::NginxProxy => "nginx-proxy",
             Peer::NginxGzip => "nginx-gzip",
             Peer::Haproxy => "haproxy",
+            Peer::ServerTls => "server-tls",
+            Peer::NginxTls => "nginx-tls",
+            Peer::HaproxyTls => "haproxy-tls",
             Peer::Lighttpd => "lighttpd",
             Peer::H2o => "h2o",
             Peer::Caddy => "caddy",
@@ -80,7 +89,12 @@ impl Peer {
 
     /// It is ours, the thing under test.
     pub fn is_ours(self) -> bool {
-        matches!(self, Peer::Server | Peer::Proxy | Peer::Echo)
+        matches!(self, Peer::Server | Peer::Proxy | Peer::Echo | Peer::ServerTls)
+    }
+
+    /// It speaks TLS.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Peer::ServerTls | Peer::NginxTls | Peer::HaproxyTls)
     }
 
     /// It speaks no HTTP, and gives back what it is sent.
@@ -91,8 +105,8 @@ impl Peer {
     /// The program of somebody else that it needs.
     fn needs(self) -> Option<&'static str> {
         match self {
-            Peer::Nginx | Peer::NginxRead | Peer::NginxProxy | Peer::NginxGzip => Some("nginx"),
-            Peer::Haproxy => Some("haproxy"),
+            Peer::Nginx | Peer::NginxRead | Peer::NginxProxy | Peer::NginxGzip | Peer::NginxTls => Some("nginx"),
+            Peer::Haproxy | Peer::HaproxyTls => Some("haproxy"),
             Peer::Lighttpd => Some("lighttpd"),
             Peer::H2o => Some("h2o"),
             Peer::Caddy => Some("caddy"),
@@ -125,6 +139,11 @@ impl Peer {
             Peer::NginxProxy => "one worker, upstream keepalive 128, X-Forwarded-For and -Proto, no access log",
             Peer::NginxGzip => "nginx with `gzip on; gzip_comp_level 1` for JSON and what it costs least otherwise",
             Peer::Haproxy => "one thread, http-reuse always, X-Forwarded-For and -Proto, no log",
+            Peer::ServerTls => "`server DIR --tls-cert F --tls-key F --workers 1`, nothing else",
+            Peer::NginxTls => {
+                "as nginx, with TLS 1.3, session tickets and no session cache (one worker needs none), records of 16 KiB"
+            }
+            Peer::HaproxyTls => "one thread, TLS 1.3, answers by `http-request return` with the file in memory, no log",
             Peer::Lighttpd => "one process, epoll, its sendfile backend and stat cache, no access log",
             Peer::H2o => "one thread, file.dir, no access log, nothing compressed",
             Peer::Caddy => "file_server, GOMAXPROCS 1, no access log, no admin endpoint",

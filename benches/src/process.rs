@@ -53,8 +53,13 @@ impl Program {
     /// Waits until the program answers a request for `path` at `address`, or without a path gives back what it is sent; then its
     /// worker processes exist too.
     pub fn wait_until_it_answers(&mut self, address: SocketAddr, path: Option<&str>) -> io::Result<()> {
+        self.wait_until(address, |address| path.map_or_else(|| ask_back(address), |path| ask(address, path)))
+    }
+
+    /// Waits until `ask` has its answer from `address`; then the program's worker processes exist too.
+    pub fn wait_until(&mut self, address: SocketAddr, ask: impl Fn(SocketAddr) -> io::Result<()>) -> io::Result<()> {
         let start = Instant::now();
-        while let Err(error) = path.map_or_else(|| ask_back(address), |path| ask(address, path)) {
+        while let Err(error) = ask(address) {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("ended at start ({status}): {}", self.last_words())));
             }

@@ -29,14 +29,14 @@ http {{
     )
 }
 
-pub(super) fn nginx_static(address: SocketAddr, site: &str, how: &str) -> String {
+pub(super) fn nginx_static(listen: &str, site: &str, how: &str) -> String {
     format!(
         "{how}
     open_file_cache max=1000 inactive=1h;
     open_file_cache_valid 60s;
     open_file_cache_min_uses 1;
     open_file_cache_errors on;
-    server {{ listen {address} backlog=4096; root {site}; }}"
+    server {{ listen {listen} backlog=4096; root {site}; }}"
     )
 }
 

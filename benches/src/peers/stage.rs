@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::{Peer, configuration};
 use crate::{
     process::{LOAD_CPU, Program, SERVER_CPU, free_address, sibling},
-    wire,
+    secure, wire,
 };
 
 /// Where the benches run: a temporary folder with the file that is served, and the origin of the proxies.
@@ -90,6 +90,12 @@ impl Stage {
         Ok(Stage { folder, served, origin: None })
     }
 
+    /// Puts one more file of so many bytes beside the served one; gives its path as requests name it.
+    pub fn add_file(&self, name: &str, bytes: usize) -> io::Result<String> {
+        fs::write(self.site().join(name), wire::body(bytes))?;
+        Ok(format!("/{name}"))
+    }
+
     /// The folder for files of a bench's own.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -109,8 +115,13 @@ impl Stage {
         let log = self.folder().join(format!("{peer}.log"));
         let told = |error| io::Error::other(format!("{peer}: {error}"));
         let mut program = Program::start(Command::new(first).args(rest), SERVER_CPU, &log).map_err(told)?;
-        let file = (!peer.is_echo()).then_some(self.served.path.as_str());
-        program.wait_until_it_answers(address, file).map_err(told)?;
+        if peer.is_tls() {
+            let path = self.served.path.as_str();
+            program.wait_until(address, |address| secure::ask(address, path)).map_err(told)?;
+        } else {
+            let file = (!peer.is_echo()).then_some(self.served.path.as_str());
+            program.wait_until_it_answers(address, file).map_err(told)?;
+        }
         Ok(Running { peer, address, path: self.served.path.clone(), program })
     }
 
@@ -144,11 +155,30 @@ impl Stage {
                     }
                     _ => "sendfile on; tcp_nopush on;",
                 };
-                self.nginx(peer, single, &configuration::nginx_static(address, &site, how))
+                self.nginx(peer, single, &configuration::nginx_static(&listen, &site, how))
             }
             Peer::NginxProxy => self.nginx(peer, single, &configuration::nginx_proxy(address, &origin)),
             Peer::Haproxy => {
                 let file = self.write("haproxy.cfg", &configuration::haproxy(address, &origin))?;
+                Ok(["haproxy", "-db", "-f", &file].map(str::to_owned).into())
+            }
+            Peer::ServerTls => {
+                let [cert, key, _] = secure::certificate(self.folder())?;
+                let more = ["--listen", &listen, "--workers", "1", "--tls-cert", &cert, "--tls-key", &key];
+                words("server", &[&[site.as_str()], &more[..]].concat())
+            }
+            Peer::NginxTls => {
+                let [cert, key, _] = secure::certificate(self.folder())?;
+                let listen = format!("{address} ssl");
+                let more = format!(
+                    "ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; ssl_session_tickets on; \
+                     ssl_session_cache off; sendfile on; tcp_nopush on;"
+                );
+                self.nginx(peer, single, &configuration::nginx_static(&listen, &site, &more))
+            }
+            Peer::HaproxyTls => {
+                let [_, _, both] = secure::certificate(self.folder())?;
+                let file = self.write("haproxy-tls.cfg", &secure::haproxy(address, &both, &file))?;
                 Ok(["haproxy", "-db", "-f", &file].map(str::to_owned).into())
             }
             Peer::Lighttpd => {

@@ -68,7 +68,7 @@ pub(super) fn syscalls_of(peer: Peer, requests: u64, options: &Options) -> io::R
 
 /// The calls per name in the table that `strace -c` prints. Columns: time share, seconds, microseconds per call,
 /// calls, errors (empty when none), name.
-fn strace_counts(text: &str) -> BTreeMap<String, f64> {
+pub(super) fn strace_counts(text: &str) -> BTreeMap<String, f64> {
     let rows = text.lines().filter_map(|line| {
         let cells: Vec<&str> = line.split_whitespace().collect();
         let name = *cells.last()?;
@@ -195,7 +195,7 @@ fn output_of(command: &[String]) -> PathBuf {
 }
 
 /// Waits until `file` is there; the counting program writes it as it ends.
-fn written(file: &Path) -> io::Result<()> {
+pub(super) fn written(file: &Path) -> io::Result<()> {
     let start = Instant::now();
     while fs::metadata(file).map_or(0, |found| found.len()) == 0 {
         if start.elapsed() > Duration::from_secs(10) {

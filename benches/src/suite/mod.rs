@@ -25,6 +25,9 @@ mod load;
 mod loadgen;
 mod plans;
 mod sizes;
+mod tls;
+mod tls_flood;
+mod tls_idle;
 
 /// A bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,6 +64,18 @@ pub enum Bench {
     Loadgen,
     /// Memory per idle connection: ours and nginx, static and proxied
     IdleMemory,
+    /// CPU per request for a 1 KiB file over TLS 1.3, connections kept: ours, nginx, HAProxy
+    TlsKeepalive,
+    /// CPU and system calls per full TLS 1.3 handshake, P-256 and X25519: ours, nginx, HAProxy
+    TlsHandshake,
+    /// The same for resumed handshakes
+    TlsResume,
+    /// CPU per GB of a 100 MiB file over TLS 1.3: ours, nginx
+    TlsBulk,
+    /// Memory per idle TLS connection: ours, nginx, HAProxy
+    TlsIdle,
+    /// What a flood of handshakes does to the answers of established TLS connections: ours, nginx
+    TlsFlood,
     /// System calls per request, by strace
     Syscalls,
     /// User-space instructions per request, by callgrind
@@ -136,6 +151,12 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::Echo => echo::run(options),
         Bench::Loadgen => loadgen::run(options),
         Bench::IdleMemory => idle::run(options),
+        Bench::TlsKeepalive => tls::keepalive(options),
+        Bench::TlsHandshake => tls::handshake(options),
+        Bench::TlsResume => tls::resume(options),
+        Bench::TlsBulk => tls::bulk(options),
+        Bench::TlsIdle => tls_idle::run(options),
+        Bench::TlsFlood => tls_flood::run(options),
         Bench::Syscalls => counted::syscalls(options),
         Bench::Instructions => counted::instructions(options),
     }

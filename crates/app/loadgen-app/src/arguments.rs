@@ -50,7 +50,8 @@ pub enum Command {
     Hold(Load),
     /// A new connection for every request
     Churn(Load),
-    /// Make connections, with their TLS handshake if the URL is https, and close them
+    /// Make connections, with their TLS handshake if the URL is https, and close them; at once, so that TLS 1.3 has brought no
+    /// ticket yet and each handshake is a full one (resumed ones: --no-keep-alive)
     Handshake(Load),
     /// Send request heads a line at a time, and see how long the server suffers it
     SlowHeader(SlowLoad),
@@ -64,6 +65,13 @@ pub enum Command {
     FindMax(FindMaxLoad),
     /// Measure two servers in turns, or hold two saved runs against each other
     Compare(CompareLoad),
+}
+
+fn group(name: &str) -> Result<String, String> {
+    match tls::Group::of_name(name) {
+        Some(_) => Ok(name.to_owned()),
+        None => Err("the groups are X25519MLKEM768, X25519, P-256 and P-384".into()),
+    }
 }
 
 /// `slow-*`.
@@ -208,6 +216,9 @@ pub struct Load {
     /// https: a full handshake for every connection
     #[arg(long, help_heading = "Connections")]
     pub no_resumption: bool,
+    /// https: offer this key exchange group only: X25519MLKEM768, X25519, P-256 or P-384
+    #[arg(long, value_name = "NAME", value_parser = group, help_heading = "Connections")]
+    pub group: Option<String>,
     /// How long a connection attempt may take, TLS handshake included
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration, help_heading = "Connections")]
     pub connect_timeout: Duration,

@@ -11,7 +11,7 @@ use load_driver::{Mode, Origin, Pace, Request, Slow, Timeouts, Verify, Work};
 use message::Method;
 use net::Address;
 use serde::{Deserialize, Serialize};
-use tls::{ClientOptions, Roots};
+use tls::{ClientOptions, Group, KeyExchange, Roots};
 
 /// A run, ready to be executed by any number of workers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -91,6 +91,8 @@ pub(crate) struct TlsPlan {
     /// PEM; otherwise the system's roots count.
     pub(crate) roots: Option<Vec<u8>>,
     pub(crate) resumption: bool,
+    /// The only key exchange group that is offered.
+    pub(crate) group: Option<String>,
 }
 
 /// The rates of an open loop.
@@ -309,6 +311,9 @@ impl TlsPlan {
         };
         options.alpn = vec![b"http/1.1".to_vec()];
         options.resumption = self.resumption;
+        if let Some(group) = self.group.as_deref().and_then(Group::of_name) {
+            options.key_exchange = KeyExchange::Only(group);
+        }
         tls::ClientConfig::new(options)
     }
 }

@@ -200,8 +200,8 @@ fn too_large() -> Problem {
 fn tls(load: &Load, targets: &[(Url, u32)]) -> Result<TlsPlan, Problem> {
     let needed = targets.iter().any(|(url, _)| url.tls);
     if !needed {
-        return match load.insecure || load.ca.is_some() || load.no_resumption {
-            true => Err(Problem::usage("--insecure, --ca and --no-resumption are for https:// URLs")),
+        return match load.insecure || load.ca.is_some() || load.no_resumption || load.group.is_some() {
+            true => Err(Problem::usage("--insecure, --ca, --no-resumption and --group are for https:// URLs")),
             false => Ok(TlsPlan::default()),
         };
     }
@@ -209,7 +209,7 @@ fn tls(load: &Load, targets: &[(Url, u32)]) -> Result<TlsPlan, Problem> {
         std::fs::read(file).map_err(|e| Problem::usage(format!("--ca {}: {e}", file.display())))
     };
     let roots = load.ca.as_ref().map(read).transpose()?;
-    let plan = TlsPlan { insecure: load.insecure, roots, resumption: !load.no_resumption };
+    let plan = TlsPlan { insecure: load.insecure, roots, resumption: !load.no_resumption, group: load.group.clone() };
     plan.client().map_err(|e| Problem::usage(e.to_string()))?;
     Ok(plan)
 }
