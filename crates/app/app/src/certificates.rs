@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
+use observe::{Expiries, Expiry};
 use tls::Identity;
 
 use crate::log::Log;
@@ -16,6 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// All listeners that speak TLS. Dropped, the watch ends.
 pub(crate) struct Certificates {
     watched: Arc<Mutex<Vec<Watched>>>,
+    /// What is in use, for whoever publishes metrics.
+    expiries: Arc<Expiries>,
+    log: Log,
     _ends: Sender<()>,
 }
 
@@ -24,17 +28,24 @@ impl Certificates {
     pub(crate) fn new(log: Log) -> Certificates {
         let watched = Arc::new(Mutex::new(Vec::<Watched>::new()));
         let theirs = Arc::clone(&watched);
+        let expiries = Arc::new(Expiries::default());
+        let (published, heard) = (Arc::clone(&expiries), log.clone());
         let (ends, ended) = bounded::<()>(0);
         let watch = move || {
             while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                for watched in locked(&theirs).iter_mut() {
-                    watched.look(unix_now(), &log);
+                let mut all = locked(&theirs);
+                let mut changed = false;
+                for watched in all.iter_mut() {
+                    changed |= watched.look(unix_now(), &log);
+                }
+                if changed {
+                    publish(&all, &published);
                 }
             }
         };
         // Without this thread certificates are read again by SIGHUP only.
         let _ = std::thread::Builder::new().name("certificates".into()).spawn(watch);
-        Certificates { watched, _ends: ends }
+        Certificates { watched, expiries, log: heard, _ends: ends }
     }
 
     /// Has each listener speak TLS as its front says, or plain, and watches over those from now on.
@@ -46,7 +57,28 @@ impl Certificates {
         }
         let secure = listeners.into_iter().filter_map(|(slot, front)| Some(Watched::new(slot, front?)));
         *watched = secure.collect();
+        let before = self.expiries.list();
+        publish(&watched, &self.expiries);
+        for Expiry { name, serial, not_after } in self.expiries.list() {
+            let is_new = !before.iter().any(|known| known.serial == serial && known.name == name);
+            // Those near their end, or past it, have their warnings.
+            let days = not_after.saturating_sub(unix_now()) / DAY_SECONDS;
+            if is_new && days > 30 {
+                self.log.info(format_args!("the certificate for {name} is good for {days} days, serial {serial}"));
+            }
+        }
     }
+}
+
+const DAY_SECONDS: u64 = 86_400;
+
+fn publish(watched: &[Watched], expiries: &Expiries) {
+    let all = watched.iter().flat_map(|watched| &watched.front.identities).map(|identity| {
+        let certificate = identity.certificate();
+        let name = certificate.title().to_owned();
+        Expiry { name, serial: certificate.serial.clone(), not_after: certificate.not_after }
+    });
+    expiries.replace(all.collect());
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -93,11 +125,13 @@ impl Watched {
         Watched { slot, taken: front.stamps.clone(), seen: front.stamps.clone(), front, said }
     }
 
-    fn look(&mut self, now: u64, log: &Log) {
+    /// Whether other certificates were taken up.
+    fn look(&mut self, now: u64, log: &Log) -> bool {
+        let mut changed = false;
         let stamps = self.front.stamps_now();
         if stamps != self.taken && stamps == self.seen {
             self.taken.clone_from(&stamps);
-            self.take_up(log);
+            changed = self.take_up(log);
         }
         self.seen = stamps;
         for (identity, said) in self.front.identities.iter().zip(&mut self.said) {
@@ -107,9 +141,10 @@ impl Watched {
                 identity.warnings(now).iter().for_each(|sentence| log.warn(sentence));
             }
         }
+        changed
     }
 
-    fn take_up(&mut self, log: &Log) {
+    fn take_up(&mut self, log: &Log) -> bool {
         match self.front.again() {
             Ok(front) => {
                 self.slot.store(Some(Arc::new(front.tls.clone())));
@@ -126,8 +161,12 @@ impl Watched {
                 self.taken.clone_from(&front.stamps);
                 self.said = front.identities.iter().map(|i| Nearness::of(i, unix_now())).collect();
                 self.front = Arc::new(front);
+                true
             }
-            Err(why) => log.error(format_args!("certificate files have changed, but the old ones go on: {why}")),
+            Err(why) => {
+                log.error(format_args!("certificate files have changed, but the old ones go on: {why}"));
+                false
+            }
         }
     }
 }

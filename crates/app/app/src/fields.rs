@@ -1,7 +1,7 @@
 //! Field rules of a route: from the plan's words to `forward`'s compiled form, and onto answers made here.
 
 use config::HeaderEdits;
-use forward::{FieldRules, RuleError, Side};
+use forward::{CertificatePart, FieldRules, RuleError, Side};
 use message::{FieldsBuilder, ResponseHead};
 
 /// Compiles the edits of one direction.
@@ -11,7 +11,10 @@ pub(crate) fn rules(edits: &HeaderEdits, side: Side) -> Result<FieldRules, RuleE
         rules.remove(side, name)?;
     }
     for (name, value) in &edits.set {
-        rules.set(side, name, value)?;
+        match CertificatePart::of_value(value) {
+            Some(part) if side == Side::Request => rules.set_certificate(name, part)?,
+            _ => rules.set(side, name, value)?,
+        }
     }
     for (name, value) in &edits.add {
         rules.add(side, name, value)?;

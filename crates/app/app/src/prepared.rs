@@ -8,7 +8,6 @@ use config::{Action, Listener, Plan, Statuses, Symlinks};
 use router::Router;
 
 use crate::access_log::AccessWriter;
-use crate::listeners::{Key, keys_of};
 use crate::site;
 use crate::tls_back::Back;
 use crate::tls_front::Front;
@@ -54,17 +53,12 @@ impl Prepared {
     /// In a sentence: a root that cannot be opened, an error page that cannot be read, more different methods than a router
     /// holds, certificates that cannot be used.
     pub fn new(plan: Plan) -> Result<Prepared, PrepareError> {
-        Prepared::after(plan, None)
-    }
-
-    /// The same in the place of `old`: clients of listeners that stay may resume their TLS sessions.
-    pub(crate) fn after(plan: Plan, old: Option<&Prepared>) -> Result<Prepared, PrepareError> {
         let rules: Vec<_> = plan.routes.iter().map(|r| r.rule.clone()).collect();
         let router = Router::build(&rules).map_err(|e| PrepareError::new(e.to_string()))?;
         plan.routes.iter().try_for_each(site::check)?;
         let roots = plan.routes.iter().map(|r| open_root(&r.action)).collect::<Result<_, _>>()?;
         let error_pages = plan.routes.iter().map(read_error_pages).collect::<Result<_, _>>()?;
-        let fronts = open_fronts(&plan, old)?;
+        let fronts = open_fronts(&plan)?;
         let mut system = None;
         let backs = plan.upstreams.iter().map(|u| Back::load(u, &mut system)).collect::<Result<_, _>>()?;
         // Last, since it may make a file.
@@ -122,17 +116,14 @@ fn open_access(plan: &Plan, old: Option<&Prepared>) -> Result<Option<Arc<AccessW
     }
 }
 
-/// What each listener speaks TLS with; those that stay go on with their ticket keys.
-fn open_fronts(plan: &Plan, old: Option<&Prepared>) -> Result<Vec<Option<Arc<Front>>>, PrepareError> {
-    let old_keys = old.map_or(Vec::new(), |old| keys_of(&old.plan));
-    let open = |(listener, key): (&Listener, Key)| {
+/// What each listener speaks TLS with.
+fn open_fronts(plan: &Plan) -> Result<Vec<Option<Arc<Front>>>, PrepareError> {
+    let open = |listener: &Listener| {
         let Some(tls) = &listener.tls else { return Ok(None) };
-        let place = old_keys.iter().position(|old| *old == key);
-        let before = old.zip(place).and_then(|(old, place)| old.fronts[place].as_deref());
-        let front = Front::load(tls, plan.timeouts.tls_handshake, before.map(Front::tickets));
+        let front = Front::load(tls, plan.timeouts.tls_handshake);
         front.map(|front| Some(Arc::new(front))).map_err(PrepareError::new)
     };
-    plan.listeners.iter().zip(keys_of(plan)).map(open).collect()
+    plan.listeners.iter().map(open).collect()
 }
 
 fn open_root(action: &Action) -> Result<Option<Arc<fs::Root>>, PrepareError> {

@@ -137,7 +137,7 @@ impl Site {
             let handler = match &route.action {
                 Action::Proxy(proxy) => Handler::Proxy(Box::new(Proxy::new(
                     Rc::clone(&upstreams[proxy.upstream.0]),
-                    rewrite(proxy, route).map_err(|e| problem(&e))?,
+                    rewrite(proxy, route, says_hsts(plan)).map_err(|e| problem(&e))?,
                     settings.limits,
                 ))),
                 Action::Files(files) => {
@@ -291,13 +291,22 @@ pub(crate) fn check(route: &config::Route) -> Result<(), PrepareError> {
     let problem = |e: String| PrepareError::new(format!("route {}: {e}", route.name));
     fields::rules(&route.response_headers, Side::Response).map_err(|e| problem(e.to_string()))?;
     match &route.action {
-        Action::Proxy(proxy) => rewrite(proxy, route).map(drop).map_err(problem),
+        Action::Proxy(proxy) => rewrite(proxy, route, false).map(drop).map_err(problem),
         Action::Files(files) => static_options(files).check().map_err(|e| problem(e.to_string())),
         Action::Redirect(_) | Action::Respond(_) => Ok(()),
     }
 }
 
-fn rewrite(proxy: &config::Proxy, route: &config::Route) -> Result<Rewrite, String> {
+/// Whether a listener says Strict-Transport-Security itself: it may be said once only, and never without TLS.
+fn says_hsts(plan: &config::Plan) -> bool {
+    plan.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.hsts.is_some()))
+}
+
+fn rewrite(proxy: &config::Proxy, route: &config::Route, says_hsts: bool) -> Result<Rewrite, String> {
+    let mut response_fields = fields::rules(&route.response_headers, Side::Response).map_err(|e| e.to_string())?;
+    if says_hsts {
+        response_fields.remove(Side::Response, "strict-transport-security").map_err(|e| e.to_string())?;
+    }
     Ok(Rewrite {
         path: PathRewrite::new(&proxy.strip_prefix, &proxy.add_prefix).map_err(|e| e.to_string())?,
         host: match &proxy.host {
@@ -306,7 +315,7 @@ fn rewrite(proxy: &config::Proxy, route: &config::Route) -> Result<Rewrite, Stri
             HostField::Fixed(name) => HostPolicy::Name(name.as_bytes().into()),
         },
         request_fields: fields::rules(&route.request_headers, Side::Request).map_err(|e| e.to_string())?,
-        response_fields: fields::rules(&route.response_headers, Side::Response).map_err(|e| e.to_string())?,
+        response_fields,
     })
 }
 

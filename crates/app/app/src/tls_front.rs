@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use config::{ClientAuth, ListenerTls, TlsVersion};
-use tls::{ConfigError, Identity, Input, ServerConfig, ServerOptions, Tickets, Versions};
+use http1::Hsts;
+use tls::{ConfigError, Identity, Input, Secret, ServerConfig, ServerOptions, Tickets, Versions, fingerprint};
 
 /// Where the workers find a listener's present TLS; empty: it is a plain one. The control thread and the watch over the
 /// files write to it.
@@ -25,16 +26,20 @@ pub(crate) struct Front {
     /// Its files as they were before they were read.
     pub(crate) stamps: Vec<Stamp>,
     plan: ListenerTls,
-    sealed: Sealed,
 }
 
-/// The keys of session tickets, and for whom they are: a resumed session shows no certificate again, so that a ticket must not
-/// outlive what its client was judged by.
-#[derive(Clone)]
-pub(crate) struct Sealed {
-    tickets: Tickets,
-    /// Whether certificates are asked for, who signs them, and which were revoked: the contents of the files.
-    auth: (ClientAuth, Vec<u8>, Option<Vec<u8>>),
+/// What the keys of session tickets are derived from, for as long as this process runs: tickets outlive reloads. Processes of
+/// one supervisor would be handed the same one ([`tls::Secret::from_bytes`]) before they read their configuration.
+///
+/// # Errors
+/// In a sentence: the system gives no random numbers.
+fn secret() -> Result<&'static Secret, String> {
+    static SECRET: OnceLock<Secret> = OnceLock::new();
+    if let Some(secret) = SECRET.get() {
+        return Ok(secret);
+    }
+    let made = Secret::new().map_err(|e| e.sentence)?;
+    Ok(SECRET.get_or_init(|| made))
 }
 
 /// What tells one state of a file from another.
@@ -55,11 +60,11 @@ impl Stamp {
 }
 
 impl Front {
-    /// Reads the files. `before`: the ticket keys of the listener that this one takes the place of.
+    /// Reads the files.
     ///
     /// # Errors
     /// In a sentence, with the file.
-    pub(crate) fn load(plan: &ListenerTls, handshake: Duration, before: Option<&Sealed>) -> Result<Front, String> {
+    pub(crate) fn load(plan: &ListenerTls, handshake: Duration) -> Result<Front, String> {
         let stamps = stamps(plan);
         let identities = plan.certificates.iter().map(|files| match &files.ocsp {
             None => identity(&files.cert, &files.key),
@@ -80,14 +85,11 @@ impl Front {
                 Some(auth.map_err(|e| in_file(file(e.input).unwrap_or(path), &e))?)
             }
         };
-        let auth = (plan.client_auth.clone(), authorities, revoked);
-        let sealed = match before.filter(|before| before.auth == auth) {
-            Some(sealed) => sealed.clone(),
-            None => {
-                let tickets = Tickets::new().map_err(|e| e.sentence)?;
-                Sealed { tickets, auth }
-            }
-        };
+        // A resumed session shows no certificate again: a ticket must not outlive what its client was judged by.
+        let mut judged_by = format!("{:?}", plan.client_auth).into_bytes();
+        for file in [Some(&authorities), revoked.as_ref()].into_iter().flatten() {
+            judged_by.extend(fingerprint(file).into_bytes());
+        }
         let config = ServerConfig::new(ServerOptions {
             identities: identities.clone(),
             alpn: vec![b"http/1.1".to_vec()],
@@ -95,13 +97,18 @@ impl Front {
                 TlsVersion::V12 => Versions::From12,
                 TlsVersion::V13 => Versions::Only13,
             },
-            tickets: Some(sealed.tickets.clone()),
+            tickets: Some(Tickets::new(secret()?, &judged_by)),
             client_auth,
             ..ServerOptions::default()
         });
         let config = config.map_err(|e| e.sentence)?;
-        let tls = serve::Tls { config, handshake_timeout: handshake };
-        Ok(Front { tls, identities, stamps, plan: plan.clone(), sealed })
+        let hsts = plan.hsts.map(|hsts| Hsts {
+            max_age_seconds: hsts.max_age.as_secs().min(u32::MAX.into()) as u32,
+            include_subdomains: hsts.include_subdomains,
+            preload: hsts.preload,
+        });
+        let tls = serve::Tls { config, handshake_timeout: handshake, hsts };
+        Ok(Front { tls, identities, stamps, plan: plan.clone() })
     }
 
     /// The same from the files as they are now.
@@ -109,11 +116,7 @@ impl Front {
     /// # Errors
     /// As for [`Front::load`].
     pub(crate) fn again(&self) -> Result<Front, String> {
-        Front::load(&self.plan, self.tls.handshake_timeout, Some(&self.sealed))
-    }
-
-    pub(crate) fn tickets(&self) -> &Sealed {
-        &self.sealed
+        Front::load(&self.plan, self.tls.handshake_timeout)
     }
 
     /// Its files as they are now.

@@ -217,6 +217,7 @@ impl Plan {
                 min_version: TlsVersion::V12,
                 client_auth: ClientAuth::None,
                 client_crl: None,
+                hsts: None,
             });
         }
         Ok(Loaded { plan: self, warnings: warnings.into_iter().map(Diagnostic::warning).collect() })

@@ -52,6 +52,8 @@ pub(crate) enum Kind {
     ByteRate,
     /// So many in a time.
     Rate,
+    /// How long somebody else keeps something: a duration of up to a hundred years, in whole seconds.
+    Age,
     /// A whole number within bounds.
     Whole {
         least: u64,
@@ -106,6 +108,7 @@ impl Kind {
     pub(crate) fn describe(&self) -> String {
         match self {
             Kind::Duration { .. } => "a duration such as `\"10s\"`".to_owned(),
+            Kind::Age => "a duration such as `\"365d\"`".to_owned(),
             Kind::Size { .. } => "a size such as `\"16KiB\"`".to_owned(),
             Kind::SizeOrNone => "a size such as `\"10MiB\"`, or `\"0\"` for no limit".to_owned(),
             Kind::ByteRate => "a rate such as `\"256B/s\"`, or `\"0\"` for none".to_owned(),

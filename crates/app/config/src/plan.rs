@@ -148,6 +148,19 @@ pub struct ListenerTls {
     pub client_auth: ClientAuth,
     /// Which client certificates were revoked.
     pub client_crl: Option<PathBuf>,
+    /// What answers say of Strict-Transport-Security; none: nothing.
+    pub hsts: Option<Hsts>,
+}
+
+/// `[listener.tls.hsts]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// For how long, at most a hundred years.
+    pub max_age: Duration,
+    /// Also for all names below.
+    pub include_subdomains: bool,
+    /// Browsers may have it built in.
+    pub preload: bool,
 }
 
 /// A certificate and its key, PEM. Relative paths are relative to the working folder by now.

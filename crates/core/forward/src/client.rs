@@ -116,6 +116,69 @@ impl Scheme {
     }
 }
 
+/// What a request's field may say of the certificate that its client has shown. The names are nginx's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificatePart {
+    /// `SUCCESS`, or `NONE` of a client that has shown no certificate.
+    Verify,
+    /// Whom it is for.
+    Subject,
+    /// Who issued it.
+    Issuer,
+    /// Its serial number.
+    Serial,
+    /// Its SHA-256 fingerprint.
+    Fingerprint,
+}
+
+impl CertificatePart {
+    /// How each is written as a field's value.
+    pub const NAMES: [(&'static str, CertificatePart); 5] = [
+        ("{ssl_client_verify}", CertificatePart::Verify),
+        ("{ssl_client_s_dn}", CertificatePart::Subject),
+        ("{ssl_client_i_dn}", CertificatePart::Issuer),
+        ("{ssl_client_serial}", CertificatePart::Serial),
+        ("{ssl_client_fingerprint}", CertificatePart::Fingerprint),
+    ];
+
+    /// The part that `value` stands for, if it is one of [`CertificatePart::NAMES`].
+    pub fn of_value(value: &str) -> Option<CertificatePart> {
+        CertificatePart::NAMES.iter().find(|(name, _)| *name == value).map(|(_, part)| *part)
+    }
+}
+
+/// A client's certificate, which was found good. Its parts are fit for a field.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientCertificate<'a> {
+    /// Whom it is for (RFC 4514).
+    pub subject: &'a str,
+    /// Who issued it.
+    pub issuer: &'a str,
+    /// Its serial number, in hexadecimal digits.
+    pub serial: &'a str,
+    /// Its SHA-256 fingerprint, in hexadecimal digits.
+    pub fingerprint: &'a str,
+}
+
+impl<'a> ClientCertificate<'a> {
+    /// The most bytes that are told of one part; a longer one is left out, as if there were none.
+    pub const PART_MAX: usize = 2048;
+
+    pub(crate) fn part(certificate: Option<&ClientCertificate<'a>>, part: CertificatePart) -> Option<&'a [u8]> {
+        let Some(certificate) = certificate else {
+            return (part == CertificatePart::Verify).then_some(&b"NONE"[..]);
+        };
+        let text = match part {
+            CertificatePart::Verify => "SUCCESS",
+            CertificatePart::Subject => certificate.subject,
+            CertificatePart::Issuer => certificate.issuer,
+            CertificatePart::Serial => certificate.serial,
+            CertificatePart::Fingerprint => certificate.fingerprint,
+        };
+        (!text.is_empty() && text.len() <= Self::PART_MAX).then_some(text.as_bytes())
+    }
+}
+
 /// Who asks, and how far what it says of others is believed.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientInfo<'a> {
@@ -126,4 +189,6 @@ pub struct ClientInfo<'a> {
     /// Whether it is a proxy whose X-Forwarded-* and Forwarded are believed and appended to. Those of any other
     /// client are replaced.
     pub trusted: bool,
+    /// The certificate that it has shown; where the rules ask for it ([`crate::FieldRules::wants_certificate`]).
+    pub certificate: Option<ClientCertificate<'a>>,
 }

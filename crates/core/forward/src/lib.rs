@@ -21,7 +21,7 @@ mod response;
 mod rules;
 mod target;
 
-pub use client::{ClientAddress, ClientInfo, Scheme};
+pub use client::{CertificatePart, ClientAddress, ClientCertificate, ClientInfo, Scheme};
 pub use filter::{NOMINATED_MAX, TooManyOptions};
 pub use request::{HostPolicy, RequestOptions, Sent, max_forwards, request, request_len_max};
 pub use response::{ResponseOptions, declared_length, response, response_len_max, trailers};

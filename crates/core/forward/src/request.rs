@@ -86,7 +86,7 @@ pub fn request(
     }
     tell_of_client(head, rules, client, out);
     let sent = write_te_and_upgrade(head, options, out);
-    rules.write_lines(out);
+    rules.write_request_lines(client, out);
     Ok(sent)
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use message::{FieldsBuilder, HeadWriter, Known, KnownSet};
 
+use crate::client::{CertificatePart, ClientCertificate, ClientInfo};
+
 /// The compiled `request_headers` or `response_headers` of a route. Empty rules cost nothing.
 #[derive(Clone, Debug, Default)]
 pub struct FieldRules {
@@ -13,12 +15,21 @@ pub struct FieldRules {
     /// What is set, then what is added.
     set: Vec<Line>,
     added: Vec<Line>,
+    /// What is said of the client's certificate.
+    certificate: Vec<PartLine>,
     /// Bytes of these lines.
     lines_len: usize,
 }
 
 /// What a line takes besides its name and value: a colon, a space, CR and LF.
 const LINE_EXTRA: usize = 4;
+
+#[derive(Clone, Debug)]
+struct PartLine {
+    known: Known,
+    name: Box<[u8]>,
+    part: CertificatePart,
+}
 
 #[derive(Clone, Debug)]
 struct Line {
@@ -89,12 +100,23 @@ const NOT_YOURS: KnownSet = KnownSet::of(&[
 impl FieldRules {
     /// Rules that change nothing.
     pub const fn none() -> FieldRules {
-        FieldRules { known: KnownSet::of(&[]), others: Vec::new(), set: Vec::new(), added: Vec::new(), lines_len: 0 }
+        FieldRules {
+            known: KnownSet::of(&[]),
+            others: Vec::new(),
+            set: Vec::new(),
+            added: Vec::new(),
+            certificate: Vec::new(),
+            lines_len: 0,
+        }
     }
 
     /// Whether they change nothing.
     pub fn is_none(&self) -> bool {
-        self.known == KnownSet::of(&[]) && self.others.is_empty() && self.set.is_empty() && self.added.is_empty()
+        self.known == KnownSet::of(&[])
+            && self.others.is_empty()
+            && self.set.is_empty()
+            && self.added.is_empty()
+            && self.certificate.is_empty()
     }
 
     /// Replaces every such field, ours too, by one with `value`. Stands above a removal of the same name.
@@ -104,6 +126,26 @@ impl FieldRules {
         self.lines_len += line.len();
         self.set.push(line);
         Ok(())
+    }
+
+    /// Replaces every such field of a request by one with a part of the client's certificate, or takes it out where there is no
+    /// such part. The client's own are taken out in every spelling: a server that turns fields into variables cannot tell a
+    /// hyphen from an underscore.
+    pub fn set_certificate(&mut self, name: &str, part: CertificatePart) -> Result<(), RuleError> {
+        let known = checked_name(Side::Request, name)?;
+        if known == Known::Host {
+            return Err(error(name, RuleProblem::OneHost));
+        }
+        self.take_out(known, name.as_bytes());
+        self.lines_len += name.len() + LINE_EXTRA + ClientCertificate::PART_MAX;
+        self.certificate.push(PartLine { known, name: name.as_bytes().into(), part });
+        Ok(())
+    }
+
+    /// Whether anything is said of the client's certificate.
+    #[inline]
+    pub fn wants_certificate(&self) -> bool {
+        !self.certificate.is_empty()
     }
 
     /// Adds a field beside those of the same name.
@@ -143,6 +185,19 @@ impl FieldRules {
         }
     }
 
+    /// The same for a request, with what is said of its client.
+    #[inline]
+    pub(crate) fn write_request_lines(&self, client: &ClientInfo<'_>, out: &mut HeadWriter<'_>) {
+        if self.lines_len > 0 {
+            self.write_lines(out);
+            for line in &self.certificate {
+                if let Some(value) = ClientCertificate::part(client.certificate.as_ref(), line.part) {
+                    out.push(line.known, &line.name, value);
+                }
+            }
+        }
+    }
+
     /// How many bytes that takes.
     #[inline]
     pub(crate) fn lines_len(&self) -> usize {
@@ -159,11 +214,12 @@ impl FieldRules {
     }
 
     pub(crate) fn takes_out_others(&self) -> bool {
-        !self.others.is_empty()
+        !self.others.is_empty() || !self.certificate.is_empty()
     }
 
     pub(crate) fn takes_out_other(&self, name: &[u8]) -> bool {
         self.others.iter().any(|other| other.eq_ignore_ascii_case(name))
+            || self.certificate.iter().any(|line| is_spelling_of(&line.name, name))
     }
 
     fn take_out(&mut self, known: Known, name: &[u8]) {
@@ -200,6 +256,12 @@ fn checked_name(side: Side, name: &str) -> Result<Known, RuleError> {
         return Err(error(name, RuleProblem::NotYours));
     }
     Ok(known)
+}
+
+/// Whether two names are one to a server that makes variables of them (CGI and its kin).
+fn is_spelling_of(name: &[u8], other: &[u8]) -> bool {
+    let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+    name.len() == other.len() && name.iter().map(plain).eq(other.iter().map(plain))
 }
 
 fn error(name: &str, problem: RuleProblem) -> RuleError {

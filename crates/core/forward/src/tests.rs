@@ -105,6 +105,7 @@ struct Setup {
     address: &'static str,
     scheme: Scheme,
     trusted: bool,
+    certificate: Option<ClientCertificate<'static>>,
 }
 
 impl Default for Setup {
@@ -117,6 +118,7 @@ impl Default for Setup {
             address: "192.0.2.7",
             scheme: Scheme::Http,
             trusted: false,
+            certificate: None,
         }
     }
 }
@@ -129,7 +131,8 @@ impl Setup {
 
     fn try_send(&self, head: &RequestHead) -> Result<(Fields, Sent), TooManyOptions> {
         let address = ClientAddress::new(self.address.parse::<IpAddr>().expect("an address"));
-        let client = ClientInfo { address: &address, scheme: self.scheme, trusted: self.trusted };
+        let client =
+            ClientInfo { address: &address, scheme: self.scheme, trusted: self.trusted, certificate: self.certificate };
         let options = RequestOptions {
             host: &self.host,
             upstream: b"origin:3000",

@@ -44,8 +44,8 @@ impl fmt::Display for HeadTooLarge {
 impl std::error::Error for HeadTooLarge {}
 
 /// Room for the lines of a head that an encoder makes itself: Content-Length with twenty digits (38), Date (37),
-/// Connection (24) and the empty line, with room to spare.
-pub(crate) const OWN_LINES_MAX: usize = 128;
+/// Connection (24), Strict-Transport-Security (75) and the empty line, with room to spare.
+pub(crate) const OWN_LINES_MAX: usize = 192;
 
 /// How long a head became that was written in place, if it fits.
 pub(crate) fn whole<E: From<HeadTooLarge>>(head: &HeadWriter<'_>) -> Result<usize, E> {

@@ -44,6 +44,7 @@ pub use body::BodyEvent;
 pub use encode::HeadTooLarge;
 pub use error::{BodyMismatch, Fault, Garbage, Reject};
 pub use limits::Limits;
+pub use own_lines::Hsts;
 pub use request_decoder::RequestDecoder;
 pub use request_encoder::{RequestEncoder, RequestLine};
 pub use response_decoder::ResponseDecoder;

@@ -13,6 +13,18 @@ pub(crate) struct Begun {
     pub(crate) keep_alive: bool,
     /// The client's.
     pub(crate) version: Version,
+    pub(crate) hsts: Option<Hsts>,
+}
+
+/// Strict-Transport-Security (RFC 6797): a browser that has got it over TLS comes by TLS only. Never to be sent without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// For so many seconds; 0: it may forget.
+    pub max_age_seconds: u32,
+    /// Also to all names below.
+    pub include_subdomains: bool,
+    /// Browsers may have it built in.
+    pub preload: bool,
 }
 
 impl Begun {
@@ -51,13 +63,37 @@ impl Begun {
             lines.put(&date());
             lines.put(CRLF);
         }
+        // One branch for all that is rare.
+        if !self.keep_alive | (self.version == Version::Http10) | self.hsts.is_some() {
+            self.put_rare_lines(lines);
+        }
+        lines.put(CRLF);
+    }
+
+    #[inline(never)]
+    fn put_rare_lines(&self, lines: &mut HeadWriter<'_>) {
         if !self.keep_alive {
             lines.put(b"Connection: close\r\n");
         } else if self.version == Version::Http10 {
             lines.put(b"Connection: keep-alive\r\n");
         }
+        let Some(hsts) = self.hsts else { return };
+        lines.put(b"Strict-Transport-Security: max-age=");
+        lines.put_decimal(u64::from(hsts.max_age_seconds));
+        if hsts.include_subdomains {
+            lines.put(b"; includeSubDomains");
+        }
+        if hsts.preload {
+            lines.put(b"; preload");
+        }
         lines.put(CRLF);
     }
+}
+
+/// Whether one of these lines is Strict-Transport-Security.
+pub(crate) fn says_hsts(lines: &[u8]) -> bool {
+    const NAME: &[u8] = b"strict-transport-security:";
+    lines.split(|b| *b == b'\n').any(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
 }
 
 pub(crate) const DATE: KnownSet = KnownSet::of(&[Known::Date]);

@@ -8,7 +8,9 @@ use message::{BodyLength, Fields, HeadWriter, Method, RequestHead, ResponseHead,
 
 use crate::encode::{BodyFraming, CRLF, HeadTooLarge, OWN_LINES_MAX, Wrap, any_fields, built_lines, whole};
 use crate::error::BodyMismatch;
-use crate::own_lines::{Begun, DATE, STATUS_LINE_MAX, put_status_line, status_line, usual_status_line};
+use crate::own_lines::{
+    Begun, DATE, Hsts, STATUS_LINE_MAX, put_status_line, says_hsts, status_line, usual_status_line,
+};
 use crate::whole::Whole;
 
 /// Writes the answer to one request.
@@ -29,6 +31,7 @@ pub struct ResponseEncoder {
     version: Version,
     to_head: bool,
     keep_alive: bool,
+    hsts: Option<Hsts>,
     state: State,
 }
 
@@ -50,6 +53,7 @@ impl ResponseEncoder {
             version: request.version,
             to_head: request.method == Method::Head,
             keep_alive: request.keep_alive,
+            hsts: None,
             state: State::Start,
         }
     }
@@ -57,7 +61,7 @@ impl ResponseEncoder {
     /// An encoder for the answer to something that could not be read as a request. The connection is closed after it.
     pub fn for_refusal() -> ResponseEncoder {
         // Chunks could be wrong for a client of unknown version, but a refusal has a known length.
-        ResponseEncoder { version: Version::Http11, to_head: false, keep_alive: false, state: State::Start }
+        ResponseEncoder { version: Version::Http11, to_head: false, keep_alive: false, hsts: None, state: State::Start }
     }
 
     /// Writes an interim answer: 100, 102, 103. Nothing goes to an HTTP/1.0 client, which would take it for the answer
@@ -98,6 +102,12 @@ impl ResponseEncoder {
         })
     }
 
+    /// Has the answer say Strict-Transport-Security. Before the head; over TLS only. The field is to be said once (RFC 6797 §7.1):
+    /// [`ResponseEncoder::head`] looks whether its fields say it, fields that are written in place must not.
+    pub fn strict_transport_security(&mut self, hsts: Option<Hsts>) {
+        self.hsts = hsts;
+    }
+
     /// Has the connection closed after this answer. Before the head.
     pub fn close(&mut self) {
         debug_assert!(!self.started());
@@ -111,6 +121,7 @@ impl ResponseEncoder {
     /// A final answer without body or length, other than 204 and 304, is given a Content-Length of 0.
     pub fn head(&mut self, out: &mut OutQueue, head: &ResponseHead, date: &[u8; 29], close: bool) {
         self.keep_alive &= !close;
+        self.hsts = self.hsts.filter(|_| !says_hsts(built_lines(&head.fields)));
         let begun = self.begun(head.status, head.body);
         let mut memory = [0; OWN_LINES_MAX];
         let mut lines = HeadWriter::over(&mut memory);
@@ -135,7 +146,8 @@ impl ResponseEncoder {
     #[inline]
     pub fn whole(&mut self, out: &mut OutQueue, answer: &Whole, date: &[u8; 29], close: bool) {
         debug_assert!(!self.started());
-        let is_plain = self.version == Version::Http11 && self.keep_alive && !self.to_head && !close;
+        let is_plain =
+            self.version == Version::Http11 && self.keep_alive && !self.to_head && !close && self.hsts.is_none();
         let body = answer.body();
         let Some(lines) = answer.lines().filter(|_| is_plain && body.len() <= COPIED_WITH_HEAD) else {
             return self.whole_by_parts(out, answer, date, close);
@@ -214,7 +226,7 @@ impl ResponseEncoder {
             (BodyFraming::Dropped, BodyLength::Known(length)) if status != 204 => Some(length),
             _ => None,
         };
-        Begun { framing, length, keep_alive, version: self.version }
+        Begun { framing, length, keep_alive, version: self.version, hsts: self.hsts }
     }
 
     fn begin(&mut self, begun: Begun) {

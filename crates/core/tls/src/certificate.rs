@@ -71,10 +71,62 @@ impl Certificate {
         self.names.first().unwrap_or(&self.subject)
     }
 
+    /// Whether it is valid for `host`, a name or an address as a URL has it; a wildcard stands for one label.
+    pub fn covers(&self, host: &[u8]) -> bool {
+        let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
+        let parent = host.iter().position(|b| *b == b'.').map(|dot| &host[dot + 1..]);
+        self.names.iter().any(|name| match name.strip_prefix("*.") {
+            Some(rest) => parent.is_some_and(|parent| parent.eq_ignore_ascii_case(rest.as_bytes())),
+            None => host.eq_ignore_ascii_case(name.as_bytes()),
+        })
+    }
+
     /// Days until it expires at `now` (seconds since 1970); negative when it has.
     pub fn days_left(&self, now: u64) -> i64 {
         (self.not_after as i64 - now as i64).div_euclid(86_400)
     }
+}
+
+/// Who a client is, as the certificate says that it has shown. All are fit for a field and a log: visible ASCII and spaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Whom it is for, in the form of RFC 4514; what is not ASCII as hexadecimal digits behind backslashes.
+    pub subject: Box<str>,
+    /// Who issued it, in the same form.
+    pub issuer: Box<str>,
+    /// Its serial number, in hexadecimal digits.
+    pub serial: Box<str>,
+    /// The SHA-256 fingerprint, in hexadecimal digits.
+    pub fingerprint: Box<str>,
+}
+
+impl ClientCertificate {
+    pub(crate) fn read(der: &[u8]) -> Option<ClientCertificate> {
+        let read = Certificate::read(der)?;
+        Some(ClientCertificate {
+            subject: ascii(&read.subject),
+            issuer: ascii(&read.issuer),
+            serial: read.serial.into(),
+            fingerprint: fingerprint(der).into(),
+        })
+    }
+}
+
+/// RFC 4514 §2.4 lets any character be written by its bytes.
+fn ascii(name: &str) -> Box<str> {
+    let mut text = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                text.push('\\');
+                text.push_str(&hex(&[byte]));
+            }
+        }
+    }
+    text.into()
 }
 
 /// The SHA-256 fingerprint of a certificate in hexadecimal digits, as `openssl x509 -fingerprint -sha256` gives it without
@@ -240,6 +292,30 @@ mod tests {
         assert!(read.is_issued_by(&read));
         assert_eq!(read.days_left(read.not_after - 86_400 * 3), 3);
         assert_eq!(read.days_left(read.not_after + 1), -1);
+    }
+
+    #[test]
+    fn what_a_client_is_called_is_fit_for_a_field() {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "J\u{fc}rg\r\nX-Admin: 1");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let read = ClientCertificate::read(params.self_signed(&key).unwrap().der()).unwrap();
+        assert_eq!(&*read.subject, "CN=J\\c3\\bcrg\\0d\\0aX-Admin: 1");
+        assert_eq!(read.fingerprint.len(), 64);
+    }
+
+    #[test]
+    fn a_wildcard_covers_one_label() {
+        let names = vec!["a.example".to_owned(), "*.b.example".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let read = Certificate::read(made.cert.der()).unwrap();
+        for host in ["a.example", "A.Example", "x.b.example", "127.0.0.1", "[::1]"] {
+            assert!(read.covers(host.as_bytes()), "{host}");
+        }
+        for host in ["", "example", "x.a.example", "b.example", "x.y.b.example", "127.0.0.2"] {
+            assert!(!read.covers(host.as_bytes()), "{host}");
+        }
     }
 
     #[test]

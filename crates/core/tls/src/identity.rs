@@ -57,7 +57,7 @@ const CHAIN_BYTES: usize = 48 << 10;
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub(crate) key: Arc<CertifiedKey>,
-    leaf: Arc<Certificate>,
+    pub(crate) leaf: Arc<Certificate>,
 }
 
 impl Identity {

@@ -20,12 +20,14 @@ mod server;
 mod session;
 mod sni;
 mod step;
+mod tickets;
 
-pub use certificate::{Certificate, fingerprint};
+pub use certificate::{Certificate, ClientCertificate, fingerprint};
 pub use client::{ClientConfig, ClientOptions, Roots, server_name};
 pub use error::{Error, Failed, Reason, Role};
 pub use flight::Flight;
 pub use identity::{ConfigError, Identity, Input};
 pub use rustls_pki_types::{CertificateDer, ServerName};
-pub use server::{ClientAuth, KeyExchange, ServerConfig, ServerOptions, Tickets, Versions};
+pub use server::{ClientAuth, Group, KeyExchange, ServerConfig, ServerOptions, Versions};
 pub use session::{Received, Session};
+pub use tickets::{Secret, Tickets};

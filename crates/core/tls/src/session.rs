@@ -1,5 +1,6 @@
 //! One connection: bytes in, bytes out.
 
+use std::cell::OnceCell;
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls_pki_types::ServerName;
 
+use crate::certificate::{Certificate, ClientCertificate};
 use crate::client::ClientConfig;
 use crate::error::{Error, Role};
 use crate::flight::Flight;
@@ -73,6 +75,10 @@ pub struct Session {
     peer_closed: bool,
     closed: bool,
     server_name: Option<Box<str>>,
+    /// The certificate that the client was shown; on the server's side only.
+    shown: Option<Arc<Certificate>>,
+    /// Who the client is, read when it is first asked for.
+    client: OnceCell<Option<Box<ClientCertificate>>>,
     failed: Option<Error>,
 }
 
@@ -111,6 +117,8 @@ impl Session {
             peer_closed: false,
             closed: false,
             server_name: None,
+            shown: None,
+            client: OnceCell::new(),
             failed: None,
         }
     }
@@ -345,8 +353,8 @@ impl Session {
             Side::Server(s) => step::take(s.process_tls_records(incoming.filled_mut()), flight, sink),
         };
         incoming.consume(discard);
-        if handshaking && let Some(name) = sni::take_asked() {
-            self.server_name = Some(name);
+        if handshaking && let Some(asked) = sni::take_asked() {
+            (self.server_name, self.shown) = (asked.name, asked.shown);
         }
         let step = stepped.map_err(|e| e.blame(peer))?;
         self.seen = if step == Step::Nothing { self.incoming.len() as u32 } else { UNSEEN };

@@ -9,21 +9,38 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
+use crate::certificate::Certificate;
 use crate::identity::Identity;
 
 thread_local! {
-    /// The name that the last hello on this thread asked for. rustls' unbuffered connection does not tell it, and calls
-    /// the resolver from inside the machine's own call.
-    static ASKED: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+    /// What the last hello on this thread asked for. rustls' unbuffered connection does not tell it, and calls the resolver
+    /// from inside the machine's own call.
+    static ASKED: RefCell<Option<Asked>> = const { RefCell::new(None) };
 }
 
-/// The name that the hello just processed on this thread asked for.
-pub(crate) fn take_asked() -> Option<Box<str>> {
+/// What a hello asked for, and got.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The name, in lower case.
+    pub(crate) name: Option<Box<str>>,
+    /// The certificate that was chosen.
+    pub(crate) shown: Option<Arc<Certificate>>,
+}
+
+/// What the hello just processed on this thread asked for.
+pub(crate) fn take_asked() -> Option<Asked> {
     ASKED.take()
 }
 
+/// A certificate with its key, for signing, and what it says.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    key: Arc<CertifiedKey>,
+    leaf: Arc<Certificate>,
+}
+
 /// The certificates of one name, at most one for each kind of key; RSA last, since it is the dearest to sign with.
-type Kinds = Vec<Arc<CertifiedKey>>;
+type Kinds = Vec<Shown>;
 
 /// Certificates by name: the exact one, else the wildcard one, else the first of all. Two look-ups at most, however many
 /// there are. Keys come from the operator, so that their hash needs no secret.
@@ -45,15 +62,15 @@ impl Names {
                     Some(parent) => (&mut names.wildcard, parent),
                     None => (&mut names.exact, name.as_str()),
                 };
-                add(table.entry(key.into()).or_default(), &identity.key);
+                add(table.entry(key.into()).or_default(), &identity.shown());
             }
         }
         if let Some(first) = identities.first() {
             // With its siblings of other kinds, if there are.
             let siblings = first.certificate().names.first().and_then(|name| names.find(name));
             let siblings = siblings.cloned().unwrap_or_default();
-            add(&mut names.default, &first.key);
-            siblings.iter().for_each(|key| add(&mut names.default, key));
+            add(&mut names.default, &first.shown());
+            siblings.iter().for_each(|sibling| add(&mut names.default, sibling));
         }
         names
     }
@@ -68,18 +85,24 @@ impl Names {
     }
 
     /// The certificate for `name` (in lower case) that a client of these signature schemes can verify.
-    pub(crate) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    pub(crate) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Shown> {
         let kinds = name.and_then(|name| self.find(name)).unwrap_or(&self.default);
-        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
-        kinds.iter().find(fits).or(kinds.first()).cloned()
+        let fits = |shown: &&Shown| shown.key.key.choose_scheme(schemes).is_some();
+        kinds.iter().find(fits).or(kinds.first())
     }
 }
 
-fn add(kinds: &mut Kinds, key: &Arc<CertifiedKey>) {
-    let kind = key.key.algorithm();
-    if kinds.iter().all(|k| k.key.algorithm() != kind) {
-        kinds.push(Arc::clone(key));
-        kinds.sort_by_key(|k| k.key.algorithm() == SignatureAlgorithm::RSA);
+impl Identity {
+    fn shown(&self) -> Shown {
+        Shown { key: Arc::clone(&self.key), leaf: Arc::clone(&self.leaf) }
+    }
+}
+
+fn add(kinds: &mut Kinds, shown: &Shown) {
+    let kind = |shown: &Shown| shown.key.key.algorithm();
+    if kinds.iter().all(|k| kind(k) != kind(shown)) {
+        kinds.push(shown.clone());
+        kinds.sort_by_key(|k| kind(k) == SignatureAlgorithm::RSA);
     }
 }
 
@@ -87,7 +110,8 @@ impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
         let chosen = self.choose(name.as_deref(), hello.signature_schemes());
-        ASKED.set(name);
-        chosen
+        let key = chosen.map(|shown| Arc::clone(&shown.key));
+        ASKED.set(Some(Asked { name, shown: chosen.map(|shown| Arc::clone(&shown.leaf)) }));
+        key
     }
 }

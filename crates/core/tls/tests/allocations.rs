@@ -5,7 +5,8 @@ use std::io::IoSlice;
 use allocation_counter::measure;
 use buf::{Class, ReadBuf};
 use tls::{
-    ClientConfig, ClientOptions, Identity, Received, Roots, ServerConfig, ServerOptions, Session, Tickets, server_name,
+    ClientConfig, ClientOptions, Identity, Received, Roots, Secret, ServerConfig, ServerOptions, Session, Tickets,
+    server_name,
 };
 
 fn configs() -> (ClientConfig, ServerConfig) {
@@ -16,7 +17,7 @@ fn configs() -> (ClientConfig, ServerConfig) {
     client.resumption = false;
     let server = ServerOptions {
         identities: vec![Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()],
-        tickets: Some(Tickets::new().unwrap()),
+        tickets: Some(Tickets::new(&Secret::new().unwrap(), b"")),
         ..ServerOptions::default()
     };
     (ClientConfig::new(client).unwrap(), ServerConfig::new(server).unwrap())

@@ -76,6 +76,8 @@ pub enum Kind {
     ClientGone,
     /// The client did not read.
     WriteTimeout,
+    /// The request is for a host that the certificate of its connection does not cover.
+    Misdirected,
     /// No route matches.
     NoRoute,
     /// The path cannot be normalised.
@@ -126,6 +128,7 @@ impl Kind {
             Kind::MethodNotAllowed => 405,
             Kind::HeadTimeout | Kind::BodyTimeout | Kind::TooSlow | Kind::WriteTimeout => 408,
             Kind::BodyTooLarge => 413,
+            Kind::Misdirected => 421,
             Kind::FileError | Kind::Internal => 500,
             Kind::ConnectFailed | Kind::UpstreamClosed | Kind::UpstreamGarbage | Kind::UpstreamTruncated => 502,
             Kind::NoServer | Kind::Overload => 503,
@@ -140,6 +143,7 @@ impl Kind {
             Kind::BodyTooLarge | Kind::BodyBroken | Kind::ClientGone | Kind::WriteTimeout => Side::Client,
             Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => Side::Client,
             Kind::NoRoute | Kind::BadPath | Kind::MethodNotAllowed | Kind::NotFound => Side::Client,
+            Kind::Misdirected => Side::Client,
             Kind::Forbidden | Kind::FileError | Kind::Overload | Kind::ExchangeTimeout | Kind::Internal => Side::Local,
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::UpstreamClosed | Kind::UpstreamTimeout => Side::Upstream,
             Kind::UpstreamGarbage | Kind::UpstreamTruncated | Kind::UpstreamSilent | Kind::NoServer => Side::Upstream,
@@ -153,7 +157,7 @@ impl Kind {
             Kind::BadRequest | Kind::HeadTimeout => Phase::RequestHead,
             Kind::BodyTimeout | Kind::TooSlow | Kind::BodyTooLarge | Kind::BodyBroken => Phase::RequestBody,
             Kind::NoRoute | Kind::BadPath | Kind::MethodNotAllowed | Kind::Overload | Kind::Internal => Phase::Route,
-            Kind::NotFound | Kind::Forbidden => Phase::Route,
+            Kind::NotFound | Kind::Forbidden | Kind::Misdirected => Phase::Route,
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::NoServer => Phase::Connect,
             Kind::UpstreamClosed | Kind::UpstreamTimeout | Kind::UpstreamGarbage => Phase::ResponseHead,
             Kind::UpstreamTruncated | Kind::UpstreamSilent | Kind::FileError | Kind::ExchangeTimeout => {
@@ -203,6 +207,7 @@ impl Kind {
             Kind::BodyBroken => "The request's body is broken or ended early.",
             Kind::ClientGone => "The client closed the connection before the answer was complete.",
             Kind::WriteTimeout => "The client did not read the answer in time.",
+            Kind::Misdirected => "The certificate of this connection does not cover the request's host.",
             Kind::NoRoute => "No route of this server matches the request's host and path.",
             Kind::BadPath => "The request's path is broken: it leaves the root, or its percent-encoding is wrong.",
             Kind::MethodNotAllowed => "This method is not allowed here; the Allow field lists those that are.",

@@ -1,10 +1,12 @@
 //! What happened, in a closed vocabulary: failures with side, phase and sentence, the counters of a worker, the lines
-//! of an access log. No I/O.
+//! of an access log, the ends of certificates. No I/O.
 
 mod access;
 mod counters;
+mod expiry;
 mod failure;
 
 pub use access::{ACCESS_LINE_MAX, Access, AccessFormat, AccessLines};
 pub use counters::{Counter, Counters};
+pub use expiry::{Expiries, Expiry};
 pub use failure::{Failure, Kind, Level, Phase, Side};

@@ -2,7 +2,9 @@
 
 use balance::ServerId;
 use buf::OutQueue;
-use forward::{ClientAddress, ClientInfo, FieldRules, HostPolicy, RequestOptions, ResponseOptions, Scheme};
+use forward::{
+    ClientAddress, ClientCertificate, ClientInfo, FieldRules, HostPolicy, RequestOptions, ResponseOptions, Scheme,
+};
 use http1::{RequestEncoder, RequestLine};
 use message::{BodyLength, Fields, FieldsBuilder, HeadWriter, Known, RequestHead, ResponseHead, TargetForm, Version};
 use serve::{Exchange, Response};
@@ -24,8 +26,11 @@ impl Proxy {
     ) -> Result<(), Unfit> {
         let Exchange { request, client, .. } = exchange;
         let address = client.peer().ip().map_or_else(ClientAddress::unknown, ClientAddress::new);
-        let scheme = if client.is_over_tls() { Scheme::Https } else { Scheme::Http };
-        let from = ClientInfo { address: &address, scheme, trusted: false };
+        let tls = client.tls();
+        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let shown = tls.as_ref().filter(|_| self.rewrite.request_fields.wants_certificate());
+        let certificate = shown.and_then(|session| session.client_certificate()).map(told);
+        let from = ClientInfo { address: &address, scheme, trusted: false, certificate };
         let host = &self.rewrite.host;
         let is_clients = *host == HostPolicy::Client && !request.authority.is_empty();
         let server = if is_clients { None } else { self.upstream.server(server) };
@@ -79,6 +84,17 @@ impl Proxy {
     #[inline]
     fn response_options(&self) -> ResponseOptions<'_> {
         ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false }
+    }
+}
+
+/// What a server is told of a client's certificate.
+#[cold]
+fn told(certificate: &tls::ClientCertificate) -> ClientCertificate<'_> {
+    ClientCertificate {
+        subject: &certificate.subject,
+        issuer: &certificate.issuer,
+        serial: &certificate.serial,
+        fingerprint: &certificate.fingerprint,
     }
 }
 

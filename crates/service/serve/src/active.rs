@@ -17,7 +17,7 @@ use net::{Peer, Transport};
 use observe::{Failure, Kind as Fault};
 
 use crate::body::RequestBody;
-use crate::connection::Connection;
+use crate::connection::{Connection, Over};
 use crate::context::{Context, Handled, Site};
 use crate::deadlines::Kind;
 use crate::exchange::{Client, Conclusion, Ending, Exchange};
@@ -48,7 +48,7 @@ enum Head {
     Failed(Box<Failure>),
 }
 
-pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
+pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O) -> Next {
     let context = connection.context();
     let mut phase = Phase::new(context.site());
     let wire = Wire::new(&connection.stream, phase.site.settings().timeouts);
@@ -91,12 +91,17 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
                 client,
                 request,
             };
-            let handled = match exchange.body.limit(settings.body_bytes) {
+            exchange.response.strict_transport_security(over.hsts());
+            let allowed = match over.covers(&connection.stream, request.authority_bytes()) {
+                true => exchange.body.limit(settings.body_bytes),
+                false => Err(misdirected(request)),
+            };
+            let handled = match allowed {
                 Ok(()) => match site.handle(&mut exchange) {
                     Handled::Done(handled) => handled,
                     Handled::Waits(mut handler) => poll_fn(|cx| poll_handler(&wire, &mut handler, cx)).await,
                 },
-                too_large => too_large,
+                refused => refused,
             };
             let (conclusion, failure) = exchange.conclude(handled);
             if let Some(failure) = &failure {
@@ -235,6 +240,13 @@ impl<S: Site> Phase<S> {
 }
 
 #[cold]
+fn misdirected(request: &RequestHead) -> Failure {
+    let host = String::from_utf8_lossy(request.authority_bytes());
+    let sentence = format!("The certificate of this connection does not cover {}.", host.escape_debug());
+    Failure::because(Fault::Misdirected, sentence)
+}
+
+#[cold]
 fn failed(failure: Failure) -> Poll<Head> {
     Poll::Ready(Head::Failed(Box::new(failure)))
 }
@@ -267,6 +279,7 @@ pub(crate) fn refuse_broken(wire: &Wire<'_>, failure: &Failure) -> u64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::connection::Plain;
 
     /// A site for the tests that only ask how large things are.
     pub(crate) struct Nothing;
@@ -285,7 +298,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_active_phase_fits_a_recycled_block() {
-        fn size_of_future<'c, F: Future>(_: impl FnOnce(&'c Connection<Nothing>) -> F) -> usize {
+        fn size_of_future<'c, F: Future>(_: impl FnOnce(&'c Connection<Nothing>, Plain) -> F) -> usize {
             size_of::<F>()
         }
         let size = size_of_future(active);

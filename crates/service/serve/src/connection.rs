@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use clock::Tick;
 use event_loop::{Boxed, now};
+use http1::Hsts;
 use net::{Accepted, Address, Stream, Transport};
 
 use crate::active::{Next, active};
@@ -40,18 +41,43 @@ pub fn connection<S: Site>(
     let admission = context.admit(peer)?;
     let head_by = now().after(context.site().settings().timeouts.header);
     stream.set_deadline(head_by, Kind::Idle as u8);
-    Ok(serve(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }))
+    Ok(serve(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }, Plain))
+}
+
+/// What a connection is served over. A type of its own for each, so that plain connections pay for nothing that concerns TLS.
+pub(crate) trait Over: Copy + 'static {
+    /// Whether requests for `authority` may come this way.
+    fn covers(self, stream: &Stream, authority: &[u8]) -> bool;
+
+    /// What answers say of Strict-Transport-Security.
+    fn hsts(self) -> Option<Hsts>;
+}
+
+/// No TLS.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+impl Over for Plain {
+    #[inline(always)]
+    fn covers(self, _: &Stream, _: &[u8]) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn hsts(self) -> Option<Hsts> {
+        None
+    }
 }
 
 #[allow(clippy::manual_async_fn, reason = "an async fn would hold its argument twice")]
-pub(crate) fn serve<S: Site>(connection: Connection<S>) -> impl Future<Output = ()> + 'static {
+pub(crate) fn serve<S: Site, O: Over>(connection: Connection<S>, over: O) -> impl Future<Output = ()> + 'static {
     async move {
         loop {
             if std::future::poll_fn(|cx| connection.stream.poll_readable(cx)).await.is_err() {
                 return;
             }
             // The active phase lives in a box of its own, freed between requests: an idle connection is only this loop.
-            if Boxed::with(|| active(&connection)).await == Next::Close {
+            if Boxed::with(|| active(&connection, over)).await == Next::Close {
                 return;
             }
             // Woken for nothing before the first request: its time from accept goes on, unless a drain shortened it.
@@ -79,10 +105,10 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        fn size_of_future<F: Future>(_: impl FnOnce(Connection<Nothing>) -> F) -> usize {
+        fn size_of_future<F: Future>(_: impl FnOnce(Connection<Nothing>, Plain) -> F) -> usize {
             size_of::<F>()
         }
-        let size = size_of_future(serve::<Nothing>);
+        let size = size_of_future(serve::<Nothing, Plain>);
         // With its places in the reactor's tables (40 + 48 + 16 bytes) an idle connection stays near 200 bytes.
         assert!(size <= 104, "{size}");
     }

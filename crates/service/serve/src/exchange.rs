@@ -1,5 +1,6 @@
 //! One request and its answer.
 
+use std::cell::Ref;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use event_loop::{Ready, now};
 use message::RequestHead;
 use net::{Address, Peer, Transport};
 use observe::{Counters, Failure};
+use tls::Session;
 
 use crate::body::RequestBody;
 use crate::deadlines::Kind;
@@ -48,6 +50,12 @@ impl<'c> Client<'c> {
     /// Whether the client reached us over TLS.
     pub fn is_over_tls(&self) -> bool {
         self.wire.stream.tls().is_some()
+    }
+
+    /// What was agreed on over TLS, and who the client is if it has shown a certificate; none on a plain connection. Do not keep it
+    /// over an operation on the connection.
+    pub fn tls(&self) -> Option<Ref<'c, Session>> {
+        self.wire.stream.tls()
     }
 
     /// The worker's counters.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use buf::{FileRange, Shared};
-use http1::{HeadTooLarge, ResponseEncoder, Whole};
+use http1::{HeadTooLarge, Hsts, ResponseEncoder, Whole};
 use message::{BodyLength, Fields, HeadWriter, RequestHead, ResponseHead};
 use observe::{Failure, Kind as Fault};
 
@@ -195,6 +195,12 @@ impl<'c> Response<'c> {
     /// Has the connection closed after this answer. Before the start.
     pub fn close_after(&mut self) {
         self.close = true;
+    }
+
+    /// Has the answer say Strict-Transport-Security. Before the start.
+    #[inline(always)]
+    pub(crate) fn strict_transport_security(&mut self, hsts: Option<Hsts>) {
+        self.encoder.strict_transport_security(hsts);
     }
 
     pub(crate) fn keep_alive(&self) -> bool {

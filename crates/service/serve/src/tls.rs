@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use buf::{Class, ReadBuf};
 use event_loop::{now, spawn};
+use http1::Hsts;
 use net::{Accepted, Address, HandshakeFailure, Peer, Stream, Transport, accept_tls};
 use observe::{Failure, Kind as Fault};
 use tls::{Reason, ServerConfig};
 
 use crate::active::refuse_broken;
-use crate::connection::{Connection, serve};
+use crate::connection::{Connection, Over, serve};
 use crate::context::{Admission, Context, Site};
 use crate::deadlines::Kind;
 use crate::linger;
@@ -29,6 +30,33 @@ pub struct Tls {
     pub config: ServerConfig,
     /// From accept to the end of the handshake.
     pub handshake_timeout: Duration,
+    /// What answers say of Strict-Transport-Security; none: nothing.
+    pub hsts: Option<Hsts>,
+}
+
+/// A connection over TLS.
+#[derive(Clone, Copy)]
+struct Secure {
+    hsts: Option<Hsts>,
+}
+
+impl Over for Secure {
+    fn covers(self, stream: &Stream, authority: &[u8]) -> bool {
+        // An HTTP/1.0 request may name nobody.
+        authority.is_empty() || stream.tls().is_none_or(|session| session.covers(host_of(authority)))
+    }
+
+    fn hsts(self) -> Option<Hsts> {
+        self.hsts
+    }
+}
+
+/// An authority without its port.
+fn host_of(authority: &[u8]) -> &[u8] {
+    match authority.iter().rposition(|b| *b == b':') {
+        Some(colon) if authority[colon + 1..].iter().all(u8::is_ascii_digit) => &authority[..colon],
+        _ => authority,
+    }
 }
 
 /// Shakes hands with one accepted connection, and has it served until it closes. It counts as open from now on.
@@ -46,8 +74,8 @@ pub(crate) fn connection<S: Site>(
     stream.set_deadline(now().after(tls.handshake_timeout), Kind::Idle as u8);
     Ok(async move {
         if let Some(connection) = begin(stream, tls.config, local, admission).await {
-            // As a task of its own it is no larger than a plain connection's, whatever the handshake needed.
-            spawn(serve(connection));
+            // As a task of its own it is hardly larger than a plain connection's, whatever the handshake needed.
+            spawn(serve(connection, Secure { hsts: tls.hsts }));
         }
     })
 }
@@ -208,7 +236,7 @@ mod tests {
             size_of::<F>()
         }
         let size = size_of_future(connection::<Nothing>);
-        // The session, in a box of the stream, is what it costs beside; afterwards the task is a plain connection's.
+        // The session, in a box of the stream, is what it costs beside; afterwards the task is as a plain connection's.
         assert!(size <= 768, "{size}");
     }
 
@@ -237,6 +265,15 @@ mod tests {
                 assert!(GATE.with(|gate| gate.queue.borrow().is_empty()));
             })
             .expect("it ran");
+    }
+
+    #[test]
+    fn a_host_is_an_authority_without_its_port() {
+        for (authority, host) in
+            [("a.test", "a.test"), ("a.test:8443", "a.test"), ("[::1]:8443", "[::1]"), ("[::1]", "[::1]")]
+        {
+            assert_eq!(host_of(authority.as_bytes()), host.as_bytes());
+        }
     }
 
     #[test]

@@ -87,6 +87,7 @@ fn type_of(kind: &Kind) -> String {
     };
     match kind {
         Kind::Duration { zero: true } => "a duration, also \"0s\"".to_owned(),
+        Kind::Age => "a duration, also \"0s\"".to_owned(),
         Kind::Duration { zero: false } => "a duration".to_owned(),
         Kind::Size { least, most } => format!("a size from {} to {}", format_size(*least), format_size(*most)),
         Kind::Choice(choices) => format!("one of {}", words(choices)),

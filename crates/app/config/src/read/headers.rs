@@ -1,5 +1,7 @@
 //! Changes to fields, and what may stand in one.
 
+use forward::CertificatePart;
+
 use crate::diagnostic::Diagnostic;
 use crate::plan::HeaderEdits;
 use crate::read::Cursor;
@@ -27,7 +29,15 @@ fn fields(table: &Cursor<'_>, key: &'static str, side: Side) -> Vec<(String, Str
     let mut fields: Vec<(String, String)> = Vec::new();
     for entry in table.text_table(key) {
         let name_fits = check_name(table, &entry.name, entry.name_place.clone(), side);
-        let value_fits = check_value(table, &format!("{key}.{}", entry.name), &entry.value, entry.value_place);
+        let full_name = format!("{key}.{}", entry.name);
+        let value_fits = check_value(table, &full_name, &entry.value, entry.value_place.clone())
+            && check_variable(
+                table,
+                &full_name,
+                &entry.value,
+                entry.value_place,
+                side == Side::Request && key == "set",
+            );
         if fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(&entry.name)) {
             let twice =
                 Diagnostic::error(format!("the field `{}` is given twice in `{}.{key}`", entry.name, table.path()));
@@ -74,6 +84,22 @@ pub(crate) fn check_value(table: &Cursor<'_>, name: &str, value: &str, place: Pl
     };
     let wrong = Diagnostic::error(format!("`{}` {problem}", table.full_name(name)));
     table.notes().push(wrong.at(place).expected("expected the value of a field, one line"));
+    false
+}
+
+/// Notes a value that stands for a part of the client's certificate where there is none: `set` of a request, which takes out
+/// what the client has sent of that name, is the only place.
+fn check_variable(table: &Cursor<'_>, name: &str, value: &str, place: Place, may: bool) -> bool {
+    if !value.starts_with("{ssl_") || (may && CertificatePart::of_value(value).is_some()) {
+        return true;
+    }
+    let names: Vec<String> = CertificatePart::NAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let (problem, hint) = match may {
+        true => ("stands for nothing known", format!("known are {}", names.join(", "))),
+        false => ("stands here in vain", "what clients have shown is told in `request_headers.set` only".to_owned()),
+    };
+    let wrong = Diagnostic::error(format!("`{}` {problem}: {value}", table.full_name(name)));
+    table.notes().push(wrong.at(place).expected("expected the value of a field").hint(hint));
     false
 }
 

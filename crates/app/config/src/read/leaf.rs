@@ -99,12 +99,16 @@ pub(crate) fn default_of<T: Leaf>(key: &Key) -> T {
 
 impl Leaf for Duration {
     fn read(key: &Key, node: &Node) -> Result<Duration, Wrong> {
-        let Kind::Duration { zero } = key.kind else { unreachable!("`{}` is no duration", key.name) };
+        let (least, most) = match key.kind {
+            Kind::Duration { zero: true } => (Duration::ZERO, DURATION_MAX),
+            Kind::Duration { zero: false } => (DURATION_MIN, DURATION_MAX),
+            Kind::Age => (Duration::ZERO, AGE_MAX),
+            _ => unreachable!("`{}` is no duration", key.name),
+        };
         let duration = match &node.value {
             Value::Whole(Some(n)) if *n >= 0 => return Err(Wrong::kind(key, node).hint(format!("write `\"{n}s\"`"))),
             _ => unit(key, node, parse_duration)?,
         };
-        let (least, most) = (if zero { Duration::ZERO } else { DURATION_MIN }, DURATION_MAX);
         if !(least..=most).contains(&duration) {
             let bounds = format!("expected a duration from {} to {}", format_duration(least), format_duration(most));
             return Err(Wrong { expected: bounds, ..Wrong::range(key) });
@@ -116,6 +120,7 @@ impl Leaf for Duration {
 /// The reactor's tick, and what its timers can surely count.
 const DURATION_MIN: Duration = Duration::from_millis(1);
 const DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
+const AGE_MAX: Duration = Duration::from_secs(36_500 * 86_400);
 
 /// A size in bytes; [`UNLIMITED`] where `"0"` means that.
 pub(crate) struct Size(pub(crate) u64);
@@ -304,7 +309,7 @@ impl Kind {
     /// What it is in a word or two, with its article.
     fn noun(&self) -> &'static str {
         match self {
-            Kind::Duration { .. } => "a duration",
+            Kind::Duration { .. } | Kind::Age => "a duration",
             Kind::Size { .. } | Kind::SizeOrNone => "a size",
             Kind::ByteRate | Kind::Rate => "a rate",
             Kind::Whole { .. } | Kind::WholeOrAuto { .. } => "a whole number",
@@ -326,6 +331,7 @@ impl Kind {
         matches!(
             self,
             Kind::Duration { .. }
+                | Kind::Age
                 | Kind::Size { .. }
                 | Kind::SizeOrNone
                 | Kind::ByteRate

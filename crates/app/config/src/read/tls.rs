@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tls::{ConfigError, Identity, Input, Roots};
 
 use crate::address::Address;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{CertificateFiles, ClientAuth, ListenerTls, Server, TlsVersion, UpstreamTls};
+use crate::plan::{CertificateFiles, ClientAuth, Hsts, ListenerTls, Server, TlsVersion, UpstreamTls};
 use crate::read::leaf::{Word, Wrong};
 use crate::read::{Cursor, items_of};
 use crate::source::Place;
@@ -22,8 +22,24 @@ pub(crate) fn listener(table: &Cursor<'_>) -> Option<ListenerTls> {
     };
     let certificates = certificates(table);
     let client_auth = client_auth(table);
+    let hsts = match table.section("hsts") {
+        None => None,
+        Some(section) => Some(hsts(&section)?),
+    };
     let (client_auth, client_crl) = client_auth?;
-    Some(ListenerTls { certificates: certificates?, min_version, client_auth, client_crl })
+    Some(ListenerTls { certificates: certificates?, min_version, client_auth, client_crl, hsts })
+}
+
+fn hsts(table: &Cursor<'_>) -> Option<Hsts> {
+    let max_age = table.required::<Duration>("max_age")?;
+    let (include_subdomains, preload): (bool, bool) = (table.get("include_subdomains"), table.get("preload"));
+    // What the browsers' list asks for; anything less is not taken there.
+    if preload && (!include_subdomains || max_age < Duration::from_secs(365 * 86_400)) {
+        let weak = format!("`{}` has no effect", table.full_name("preload"));
+        let weak = Diagnostic::warning(weak).at(table.key_place("preload")).expected("asks for more");
+        table.notes().push(weak.hint("the list takes `include_subdomains = true` and a `max_age` of a year or more"));
+    }
+    Some(Hsts { max_age, include_subdomains, preload })
 }
 
 fn certificates(table: &Cursor<'_>) -> Option<Vec<CertificateFiles>> {

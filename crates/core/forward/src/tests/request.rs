@@ -301,7 +301,7 @@ fn a_head_that_grows_too_large_is_noticed() {
     let filler = format!("x: {}", "v".repeat(60_000));
     let head = request_head("GET / HTTP/1.1", &[&format!("Host: {}", "h".repeat(3_000)), &filler]);
     let address = ClientAddress::unknown();
-    let client = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false };
+    let client = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false, certificate: None };
     let rules = FieldRules::none();
     let options = RequestOptions {
         host: &HostPolicy::Client,

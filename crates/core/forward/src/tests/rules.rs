@@ -133,3 +133,59 @@ fn rules_that_cannot_be_kept_are_refused() {
     );
     assert!(compile(Side::Response, &[Remove("host"), Set("date", "x")]).is_ok());
 }
+
+const JANE: ClientCertificate<'static> = ClientCertificate {
+    subject: "CN=jane,O=Example",
+    issuer: "CN=our authority",
+    serial: "5e1f",
+    fingerprint: "ba7816bf",
+};
+
+fn telling_of_certificates() -> FieldRules {
+    let mut rules = FieldRules::none();
+    for (name, (_, part)) in
+        ["x-verify", "x-subject", "x-issuer", "x-serial", "x-print"].iter().zip(CertificatePart::NAMES)
+    {
+        rules.set_certificate(name, part).expect("a field");
+    }
+    rules
+}
+
+#[test]
+fn a_server_is_told_of_the_clients_certificate() {
+    let head = request_head("GET / HTTP/1.1", &["Host: a"]);
+    let setup = Setup { rules: telling_of_certificates(), certificate: Some(JANE), ..Setup::default() };
+    let (text, _) = setup.send(&head);
+    let told = "x-verify: SUCCESS\r\nx-subject: CN=jane,O=Example\r\nx-issuer: CN=our authority\r\nx-serial: 5e1f\r\n\
+                x-print: ba7816bf\r\n";
+    assert!(text.ends_with(told), "{text}");
+}
+
+#[test]
+fn what_a_client_says_of_certificates_itself_is_taken_out_in_every_spelling() {
+    let head = request_head(
+        "GET / HTTP/1.1",
+        &[
+            "Host: a",
+            "X-Subject: CN=root",
+            "x_subject: CN=root",
+            "X-VERIFY: SUCCESS",
+            "x_print: 1",
+            "Connection: x-subject",
+            "x-other: stays",
+        ],
+    );
+    let setup = Setup { rules: telling_of_certificates(), ..Setup::default() };
+    let (text, _) = setup.send(&head);
+    assert!(!text.contains("root") && !text.contains("SUCCESS") && !text.to_lowercase().contains("print"), "{text}");
+    assert!(text.contains("x-other: stays\r\n") && text.ends_with("x-verify: NONE\r\n"), "{text}");
+}
+
+#[test]
+fn a_part_that_is_too_long_is_left_out_and_never_cut() {
+    let long: &'static str = "x".repeat(ClientCertificate::PART_MAX + 1).leak();
+    let head = request_head("GET / HTTP/1.1", &["Host: a"]);
+    let certificate = Some(ClientCertificate { subject: long, ..JANE });
+    let (text, _) = Setup { rules: telling_of_certificates(), certificate, ..Setup::default() }.send(&head);
+    assert!(!text.contains("x-subject") && text.contains("x-issuer: CN=our authority\r\n"), "{text}");
+}

@@ -6,6 +6,7 @@ use rustls::{HandshakeKind, ProtocolVersion};
 use rustls_pki_types::CertificateDer;
 
 use super::Session;
+use crate::certificate::ClientCertificate;
 use crate::error::Error;
 
 impl Session {
@@ -42,6 +43,22 @@ impl Session {
     /// The peer's certificates, its own first. None when it has shown none.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.common().peer_certificates()
+    }
+
+    /// Who the client is, by the certificate it has shown and that was found good; none when it has shown none. Read once for a
+    /// connection.
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        let read = || ClientCertificate::read(self.peer_certificates()?.first()?).map(Box::new);
+        self.client.get_or_init(read).as_deref()
+    }
+
+    /// Whether a request for `host` (without its port) may come this way: it is the name that the client asked for in the
+    /// handshake, or the certificate that it was shown covers it too. True for clients that asked for no name, which could not
+    /// choose, and on the client's side.
+    pub fn covers(&self, host: &[u8]) -> bool {
+        let Some(name) = &self.server_name else { return true };
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        host.eq_ignore_ascii_case(name.as_bytes()) || self.shown.as_ref().is_none_or(|shown| shown.covers(host))
     }
 
     /// The protocol's version as it is written: `TLSv1.2` or `TLSv1.3`.

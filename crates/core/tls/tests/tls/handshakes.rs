@@ -1,6 +1,6 @@
 //! What is agreed on, however the bytes are cut.
 
-use tls::{ClientConfig, Error, KeyExchange, Reason, ServerConfig, ServerOptions, Tickets, Versions};
+use tls::{ClientConfig, Error, KeyExchange, Reason, Secret, ServerConfig, ServerOptions, Tickets, Versions};
 
 use crate::common::{AUTHORITY, ISSUED, Pair, Side, carry, client_options, server_options};
 
@@ -83,7 +83,7 @@ fn no_protocol_in_common_ends_it_for_both() {
 
 #[test]
 fn sessions_are_resumed_with_shared_tickets_only() {
-    let tickets = Tickets::new().unwrap();
+    let tickets = Tickets::new(&Secret::new().unwrap(), b"");
     let with = |tickets: Option<Tickets>| ServerConfig::new(ServerOptions { tickets, ..server_options() }).unwrap();
     // Two workers, or the same one before and after a reload.
     let workers = [with(Some(tickets.clone())), with(Some(tickets))];
@@ -99,7 +99,7 @@ fn sessions_are_resumed_with_shared_tickets_only() {
     let count = (0..10).filter(|i| resumed(&client, &workers[i % 2])).count();
     assert_eq!(count, 9);
     // Keys of its own, or none at all.
-    assert!(!resumed(&client, &with(Some(Tickets::new().unwrap()))));
+    assert!(!resumed(&client, &with(Some(Tickets::new(&Secret::new().unwrap(), b"")))));
     let fresh = ClientConfig::new(client_options()).unwrap();
     assert_eq!((0..3).filter(|_| resumed(&fresh, &with(None))).count(), 0);
     // A client that does not want it.

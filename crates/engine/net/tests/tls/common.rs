@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use buf::{Class, ReadBuf};
 use event_loop::{Driver, Worker, WorkerConfig};
 use net::{Address, Listener, Stream, Transport, bind, connect_tls};
-use tls::{ClientConfig, ClientOptions, Identity, Roots, ServerConfig, ServerOptions, Tickets, server_name};
+use tls::{ClientConfig, ClientOptions, Identity, Roots, Secret, ServerConfig, ServerOptions, Tickets, server_name};
 
 /// A certificate that is its own authority, and its key.
 pub(crate) static ISSUED: LazyLock<(String, String)> = LazyLock::new(|| {
@@ -20,7 +20,7 @@ pub(crate) fn server_config() -> ServerConfig {
     ServerConfig::new(ServerOptions {
         identities: vec![identity],
         alpn: vec![b"http/1.1".to_vec()],
-        tickets: Some(Tickets::new().unwrap()),
+        tickets: Some(Tickets::new(&Secret::new().unwrap(), b"")),
         ..ServerOptions::default()
     })
     .unwrap()

@@ -266,6 +266,24 @@ pub(crate) static LISTENER_TLS: Section = Section {
             "Whether clients show a certificate: \"request\": if they have one, it must be good; \"require\": no \
              connection without.",
         ),
+        off("hsts", Kind::Section(&HSTS), "", ""),
+    ],
+};
+
+pub(crate) static HSTS: Section = Section {
+    title: "[listener.tls.hsts]",
+    path: "listener.tls.hsts",
+    doc: "Every answer of this listener says Strict-Transport-Security (RFC 6797): browsers then come by https only, and \
+          take no certificate that they cannot verify. What servers behind say of it is left out.",
+    keys: &[
+        off("max_age", Kind::Age, "\"365d\"", "For how long; \"0s\": browsers forget it."),
+        key("include_subdomains", Kind::Boolean, "false", "Also for all names below the one that was asked."),
+        key(
+            "preload",
+            Kind::Boolean,
+            "false",
+            "Browsers may have it built in (hstspreload.org); it is hard to take back.",
+        ),
     ],
 };
 

@@ -1,0 +1,209 @@
+//! The keys of session tickets, derived from one secret, so that whoever has the secret takes everybody's tickets.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
+use aws_lc_rs::rand;
+use rustls::server::ProducesTickets;
+use rustls_pki_types::UnixTime;
+
+use crate::identity::{ConfigError, Input};
+
+/// How long one key seals. A ticket is taken while its key is the present one or the one before.
+const PERIOD_SECONDS: u64 = 6 * 3600;
+
+const SECRET_BYTES: usize = 32;
+
+/// What ticket keys are derived from. One for all processes that a client may come back to: a supervisor makes it and hands it
+/// to those that it starts, and nobody else, since it opens every ticket of its lifetime.
+#[derive(Clone)]
+pub struct Secret([u8; SECRET_BYTES]);
+
+impl Secret {
+    /// A new one.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn new() -> Result<Secret, ConfigError> {
+        let mut bytes = [0; SECRET_BYTES];
+        let failed = "No keys for session tickets could be made: the system gives no random numbers.";
+        rand::fill(&mut bytes).map_err(|_| ConfigError::new(Input::Options, failed))?;
+        Ok(Secret(bytes))
+    }
+
+    /// One that was handed over.
+    pub fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Secret {
+        Secret(bytes)
+    }
+
+    /// To hand it over.
+    pub fn bytes(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The keys that session tickets are sealed with. They change by themselves every six hours, by the clock, and a ticket is taken
+/// for twelve at most. Tickets of the same secret and purpose are the same keys, in whichever worker or process.
+#[derive(Clone, Debug)]
+pub struct Tickets(Arc<Sealer>);
+
+impl Tickets {
+    /// The keys of `secret` for one purpose. A resumed session shows no certificate again: whatever clients are judged by belongs
+    /// into `purpose`, so that a ticket does not outlive it.
+    pub fn new(secret: &Secret, purpose: &[u8]) -> Tickets {
+        let prk = Salt::new(HKDF_SHA256, b"tollgate session tickets").extract(&secret.0);
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Tickets(Arc::new(Sealer { number, prk, purpose: purpose.into() }))
+    }
+
+    pub(crate) fn inner(&self) -> Arc<dyn ProducesTickets> {
+        Arc::clone(&self.0) as Arc<dyn ProducesTickets>
+    }
+}
+
+struct Sealer {
+    /// Tells this one from all others of the process.
+    number: u64,
+    prk: Prk,
+    purpose: Box<[u8]>,
+}
+
+/// The length of the period's number in front of a ticket.
+const PERIOD_LEN: usize = 8;
+
+/// Keys of one thread, each with its sealer's number and its period.
+type Kept = Vec<(u64, u64, Rc<RandomizedNonceKey>)>;
+
+/// Deriving a key takes as long as sealing twice, so each thread keeps those that it used last.
+const KEPT: usize = 8;
+
+thread_local! {
+    static KEPT_KEYS: RefCell<Kept> = const { RefCell::new(Vec::new()) };
+}
+
+impl Sealer {
+    fn key(&self, period: u64) -> Option<Rc<RandomizedNonceKey>> {
+        KEPT_KEYS.with_borrow_mut(|kept| {
+            let known = kept.iter().find(|(number, of, _)| *number == self.number && *of == period);
+            if let Some((_, _, key)) = known {
+                return Some(Rc::clone(key));
+            }
+            let key = Rc::new(self.derive(period)?);
+            kept.truncate(KEPT - 1);
+            kept.insert(0, (self.number, period, Rc::clone(&key)));
+            Some(key)
+        })
+    }
+
+    fn derive(&self, period: u64) -> Option<RandomizedNonceKey> {
+        struct Key;
+        impl KeyType for Key {
+            fn len(&self) -> usize {
+                AES_256_GCM.key_len()
+            }
+        }
+        let mut key = [0; SECRET_BYTES];
+        let info = [&period.to_be_bytes()[..], &self.purpose];
+        self.prk.expand(&info, Key).ok()?.fill(&mut key).ok()?;
+        RandomizedNonceKey::new(&AES_256_GCM, &key).ok()
+    }
+
+    /// Number of the period, nonce, sealed state and tag.
+    fn seal(&self, state: &[u8], period: u64) -> Option<Vec<u8>> {
+        let number = period.to_be_bytes();
+        let mut sealed = state.to_vec();
+        let nonce = self.key(period)?.seal_in_place_append_tag(Aad::from(&number), &mut sealed).ok()?;
+        Some([&number[..], nonce.as_ref(), &sealed].concat())
+    }
+
+    fn open(&self, ticket: &[u8], now: u64) -> Option<Vec<u8>> {
+        let (number, rest) = ticket.split_first_chunk::<PERIOD_LEN>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+        let period = u64::from_be_bytes(*number);
+        // The next one too: clocks of processes are read at different moments.
+        if period.abs_diff(now) > 1 {
+            return None;
+        }
+        let mut sealed = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let length = self.key(period)?.open_in_place(nonce, Aad::from(number), &mut sealed).ok()?.len();
+        sealed.truncate(length);
+        Some(sealed)
+    }
+}
+
+fn period_now() -> u64 {
+    UnixTime::now().as_secs() / PERIOD_SECONDS
+}
+
+impl ProducesTickets for Sealer {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        PERIOD_SECONDS as u32 * 2
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.seal(plain, period_now())
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.open(cipher, period_now())
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealer(secret: &Secret, purpose: &[u8]) -> Arc<Sealer> {
+        Tickets::new(secret, purpose).0
+    }
+
+    #[test]
+    fn who_has_the_secret_takes_the_ticket_in_its_period_and_the_next() {
+        let secret = Secret::new().unwrap();
+        let handed_over = Secret::from_bytes(*secret.bytes());
+        let ticket = sealer(&secret, b"").seal(b"state", 100).unwrap();
+        let other = sealer(&handed_over, b"");
+        assert_eq!(other.open(&ticket, 100).as_deref(), Some(&b"state"[..]));
+        assert_eq!(other.open(&ticket, 101).as_deref(), Some(&b"state"[..]));
+        assert_eq!(other.open(&ticket, 102), None);
+        assert_eq!(sealer(&Secret::new().unwrap(), b"").open(&ticket, 100), None);
+        assert_eq!(sealer(&secret, b"other clients").open(&ticket, 100), None);
+    }
+
+    #[test]
+    fn no_cut_or_changed_ticket_is_taken() {
+        let sealer = sealer(&Secret::new().unwrap(), b"");
+        let ticket = sealer.seal(b"state", 100).unwrap();
+        for cut in 0..ticket.len() {
+            assert_eq!(sealer.open(&ticket[..cut], 100), None);
+        }
+        for at in 0..ticket.len() {
+            let mut changed = ticket.clone();
+            changed[at] ^= 1;
+            assert_eq!(sealer.open(&changed, 100), None, "{at}");
+        }
+    }
+}
