@@ -85,7 +85,7 @@ fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static
         ],
         "static.toml" => &[("a", "/", 200, "<"), ("a", "/none", 404, "no such file")],
         "tls.toml" => &[
-            ("www.example.com", "/a?b", 308, "https://www.example.com/a?b"),
+            ("example.com", "/a?b", 308, "https://www.example.com/a?b"),
             ("a", "/", 200, "<"),
             ("a", "/api/x", 502, "upstream api https://127.0.0.1:3443"),
         ],
@@ -138,7 +138,7 @@ fn the_example_with_tls_answers_over_tls() {
     let [_, site, machines] = tollgate.listening_on() else { panic!("{:?}", tollgate.listening_on()) };
     let got = curl(["-i", "--cacert", authority, site]);
     assert!(got.out.starts_with("HTTP/1.1 200"), "{}{}", got.out, got.err);
-    assert!(got.out.contains("strict-transport-security: max-age=31536000"), "{}", got.out);
+    assert!(got.out.contains("Strict-Transport-Security: max-age=31536000\r\n"), "{}", got.out);
     assert_ne!(curl(["--cacert", authority, machines]).code, Some(0));
     let (cert, key) = (tollgate.folder().join("tls/localhost.pem"), tollgate.folder().join("tls/localhost.key"));
     let shown = ["--cert", cert.to_str().expect("text"), "--key", key.to_str().expect("text")];

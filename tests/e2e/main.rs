@@ -26,6 +26,7 @@ mod tls_bodies;
 mod tls_browser;
 mod tls_hostile;
 mod tls_reloads;
+mod tls_told;
 mod tls_upstreams;
 mod upstreams;
 
