@@ -44,6 +44,7 @@ pub(crate) const ALL: &[&Section] = &[
     &TIMEOUTS,
     &LISTENER,
     &LISTENER_TLS,
+    &HSTS,
     &CERTIFICATE,
     &ROUTE,
     &MATCH,
