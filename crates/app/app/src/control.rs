@@ -206,7 +206,7 @@ impl Control {
         if backlogs(&plan).iter().any(|(address, backlog)| kept.iter().any(|(a, b)| a == address && b != backlog)) {
             self.log.warn("a changed backlog takes effect at the next start: a listener that stays is not bound again");
         }
-        let prepared = Arc::new(Prepared::new(plan)?);
+        let prepared = Arc::new(Prepared::after(plan, Some(&old))?);
         prepared.notes().for_each(|note| self.log.warn(note));
         prepared.access.iter().for_each(|access| access.complain_to(&self.log));
         let binding = listeners::bind(&prepared, &self.bound, self.workers.len())?;

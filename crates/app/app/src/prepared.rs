@@ -53,6 +53,11 @@ impl Prepared {
     /// In a sentence: a root that cannot be opened, an error page that cannot be read, more different methods than a router
     /// holds, certificates that cannot be used.
     pub fn new(plan: Plan) -> Result<Prepared, PrepareError> {
+        Prepared::after(plan, None)
+    }
+
+    /// The same in the place of `old`, whose access log's writer goes on where the target stays.
+    pub(crate) fn after(plan: Plan, old: Option<&Prepared>) -> Result<Prepared, PrepareError> {
         let rules: Vec<_> = plan.routes.iter().map(|r| r.rule.clone()).collect();
         let router = Router::build(&rules).map_err(|e| PrepareError::new(e.to_string()))?;
         plan.routes.iter().try_for_each(site::check)?;
