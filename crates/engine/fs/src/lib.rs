@@ -6,6 +6,7 @@
 //!   [`Error::WouldBlock`], so that a worker thread can try it; with [`Reach::Disk`] it may wait, and belongs on the
 //!   blocking pool. A [`Root`] and all that comes out of it can cross threads.
 //! * [`Root::list`] says what is in a directory.
+//! * [`Notices`] tells of changes in directories that were asked about.
 //! * [`read_resident`] reads what is in the page cache and never waits for a disk.
 //!
 //! Only regular files are ever opened for reading, and directories recognised. Knows nothing of HTTP, nor of the
@@ -14,12 +15,14 @@
 
 mod error;
 mod meta;
+mod notices;
 mod resident;
 mod root;
 mod walk;
 
 pub use error::Error;
 pub use meta::{Kind, Meta, Stamp};
+pub use notices::{Changes, Notices, Place};
 pub use resident::read_resident;
 pub use root::{Links, Listed, Listing, Mode, Opened, Reach, Root};
 

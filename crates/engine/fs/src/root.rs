@@ -191,6 +191,35 @@ impl Root {
         Ok(listed)
     }
 
+    /// Device and inode of the directory.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.meta.device, self.meta.inode)
+    }
+
+    /// Opens what is at `path` as a mere name, if no symbolic link is on the way to it nor it itself one. For notices, behind a
+    /// look-up of the same path.
+    pub(crate) fn look_without_links(&self, path: &[u8]) -> Result<OwnedFd, Error> {
+        match self.mode {
+            Mode::Beneath => {
+                let path = if path.is_empty() { b"." } else { path };
+                Ok(beneath(self.dir.as_fd(), path, LOOK, ResolveFlags::NO_SYMLINKS)?)
+            }
+            // The walk follows none.
+            Mode::NoLinks => match walk::locate(self.dir.as_fd(), path)?.found {
+                Some(found) => Ok(found),
+                None => Ok(self.dir.try_clone()?),
+            },
+        }
+    }
+
+    /// Opens the directory at `path` as a mere name.
+    pub(crate) fn look_at_directory(&self, path: &[u8]) -> Result<OwnedFd, Error> {
+        match self.mode {
+            Mode::Beneath => self.resolve(path, LOOK | OFlags::DIRECTORY, Reach::Disk),
+            Mode::NoLinks => self.look_without_links(path),
+        }
+    }
+
     fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, Error> {
         let flags = READ | OFlags::DIRECTORY;
         match self.mode {
@@ -337,11 +366,28 @@ fn opened_if_file(name: &OwnedFd, again: impl FnOnce() -> Result<OwnedFd, Error>
 
 /// Opens for reading just that file which is open as a name. Its inode is in memory, and so is `/proc`: nothing waits for a disk.
 fn reopen(name: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let path = name_of(name);
+    retry_on_intr(|| openat(CWD, path.as_slice(), READ, Permissions::empty()))
+}
+
+/// The path of what a descriptor of this process is open on.
+pub(crate) struct NameOf {
+    path: [u8; PROC_PREFIX + 10],
+    len: usize,
+}
+
+impl NameOf {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.path[..self.len]
+    }
+}
+
+pub(crate) fn name_of(fd: &OwnedFd) -> NameOf {
     let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0";
-    let number = DecInt::from_fd(name);
+    let number = DecInt::from_fd(fd);
     let digits = number.as_bytes();
     path[PROC_PREFIX..PROC_PREFIX + digits.len()].copy_from_slice(digits);
-    retry_on_intr(|| openat(CWD, &path[..PROC_PREFIX + digits.len()], READ, Permissions::empty()))
+    NameOf { path, len: PROC_PREFIX + digits.len() }
 }
 
 /// The length of `/proc/self/fd/`.

@@ -1,14 +1,16 @@
 //! The open-file cache of a worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Tick;
 use foldhash::fast::RandomState;
+use fs::{Changes, Notices, Place};
 
-use crate::entry::Entry;
+use crate::entry::{CHECK_AFTER_MS, Entry, is_due};
 
 /// How much an open-file cache may hold.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15);
 pub struct OpenFiles {
     inner: RefCell<Inner>,
     limits: Limits,
+    notices: Option<Arc<Notices>>,
+    /// How many changes were told of.
+    told: Cell<u32>,
 }
 
 /// One user of the cache: the paths of different routes mean different files.
@@ -97,8 +102,43 @@ impl Slot {
 impl OpenFiles {
     /// An empty cache.
     pub fn new(limits: Limits) -> Rc<OpenFiles> {
+        OpenFiles::with_notices(limits, None)
+    }
+
+    /// An empty cache whose files are looked at again when `notices` tell of a change, and without one every ten seconds only.
+    /// Whoever waits for them must pass them on to [`OpenFiles::changed`].
+    pub fn with_notices(limits: Limits, notices: Option<Arc<Notices>>) -> Rc<OpenFiles> {
         let inner = Inner { indices: Vec::new(), slots: Vec::new(), hand: 0, stats: CacheStats::default() };
-        Rc::new(OpenFiles { inner: RefCell::new(inner), limits })
+        Rc::new(OpenFiles { inner: RefCell::new(inner), limits, notices, told: Cell::new(0) })
+    }
+
+    /// Takes note of changes: the files that they may concern are looked at before they are sent again. Costs a pass over all
+    /// entries.
+    pub fn changed(&self, changes: &Changes, now: Tick) {
+        self.told.set(self.told.get().wrapping_add(1));
+        for slot in &self.inner.borrow().slots {
+            let entry = &slot.entry;
+            if entry.covered.get().is_some_and(|place| changes.all || changes.places.contains(&place)) {
+                entry.covered.set(None);
+                entry.checked.set(Tick(now.0.wrapping_sub(CHECK_AFTER_MS)));
+            }
+        }
+    }
+
+    /// Who tells of changes.
+    pub(crate) fn notices(&self) -> Option<Arc<Notices>> {
+        self.notices.clone()
+    }
+
+    /// How many changes were told of.
+    pub(crate) fn told(&self) -> u32 {
+        self.told.get()
+    }
+
+    /// Whether an entry can be sent without a look at its file.
+    #[inline]
+    pub(crate) fn is_current(&self, entry: &Entry, now: Tick) -> bool {
+        !is_due(entry.checked.get(), now) || is_vouched_for(entry, now)
     }
 
     /// What it holds and has done.
@@ -187,6 +227,31 @@ impl OpenFiles {
         before - inner.slots.len()
     }
 }
+
+/// Whether a change of an entry that is due to be looked at would have been told of. Not for ever: some changes are told to nobody.
+#[cold]
+fn is_vouched_for(entry: &Entry, now: Tick) -> bool {
+    let times = entry.vouched.get();
+    let vouched =
+        entry.covered.get().is_some() && times < VOUCHED_MAX && now.0.wrapping_sub(entry.checked.get().0) < VOUCHED_MS;
+    if vouched {
+        entry.vouched.set(times + 1);
+        entry.checked.set(now);
+    }
+    vouched
+}
+
+/// The file was looked at, and nothing but a change that is told of at `place` can make it another.
+pub(crate) fn vouch(entry: &Entry, place: Option<Place>) {
+    entry.covered.set(place);
+    entry.vouched.set(0);
+}
+
+/// So many seconds a file is taken for current because no change was told of.
+const VOUCHED_MAX: u8 = 9;
+
+/// What nobody asked for in so long is looked at, whatever was told.
+const VOUCHED_MS: u32 = 10_000;
 
 impl Inner {
     fn position(&self, owner: Owner, path: &[u8]) -> Option<usize> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use clock::Tick;
 use content_coding::{Coding, Codings, SIZE_MIN, is_compressible};
-use fs::Meta;
+use fs::{Meta, Place};
 use message::{BodyLength, Fields, FieldsBuilder, Known, ResponseHead};
 use serve::Whole;
 
@@ -35,6 +35,10 @@ pub(crate) struct Entry {
     pub(crate) settled: bool,
     /// When it was last known to be current.
     pub(crate) checked: Cell<Tick>,
+    /// Where changes of the file are told of, if they are.
+    pub(crate) covered: Cell<Option<Place>>,
+    /// How often it was taken for current since then because nothing was told.
+    pub(crate) vouched: Cell<u8>,
     pub(crate) validators: Validators,
     pub(crate) whole: Rc<ResponseHead>,
     pub(crate) not_modified: Rc<ResponseHead>,
@@ -84,8 +88,9 @@ pub(crate) struct Rendering<'a> {
 impl Entry {
     /// Renders the heads for what was loaded. `now` is in seconds since 1970. Allocates.
     pub(crate) fn new(loaded: Loaded, how: &Rendering<'_>, checked: Tick, now: u64) -> Entry {
-        let validators = match (how.form, &loaded.content) {
-            (Form::Compressed(_), LoadedContent::Bytes(bytes)) => {
+        // What is not just what the file holds was compressed, or had something put to its end.
+        let validators = match &loaded.content {
+            LoadedContent::Bytes(bytes) if bytes.len() as u64 != loaded.meta.size => {
                 Validators::of(&loaded.meta, now).weakened(bytes.len() as u64)
             }
             _ => Validators::of(&loaded.meta, now),
@@ -119,6 +124,8 @@ impl Entry {
             name: loaded.name,
             settled: loaded.settled,
             checked: Cell::new(checked),
+            covered: Cell::default(),
+            vouched: Cell::default(),
             validators,
             whole,
             not_modified: kept_head(304, &not_modified, BodyLength::None),

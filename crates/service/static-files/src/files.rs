@@ -13,7 +13,7 @@ use observe::{Failure, Kind};
 use serve::Response;
 
 use crate::answer::{self, ALLOW, Answer, Body, Head};
-use crate::cache::{OpenFiles, Owner};
+use crate::cache::{OpenFiles, Owner, vouch};
 use crate::entry::{Entry, Form, Rendering, is_due, kept_head};
 use crate::files::coded::{CodedClaim, negotiates};
 use crate::listing::{self, Order};
@@ -93,18 +93,20 @@ pub struct Claim {
     began: Tick,
     is_fallback: bool,
     is_retry: bool,
+    /// How many changes had been told of when it began.
+    told: u32,
     /// What it makes, if that is not the file as it is.
     coded: Option<CodedClaim>,
 }
 
 impl Claim {
-    fn new(entry: Option<Rc<Entry>>, root: Option<&Rc<Cell<Tick>>>, began: Tick) -> Claim {
+    fn new(entry: Option<Rc<Entry>>, root: Option<&Rc<Cell<Tick>>>, began: Tick, told: u32) -> Claim {
         let entry = entry.map(|e| {
             let before = e.checked.replace(began);
             (e, before)
         });
         let root = root.map(|r| (Rc::clone(r), r.replace(began)));
-        Claim { entry, root, began, is_fallback: false, is_retry: false, coded: None }
+        Claim { entry, root, began, is_fallback: false, is_retry: false, told, coded: None }
     }
 
     fn keep(&mut self) -> Option<Rc<Entry>> {
@@ -220,7 +222,7 @@ impl Files {
     }
 
     fn is_current(&self, entry: &Entry, now: Tick) -> bool {
-        !is_due(entry.checked.get(), now) && !is_due(self.root_checked.get(), now)
+        self.cache.is_current(entry, now) && !is_due(self.root_checked.get(), now)
     }
 
     fn target(&self, path: &[u8]) -> Option<Relative> {
@@ -270,9 +272,12 @@ impl Files {
             content_max: self.cache.content_max(),
             siblings: self.options.precompressed.iter().copied().collect(),
             compress: None,
+            notices: self.cache.notices(),
+            page_suffix: self.options.page_suffix.as_ref().map(|suffix| Arc::clone(&suffix.borrow())),
             listing: None,
         };
-        Work { lookup, claim: Claim::new(entry, check_root.then_some(&self.root_checked), now) }
+        let claim = Claim::new(entry, check_root.then_some(&self.root_checked), now, self.cache.told());
+        Work { lookup, claim }
     }
 
     fn try_now(&self, request: &RequestHead, path: &[u8], at: Moment, work: Work) -> Step {
@@ -296,8 +301,9 @@ impl Files {
         }
         let loaded = match outcome.found {
             Ok(Found::File(loaded)) => loaded,
-            Ok(Found::Unchanged) => {
-                return match claim.keep() {
+            Ok(Found::Unchanged(place)) => {
+                let place = place.filter(|_| claim.told == self.cache.told());
+                return match claim.keep().inspect(|entry| vouch(entry, place)) {
                     Some(entry) => self.answer(request, key, at, &entry),
                     // Nothing is unchanged that was not known.
                     None => refuse(Kind::Internal),

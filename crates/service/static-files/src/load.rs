@@ -5,10 +5,14 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use content_coding::{Coding, Codings, compress};
-use fs::{Error, Meta, Opened, Reach, Root};
+use fs::{Error, Meta, Notices, Opened, Place, Reach, Root};
 
 use crate::listing::{self, Form, Item, NAMES_MAX};
+use crate::mime::content_type;
 use crate::path::WELL_KNOWN;
+
+/// A page larger than this is sent without what belongs to its end.
+const PAGE_MAX: u64 = 8 << 20;
 
 /// A file that keeps changing while it is read is served from its descriptor after so many tries.
 const READ_TRIES: usize = 3;
@@ -33,6 +37,10 @@ pub struct Lookup {
     pub(crate) siblings: Codings,
     /// Compress what is found in this coding.
     pub(crate) compress: Option<Coding>,
+    /// Who can tell of changes.
+    pub(crate) notices: Option<Arc<Notices>>,
+    /// What is put to the end of HTML pages.
+    pub(crate) page_suffix: Option<Arc<str>>,
     /// List the directory if none of the names is there.
     pub(crate) listing: Option<ListingWork>,
 }
@@ -70,8 +78,8 @@ pub struct Outcome {
 
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// What the cache holds is current.
-    Unchanged,
+    /// What the cache holds is current, and changes of it are told of there, if they are.
+    Unchanged(Option<Place>),
     /// A file.
     File(Loaded),
     /// A directory, asked for without the slash at its end.
@@ -125,6 +133,13 @@ impl Lookup {
     }
 
     fn search(&self, root: &Root, known: Option<Known>, reach: Reach) -> Result<Found, Error> {
+        // Before the look, so that what changes behind it is told of.
+        if let (Some(_), Some(notices)) = (&self.page_suffix, &self.notices) {
+            for name in &self.names {
+                let directory = name.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |at| &name[..at]);
+                notices.watch_directory(root, directory);
+            }
+        }
         for (i, name) in self.names.iter().enumerate() {
             match self.look_at(root, i, name, known, reach) {
                 Ok(Some(found)) => return Ok(found),
@@ -152,15 +167,22 @@ impl Lookup {
             && root.stat(name, reach)? == known.meta
             && self.siblings_of(root, name, reach)? == known.siblings
         {
-            return Ok(Some(Found::Unchanged));
+            // Not on the first load: most files of a large tree are asked for once.
+            let place = self.notices.as_ref().and_then(|notices| notices.cover(root, name));
+            return Ok(Some(Found::Unchanged(place)));
         }
         let (file, meta) = match root.open_file(name, reach)? {
             Opened::File(file, meta) => (file, meta),
             Opened::Directory(_) => return Ok(self.directory_counts.then_some(Found::Directory)),
         };
         let siblings = self.siblings_of(root, name, reach)?;
-        let loaded = load(i, file, meta, self.content_max, reach, |file| Meta::of(file))?;
-        let loaded = Loaded { siblings, ..loaded };
+        let suffix = self.page_suffix.as_deref().filter(|_| content_type(name).media_type == "text/html");
+        let content_max = if suffix.is_some() { PAGE_MAX } else { self.content_max };
+        let loaded = load(i, file, meta, content_max, reach, |file| Meta::of(file))?;
+        let mut loaded = Loaded { siblings, ..loaded };
+        if let (Some(suffix), LoadedContent::Bytes(page)) = (suffix, &mut loaded.content) {
+            *page = [&**page, suffix.as_bytes()].concat().into();
+        }
         Ok(Some(match self.compress {
             Some(coding) => compressed(loaded, coding),
             None => Found::File(loaded),

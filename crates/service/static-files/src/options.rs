@@ -1,5 +1,9 @@
 //! How a route serves files.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
 use content_coding::Coding;
 
 use crate::path::relative;
@@ -26,6 +30,9 @@ pub struct Options {
     pub precompressed: Vec<Coding>,
     /// The codings in which files are compressed as they are asked for, where that gains anything and no sibling is there.
     pub compress: Vec<Coding>,
+    /// What is put to the end of each HTML page at that time; also has the directories of all that is asked for watched, whatever is
+    /// cached. For live reload.
+    pub page_suffix: Option<Rc<RefCell<Arc<str>>>>,
 }
 
 impl Default for Options {
@@ -40,6 +47,7 @@ impl Default for Options {
             listing: false,
             precompressed: Vec::new(),
             compress: Vec::new(),
+            page_suffix: None,
         }
     }
 }

@@ -10,9 +10,10 @@ use observe::Kind;
 use serve::Response;
 
 use crate::answer::{self, Answer, Body, Head};
+use crate::cache::vouch;
 use crate::conditional::{Verdict, evaluate};
 use crate::decide::{Decision, decide};
-use crate::entry::{Content, Entry, Form, Rendering, is_due};
+use crate::entry::{Content, Entry, Form, Rendering};
 use crate::files::{Claim, FALLBACK_KEY, Files, Moment, Step, Work, refuse};
 use crate::load::{Found, Known as KnownFile, Lookup, Outcome};
 use crate::stream::{self, Stream};
@@ -95,7 +96,7 @@ impl Files {
 
     fn is_coded_current(&self, coded: &Entry, coding: Coding, identity: &Entry, at: Moment) -> bool {
         match identity.siblings.has(coding) {
-            true => !is_due(coded.checked.get(), at.tick),
+            true => self.cache.is_current(coded, at.tick),
             // Made of just this file, which is current.
             false => coded.meta == identity.meta,
         }
@@ -134,7 +135,7 @@ impl Files {
             return Step::Ready(answer::of_file(request, identity));
         };
         let sibling = [&name, coding.suffix().as_bytes()].concat();
-        let mut claim = Claim::new(cached, None, at.tick);
+        let mut claim = Claim::new(cached, None, at.tick, self.cache.told());
         claim.is_fallback = key == FALLBACK_KEY;
         claim.coded = Some(CodedClaim::begin(coding, identity, false));
         let known = claim.entry.as_ref().filter(|(e, _)| e.settled || e.holds_descriptor());
@@ -157,7 +158,7 @@ impl Files {
         // Somebody else's request has it made already; until that is done there is the file as it is.
         let name = self.name_of(key, identity.name).filter(|_| !identity.under_way.get().has(coding));
         let Some(name) = name else { return Step::Ready(answer::of_file(request, identity)) };
-        let mut claim = Claim::new(None, None, at.tick);
+        let mut claim = Claim::new(None, None, at.tick, self.cache.told());
         claim.is_fallback = key == FALLBACK_KEY;
         claim.coded = Some(CodedClaim::begin(coding, identity, true));
         let lookup = self.lookup_of(name, None, COMPRESS_MAX, Some(coding));
@@ -193,7 +194,10 @@ impl Files {
         let cached = claim.keep();
         let loaded = match (outcome.found, cached) {
             (Ok(Found::File(loaded)), _) => loaded,
-            (Ok(Found::Unchanged), Some(cached)) => return Step::Ready(answer::of_file(request, &cached)),
+            (Ok(Found::Unchanged(place)), Some(cached)) => {
+                vouch(&cached, place.filter(|_| claim.told == self.cache.told()));
+                return Step::Ready(answer::of_file(request, &cached));
+            }
             (found, _) => {
                 if matches!(found, Ok(Found::Incompressible)) {
                     let mut shrinks = identity.shrinks.get();
@@ -237,6 +241,8 @@ impl Files {
             content_max,
             siblings: Codings::NONE,
             compress,
+            notices: self.cache.notices(),
+            page_suffix: None,
             listing: None,
         }
     }

@@ -124,3 +124,67 @@ fn a_root_that_was_replaced_is_served_from_its_new_place() {
         assert_eq!(site.get("/page"), ok("three"));
     }
 }
+
+/// A site whose changes are told of; what was told is passed on by hand.
+fn told() -> (Site, Arc<::fs::Notices>) {
+    let mut site = Site::plain();
+    let notices = Arc::new(::fs::Notices::new().unwrap());
+    site.cache = OpenFiles::with_notices(Limits::default(), Some(Arc::clone(&notices)));
+    let root = Arc::new(::fs::Root::open(site.dir.path()).unwrap());
+    site.files = Files::new(Options::default(), root, Rc::clone(&site.cache)).unwrap();
+    (site, notices)
+}
+
+/// Writes a file that is old enough to be believed.
+fn settled(site: &Site, name: &str, content: &str) {
+    site.write(name, content);
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(site.at(name)).unwrap().set_modified(old).unwrap();
+    // Its change is stamped with the present time, whatever it says of itself.
+    while !::fs::Meta::of(fs::File::open(site.at(name)).unwrap()).unwrap().is_settled() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_change_that_is_told_of_shows_at_once_and_without_one_nobody_looks() {
+    let (mut site, notices) = told();
+    settled(&site, "f", "file");
+    assert_eq!(site.get("/f"), ok("file"));
+    site.pass(1000);
+    assert_eq!(site.get("/f"), ok("file"), "looked at, and covered from now on");
+    assert_eq!(notices.watched(), 1);
+    // A change that nobody passes on: nothing but a look could show it.
+    site.write("f", "edited");
+    for _ in 0..9 {
+        site.pass(999);
+        assert_eq!(site.get("/f"), ok("file"));
+        site.pass(1);
+        // The root is looked at each second; whoever is asked for first then is looked at with it.
+        site.get("/other");
+        assert_eq!(site.get("/f"), ok("file"));
+    }
+    site.pass(1000);
+    assert_eq!(site.get("/f"), ok("edited"), "after ten seconds it is looked at all the same");
+    // That look found a young file, which is not believed; an old one is covered again.
+    settled(&site, "f", "again");
+    for _ in 0..2 {
+        site.pass(1000);
+        assert_eq!(site.get("/f"), ok("again"));
+    }
+    while notices_pending(&notices) {
+        site.cache.changed(&notices.wait().unwrap(), site.moment().tick);
+    }
+    for _ in 0..2 {
+        site.pass(1000);
+        assert_eq!(site.get("/f"), ok("again"));
+    }
+    site.write("f", "told");
+    site.cache.changed(&notices.wait().unwrap(), site.moment().tick);
+    assert_eq!(site.get("/f"), ok("told"), "no time has passed");
+}
+
+/// Whether something happens in a moment.
+fn notices_pending(notices: &::fs::Notices) -> bool {
+    notices.is_pending(std::time::Duration::from_millis(50))
+}

@@ -1,0 +1,426 @@
+//! What the kernel tells of changes (inotify), for those directories that somebody asked about.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+
+use crate::root::{Root, name_of};
+
+/// So many directories are watched at a time; the kernel's own limit per user is 8,192 on old systems.
+const WATCHES_MAX: usize = 4096;
+
+/// So many changed names are told one by one; of more, only that there were many.
+const NAMES_MAX: usize = 64;
+
+/// Room for the events of one read: a few hundred.
+const BUFFER: usize = 16 << 10;
+
+const EVENTS: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+/// A directory that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place(u64);
+
+impl Place {
+    fn of(directory: &[u8]) -> Place {
+        let mut hasher = DefaultHasher::new();
+        directory.hash(&mut hasher);
+        Place(hasher.finish())
+    }
+}
+
+/// What has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Anything may have: a directory moved, or there was too much to tell.
+    pub all: bool,
+    /// Directories in which something changed.
+    pub places: Vec<Place>,
+    /// The names of what changed, absolute, at most 64 of them.
+    pub names: Vec<PathBuf>,
+}
+
+impl Changes {
+    /// Whether nothing has.
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.places.is_empty()
+    }
+
+    /// Adds what changed later.
+    pub fn merge(&mut self, more: Changes) {
+        self.all |= more.all;
+        self.places.extend(more.places.into_iter().filter(|place| !self.places.contains(place)).collect::<Vec<_>>());
+        self.names.extend(more.names.into_iter().filter(|name| !self.names.contains(name)).collect::<Vec<_>>());
+        self.all |= self.names.len() > NAMES_MAX;
+        self.names.truncate(NAMES_MAX);
+    }
+}
+
+/// Notices of changes in directories. Any thread may ask for a directory to be watched ([`Notices::cover`]); one thread reads
+/// ([`Notices::wait`]).
+///
+/// What nobody is told of: writing through a memory map, through another name of the same file, and on another machine where
+/// the file system is shared. So who relies on it looks again by himself now and then.
+#[derive(Debug)]
+pub struct Notices {
+    inotify: OwnedFd,
+    table: Mutex<Table>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    number: i32,
+    /// Device and inode of the directory.
+    identity: (u64, u64),
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// By absolute path.
+    watches: HashMap<Box<[u8]>, Watch>,
+    /// The paths of a watch: one, but where a directory is mounted twice.
+    paths: HashMap<i32, Vec<Box<[u8]>>>,
+}
+
+impl Notices {
+    /// Nothing is watched yet.
+    ///
+    /// # Errors
+    /// The system's: it has no inotify, or this user has used up what there is.
+    pub fn new() -> io::Result<Notices> {
+        Ok(Notices { inotify: inotify::init(CreateFlags::CLOEXEC)?, table: Mutex::default() })
+    }
+
+    /// Has all directories on the way to the file at `path` beneath `root` watched, and gives the place of its own one: from now
+    /// on, a change of what `path` means or holds is told of there, or as one of all.
+    ///
+    /// None where that cannot be promised: a symbolic link is on the way, the file has a second name, or there are too many
+    /// watches. Blocks for no disk where the path was just looked up. Costs three system calls when all is watched, six more
+    /// a directory that is not.
+    pub fn cover(&self, root: &Root, path: &[u8]) -> Option<Place> {
+        let base = root.path().as_os_str().as_bytes();
+        // From the top, so that a directory that moves is told of by the one above it.
+        let mut place = self.watch(root, base, &[])?;
+        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            place = self.watch(root, base, &path[..at])?;
+        }
+        // After the watches: what changes behind this look is told of.
+        let file = root.look_without_links(path).ok()?;
+        let only_name = rustix::fs::fstat(&file).is_ok_and(|stat| stat.st_nlink == 1);
+        only_name.then_some(place)
+    }
+
+    /// Has the directory at `path` beneath `root` watched, whatever links lead to it; promises nothing.
+    pub fn watch_directory(&self, root: &Root, path: &[u8]) {
+        let whole = joined(root.path().as_os_str().as_bytes(), path);
+        if !self.is_watched(root, &whole, path)
+            && let Ok(directory) = root.look_at_directory(path)
+        {
+            let _ = self.add(&directory, whole);
+        }
+    }
+
+    fn watch(&self, root: &Root, base: &[u8], directory: &[u8]) -> Option<Place> {
+        let whole = joined(base, directory);
+        let place = Place::of(&whole);
+        if self.is_watched(root, &whole, directory) {
+            return Some(place);
+        }
+        let open = root.look_without_links(directory).ok()?;
+        self.add(&open, whole.clone()).ok()?;
+        // It may have been moved between the look and the watch, when nobody told of it yet.
+        let again = root.look_without_links(directory).ok();
+        if again.as_ref().and_then(identity).is_some_and(|now| Some(now) == identity(&open)) {
+            return Some(place);
+        }
+        self.forget(&mut self.locked(), &whole);
+        None
+    }
+
+    /// Whether the directory is watched. Of the root itself it must be this one: a link that leads to it may lead elsewhere now, of
+    /// which nobody tells.
+    fn is_watched(&self, root: &Root, whole: &[u8], directory: &[u8]) -> bool {
+        let mut table = self.locked();
+        let Some(watch) = table.watches.get(whole) else { return false };
+        if directory.is_empty() && watch.identity != root.identity() {
+            self.forget(&mut table, whole);
+            return false;
+        }
+        true
+    }
+
+    fn add(&self, directory: &OwnedFd, path: Box<[u8]>) -> Result<(), Errno> {
+        let identity = identity(directory).ok_or(Errno::BADF)?;
+        // Under the lock, so that what is read of this watch finds its path.
+        let mut table = self.locked();
+        if table.watches.len() >= WATCHES_MAX {
+            return Err(Errno::NOSPC);
+        }
+        let number = inotify::add_watch(&self.inotify, name_of(directory).as_slice(), EVENTS)?;
+        let paths = table.paths.entry(number).or_default();
+        if !paths.contains(&path) {
+            paths.push(path.clone());
+        }
+        table.watches.insert(path, Watch { number, identity });
+        Ok(())
+    }
+
+    /// Waits for changes, and gives those that are there; none when what came concerns no directory that is still watched. For a
+    /// thread of its own.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn wait(&self) -> io::Result<Changes> {
+        let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        let mut reader = Reader::new(self.inotify.as_fd(), &mut buffer);
+        let (mut changes, mut places, mut names) = (Changes::default(), HashSet::new(), HashSet::new());
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let name = event.file_name().map(|name| name.to_bytes());
+            self.note(event.wd(), event.events(), name, &mut changes.all, &mut places, &mut names);
+            if reader.is_buffer_empty() {
+                break;
+            }
+        }
+        changes.all |= names.len() > NAMES_MAX;
+        changes.places.extend(places);
+        changes.names.extend(names.into_iter().take(NAMES_MAX));
+        Ok(changes)
+    }
+
+    /// Whether there is something to read, now or within `patience`.
+    pub fn is_pending(&self, patience: Duration) -> bool {
+        let mut fds = [PollFd::new(&self.inotify, PollFlags::IN)];
+        let patience = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+        poll(&mut fds, Some(&patience)).is_ok_and(|n| n > 0)
+    }
+
+    fn note(
+        &self,
+        watch: i32,
+        events: ReadFlags,
+        name: Option<&[u8]>,
+        all: &mut bool,
+        places: &mut HashSet<Place>,
+        names: &mut HashSet<PathBuf>,
+    ) {
+        let mut table = self.locked();
+        if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+            *all = true;
+            return;
+        }
+        let Some(paths) = table.paths.get(&watch).cloned() else { return };
+        let moved = ReadFlags::MOVE_SELF | ReadFlags::DELETE_SELF | ReadFlags::IGNORED;
+        let is_directory = events.contains(ReadFlags::ISDIR);
+        for path in paths {
+            if events.intersects(moved) {
+                // What lay beneath it may lie elsewhere now.
+                *all = true;
+                self.forget(&mut table, &path);
+                continue;
+            }
+            places.insert(Place::of(&path));
+            let Some(name) = name else { continue };
+            let whole = joined(&path, name);
+            if is_directory {
+                *all = true;
+                self.forget(&mut table, &whole);
+            }
+            if names.len() <= NAMES_MAX {
+                names.insert(PathBuf::from(std::ffi::OsString::from_vec(whole.into())));
+            }
+        }
+    }
+
+    /// Ends the watches at and beneath `path`.
+    fn forget(&self, table: &mut Table, path: &[u8]) {
+        let beneath = |other: &[u8]| other.strip_prefix(path).is_some_and(|r| r.is_empty() || r.starts_with(b"/"));
+        for (gone, watch) in table.watches.extract_if(|other, _| beneath(other)) {
+            if let Some(paths) = table.paths.get_mut(&watch.number) {
+                paths.retain(|other| *other != gone);
+                if paths.is_empty() {
+                    table.paths.remove(&watch.number);
+                    // The kernel has ended it already if the directory is gone.
+                    let _ = inotify::remove_watch(&self.inotify, watch.number);
+                }
+            }
+        }
+    }
+
+    /// How many directories are watched.
+    pub fn watched(&self) -> usize {
+        self.locked().watches.len()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn identity(fd: &OwnedFd) -> Option<(u64, u64)> {
+    rustix::fs::fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
+}
+
+fn joined(directory: &[u8], name: &[u8]) -> Box<[u8]> {
+    match (directory, name) {
+        (directory, b"") => directory.into(),
+        (directory, name) if directory.ends_with(b"/") => [directory, name].concat().into(),
+        (directory, name) => [directory, b"/", name].concat().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    fn tree() -> (tempfile::TempDir, Root, Notices) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        for name in ["top", "a/mid", "a/b/low"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let root = Root::open(folder.path()).unwrap();
+        (folder, root, Notices::new().unwrap())
+    }
+
+    fn names(changes: &Changes) -> Vec<String> {
+        let mut names: Vec<String> =
+            changes.names.iter().map(|n| n.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn changes_are_told_of_where_they_happen() {
+        let (folder, root, notices) = tree();
+        let [top, mid, low] = [&b"top"[..], b"a/mid", b"a/b/low"].map(|name| notices.cover(&root, name).unwrap());
+        assert_eq!(notices.watched(), 3);
+        assert!(top != mid && mid != low);
+        for (name, place) in [("top", top), ("a/mid", mid), ("a/b/low", low), ("a/b/new", low)] {
+            fs::write(folder.path().join(name), "y").unwrap();
+            let changes = notices.wait().unwrap();
+            assert_eq!((changes.all, &*changes.places), (false, &[place][..]), "{name}");
+            assert_eq!(changes.names, [folder.path().join(name)]);
+            // What is left of it: CREATE and MODIFY may come in two reads.
+            while notices.is_pending(SOON) {
+                assert_eq!(notices.wait().unwrap().places, [place]);
+            }
+        }
+        fs::rename(folder.path().join("top"), folder.path().join("a/mid")).unwrap();
+        let changes = notices.wait().unwrap();
+        assert_eq!(names(&changes), ["mid", "top"]);
+        assert!(changes.places.contains(&top) && changes.places.contains(&mid));
+    }
+
+    #[test]
+    fn a_directory_that_moves_takes_its_watches_along() {
+        let (folder, root, notices) = tree();
+        notices.cover(&root, b"a/b/low").unwrap();
+        assert_eq!(notices.watched(), 3);
+        fs::rename(folder.path().join("a"), folder.path().join("z")).unwrap();
+        assert!(notices.wait().unwrap().all);
+        while notices.is_pending(SOON) {
+            notices.wait().unwrap();
+        }
+        assert_eq!(notices.watched(), 1, "only the root");
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        fs::write(folder.path().join("a/b/low"), "new").unwrap();
+        let place = notices.cover(&root, b"a/b/low").unwrap();
+        while notices.is_pending(SOON) {
+            notices.wait().unwrap();
+        }
+        let place = notices.cover(&root, b"a/b/low").unwrap_or(place);
+        fs::write(folder.path().join("a/b/low"), "newer").unwrap();
+        assert_eq!(notices.wait().unwrap().places, [place]);
+        // Its end is told when nobody holds it any more.
+        drop(root);
+        fs::remove_dir_all(folder.path()).unwrap();
+        assert!(notices.wait().unwrap().all);
+        while notices.is_pending(SOON) {
+            notices.wait().unwrap();
+        }
+        assert_eq!(notices.watched(), 0);
+    }
+
+    #[test]
+    fn a_root_behind_a_link_is_watched_where_it_leads() {
+        let (folder, _, notices) = tree();
+        let (link, swap) = (folder.path().join("link"), folder.path().join("swap"));
+        for name in ["one", "two"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("f"), name).unwrap();
+        }
+        symlink("one", &link).unwrap();
+        notices.cover(&Root::open(&link).unwrap(), b"f").unwrap();
+        symlink("two", &swap).unwrap();
+        fs::rename(&swap, &link).unwrap();
+        let place = notices.cover(&Root::open(&link).unwrap(), b"f").unwrap();
+        while notices.is_pending(SOON) {
+            notices.wait().unwrap();
+        }
+        fs::write(folder.path().join("two/f"), "changed").unwrap();
+        assert_eq!(notices.wait().unwrap().places, [place]);
+    }
+
+    #[test]
+    fn nothing_is_promised_of_links_and_second_names() {
+        let (folder, root, notices) = tree();
+        symlink("a", folder.path().join("link")).unwrap();
+        symlink("top", folder.path().join("other")).unwrap();
+        fs::hard_link(folder.path().join("a/mid"), folder.path().join("twin")).unwrap();
+        for name in [&b"link/b/low"[..], b"other", b"twin", b"a/mid", b"none", b"a/none", b"none/x"] {
+            assert_eq!(notices.cover(&root, name), None, "{}", name.escape_ascii());
+        }
+        assert!(notices.cover(&root, b"top").is_some());
+        notices.watch_directory(&root, b"link/b");
+        fs::write(folder.path().join("a/b/low"), "y").unwrap();
+        let changes = notices.wait().unwrap();
+        assert!(changes.names.contains(&folder.path().join("link/b/low")), "{changes:?}");
+    }
+
+    #[test]
+    fn very_much_at_once_is_told_as_all() {
+        let (folder, root, notices) = tree();
+        notices.cover(&root, b"top").unwrap();
+        for n in 0..200 {
+            fs::write(folder.path().join(format!("many-{n}")), "").unwrap();
+        }
+        let changes = notices.wait().unwrap();
+        assert!(changes.all);
+        assert_eq!(changes.names.len(), NAMES_MAX);
+    }
+
+    #[test]
+    fn paths_are_joined() {
+        assert_eq!(&*joined(b"/srv", b"a"), b"/srv/a");
+        assert_eq!(&*joined(b"/srv", b""), b"/srv");
+        assert_eq!(&*joined(b"/", b"a"), b"/a");
+    }
+}
