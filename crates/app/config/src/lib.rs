@@ -26,9 +26,9 @@ pub use address::{Address, AddressError, ListenAddress, ServerAddress};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use options::reference;
 pub use plan::{
-    Action, CertificateFiles, ClientAuth, Count, ErrorPage, Files, HeaderEdits, HostField, KeepAlive, Limits, Listener,
-    ListenerTls, Piece, Plan, Proxy, Redirect, Respond, Route, Runtime, Server, Statuses, Symlinks, Timeouts,
-    TlsVersion, UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
+    AccessFormat, AccessLog, Action, CertificateFiles, ClientAuth, Count, ErrorPage, Files, HeaderEdits, HostField,
+    KeepAlive, Limits, Listener, ListenerTls, LogTarget, Piece, Plan, Proxy, Redirect, Respond, Route, Runtime, Server,
+    Statuses, Symlinks, Timeouts, TlsVersion, UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
 };
 pub use source::Place;
 

@@ -17,6 +17,8 @@ pub struct Plan {
     pub limits: Limits,
     /// How long a client may take.
     pub timeouts: Timeouts,
+    /// `[log.access]`; none: no line is written.
+    pub access_log: Option<AccessLog>,
     /// Where to listen; at least one.
     pub listeners: Vec<Listener>,
     /// The routes in the order they are tried; the place of one is its [`router::RouteId`].
@@ -88,6 +90,40 @@ pub struct Timeouts {
     pub write: Duration,
     /// The slowest average in bytes a second, after a grace of 5 s; 0: off.
     pub min_rate: u64,
+}
+
+/// `[log.access]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where the lines go.
+    pub target: LogTarget,
+    /// Their form.
+    pub format: AccessFormat,
+}
+
+/// Where a log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// To the end of this file. A relative path is relative to the working folder by now.
+    File(PathBuf),
+}
+
+/// The form of the lines of an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// The Common Log Format.
+    Common,
+    /// The same with Referer and User-Agent.
+    Combined,
+    /// An object a line.
+    Json,
+    /// For people; command lines have it.
+    Plain {
+        /// With colours.
+        colour: bool,
+    },
 }
 
 /// One `[[listener]]`. It speaks HTTP/1.1, the only protocol so far.
@@ -247,6 +283,8 @@ pub struct Files {
     pub cache_control: Option<String>,
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
+    /// Whether pages are loaded again in the browser when a file changes; command lines have it.
+    pub live: bool,
 }
 
 /// What becomes of symbolic links beneath a root.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::diagnostic::Diagnostic;
 use crate::files::Document;
 use crate::options;
-use crate::plan::{Limits, Listener, Runtime, Timeouts, Upstream};
+use crate::plan::{AccessLog, Limits, Listener, Runtime, Timeouts, Upstream};
 use crate::source::{Place, Source};
 use crate::tree::{Node, Table, Value};
 
@@ -32,6 +32,7 @@ pub(crate) struct Draft {
     pub(crate) runtime: Option<Runtime>,
     pub(crate) limits: Option<Limits>,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) access_log: Option<AccessLog>,
     pub(crate) listeners: Vec<(Place, Option<Listener>)>,
     pub(crate) routes: Vec<RouteDraft>,
     pub(crate) upstreams: Vec<UpstreamDraft>,
@@ -55,10 +56,10 @@ impl Draft {
         if let Some(table) = self.once(&mut file, "runtime") {
             self.runtime = Some(runtime(table));
         }
-        // Nothing of these two is built; opening them reports what they hold.
+        // Nothing of it is built; opening it reports what it holds.
         drop(self.once(&mut file, "admin"));
         if let Some(log) = self.once(&mut file, "log") {
-            drop(log.section("access"));
+            self.access_log = log.section("access").and_then(server::access_log);
         }
         if let Some(table) = self.once(&mut file, "limits") {
             self.limits = Some(limits(table));

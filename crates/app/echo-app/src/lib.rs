@@ -121,6 +121,7 @@ impl Running {
         while let Some(signal) = self.signals.wait() {
             match signal {
                 Signal::Reload => log.info("nothing to reload: this process was configured by its command line"),
+                Signal::Reopen => log.info("nothing to reopen: this process has no log of its own"),
                 Signal::Stop if stopping => {
                     log.warn("a second signal: stopping at once");
                     self.reporter.finish();

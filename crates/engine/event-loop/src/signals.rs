@@ -2,7 +2,7 @@
 
 use std::io;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals as Iterator;
 
 /// What a signal asks for.
@@ -10,6 +10,8 @@ use signal_hook::iterator::Signals as Iterator;
 pub enum Signal {
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR1: open the log files again, which somebody has renamed.
+    Reopen,
     /// SIGTERM or SIGINT: finish what is under way and stop.
     Stop,
 }
@@ -25,7 +27,7 @@ impl Signals {
     /// # Errors
     /// The system's, when the handlers cannot be set.
     pub fn listen() -> io::Result<Signals> {
-        Ok(Signals { inner: Iterator::new([SIGHUP, SIGTERM, SIGINT])? })
+        Ok(Signals { inner: Iterator::new([SIGHUP, SIGUSR1, SIGTERM, SIGINT])? })
     }
 
     /// A handle that ends the wait of [`Signals::wait`] from another thread.
@@ -35,7 +37,11 @@ impl Signals {
 
     /// Blocks until the next signal; `None` once closed.
     pub fn wait(&mut self) -> Option<Signal> {
-        self.inner.forever().next().map(|number| if number == SIGHUP { Signal::Reload } else { Signal::Stop })
+        self.inner.forever().next().map(|number| match number {
+            SIGHUP => Signal::Reload,
+            SIGUSR1 => Signal::Reopen,
+            _ => Signal::Stop,
+        })
     }
 }
 

@@ -1,5 +1,7 @@
-//! What concerns the process as a whole: its descriptor limit, the CPUs it may use, what it and its threads cost.
+//! What concerns the process as a whole: its descriptor limit, the CPUs it may use, what it and its threads cost, where it is on the
+//! earth.
 
+mod local_time;
 mod times;
 
 use std::io;
@@ -8,6 +10,7 @@ use std::num::NonZero;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+pub use local_time::utc_offset;
 pub use times::{Memory, ThreadClock, ThreadTimes, memory_of};
 
 /// How many descriptors this process may hold.

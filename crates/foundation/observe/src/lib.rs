@@ -1,7 +1,10 @@
-//! What happened, in a closed vocabulary: failures with side, phase and sentence, and the counters of a worker. No I/O.
+//! What happened, in a closed vocabulary: failures with side, phase and sentence, the counters of a worker, the lines
+//! of an access log. No I/O.
 
+mod access;
 mod counters;
 mod failure;
 
+pub use access::{ACCESS_LINE_MAX, Access, AccessFormat, AccessLines};
 pub use counters::{Counter, Counters};
 pub use failure::{Failure, Kind, Level, Phase, Side};

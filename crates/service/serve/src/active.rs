@@ -23,6 +23,7 @@ use crate::deadlines::Kind;
 use crate::exchange::{Client, Conclusion, Ending, Exchange};
 use crate::linger;
 use crate::page;
+use crate::record::{self, Record};
 use crate::response::Response;
 use crate::tls;
 use crate::wire::{HIGH_MARK, Wire};
@@ -61,7 +62,10 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             Head::Failed(failure) => {
                 report(context, &*phase.site, &failure, &connection.peer);
                 if failure.kind != Fault::ClientGone && failure.kind != Fault::WriteTimeout {
-                    refuse_broken(&wire, &failure);
+                    let body_bytes = refuse_broken(&wire, &failure);
+                    if phase.site.settings().records {
+                        phase.site.ended(&Record::of_no_request(&failure, &connection.peer, body_bytes));
+                    }
                     Box::pin(linger::close(&wire, &mut phase.input)).await;
                 }
                 return Next::Close;
@@ -71,7 +75,8 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
         context.renew(&mut phase.site);
         let Phase { site, decoder, input, head: Some(request), .. } = &mut phase else { return Next::Close };
         context.counters().requests.add(1);
-        wire.answered.set(false);
+        wire.status.set(0);
+        let began = site.settings().records.then(now);
         let client =
             Client { wire: &wire, peer: &connection.peer, counters: context.counters(), local: &connection.local };
         let (ending, ends_by_close) = {
@@ -90,8 +95,11 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
                 too_large => too_large,
             };
             let (conclusion, failure) = exchange.conclude(handled);
-            if let Some(failure) = failure {
-                report(context, &**site, &failure, &connection.peer);
+            if let Some(failure) = &failure {
+                report(context, &**site, failure, &connection.peer);
+            }
+            if let Some(began) = began {
+                record::tell(&**site, &wire, &connection.peer, request, began, failure).await;
             }
             let ending = match conclusion {
                 Conclusion::Ends(ending) => ending,
@@ -239,15 +247,17 @@ fn ended(end: io::Result<usize>, begun: bool, wire: &Wire<'_>) -> Head {
     Head::Failed(Box::new(failure))
 }
 
-/// Answers a request that has no usable head.
-pub(crate) fn refuse_broken(wire: &Wire<'_>, failure: &Failure) {
+/// Answers a request that has no usable head; gives the length of the answer's body.
+pub(crate) fn refuse_broken(wire: &Wire<'_>, failure: &Failure) -> u64 {
     wire.deadlines.clear_all();
     let page = page::of(failure, None);
     let out = &mut wire.out.borrow_mut();
     let mut encoder = ResponseEncoder::for_refusal();
     encoder.head(out, &page.head, event_loop::date().as_bytes(), true);
     // The lengths agree by construction.
+    let length = page.body.len() as u64;
     let _ = encoder.data(out, page.body).and_then(|()| encoder.end(out, None));
+    length
 }
 
 #[cfg(test)]

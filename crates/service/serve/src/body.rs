@@ -134,7 +134,7 @@ impl<'c> RequestBody<'c> {
 
     /// Reads more of the connection's bytes.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if std::mem::take(&mut self.awaits_continue) && !self.wire.answered.get() && self.input.is_empty() {
+        if std::mem::take(&mut self.awaits_continue) && !self.wire.is_answered() && self.input.is_empty() {
             self.wire.out.borrow_mut().put(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         let read = self.wire.stream.poll_read(cx, self.input);

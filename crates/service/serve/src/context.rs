@@ -13,6 +13,7 @@ use observe::{Counters, Failure};
 
 use crate::deadlines::Kind;
 use crate::exchange::Exchange;
+use crate::record::Record;
 use crate::switch::wait_in;
 
 /// How long an idle connection is kept once a drain began: a request that is on its way to us already must not be
@@ -55,11 +56,13 @@ pub struct Settings {
     pub body_bytes: u64,
     /// The waits.
     pub timeouts: Timeouts,
+    /// Whether [`Site::ended`] is told of every exchange.
+    pub records: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { limits: Limits::default(), body_bytes: 10 << 20, timeouts: Timeouts::default() }
+        Settings { limits: Limits::default(), body_bytes: 10 << 20, timeouts: Timeouts::default(), records: false }
     }
 }
 
@@ -90,6 +93,11 @@ pub trait Site: 'static {
 
     /// Told of every failure, for the log.
     fn failed(&self, failure: &Failure, client: &net::Peer);
+
+    /// Told of the end of every exchange, for the access log, where [`Settings::records`] asks for it.
+    fn ended(&self, record: &Record<'_>) {
+        let _ = record;
+    }
 }
 
 /// What the connections of one worker share: the present site, who is open, whether it drains.

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use event_loop::now;
+use event_loop::{Ready, now};
 use message::RequestHead;
 use net::{Address, Peer, Transport};
 use observe::{Counters, Failure};
@@ -58,6 +58,13 @@ impl<'c> Client<'c> {
     /// Ready when the client has gone (reset, not merely half-closed) or one of its deadlines has passed.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<Failure> {
         self.wire.stream.poll_broken(cx).map(|e| self.wire.failure(&e))
+    }
+
+    /// As [`Client::poll_gone`], but a half-close counts too: for answers that only end when somebody has heard enough.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let gone = self.poll_gone(cx);
+        let half_closed = || self.wire.stream.registration().ready().has(Ready::READ_CLOSED);
+        if gone.is_pending() && half_closed() { Poll::Ready(Failure::new(observe::Kind::ClientGone)) } else { gone }
     }
 
     /// Ends the exchange when it takes longer than `timeout` from now.

@@ -37,6 +37,11 @@ impl Pace {
         }
     }
 
+    /// How many bytes moved so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting_since.is_some()
     }

@@ -12,7 +12,7 @@ use observe::{Failure, Kind as Fault};
 
 use crate::error_pages::ErrorPages;
 use crate::page;
-use crate::wire::Wire;
+use crate::wire::{Body, Wire};
 
 /// A piece of an answer's body.
 #[derive(Debug)]
@@ -58,16 +58,18 @@ impl<'c> Response<'c> {
 
     /// Queues the head. The version's encoder adds Date, the framing and Connection.
     pub fn start(&mut self, head: &ResponseHead) {
-        self.wire.answered.set(true);
+        self.wire.status.set(head.status);
         self.decide_close();
         let date = event_loop::date();
         self.encoder.head(&mut self.wire.out.borrow_mut(), head, date.as_bytes(), self.close);
+        self.wire.body.set(Body::from(self.wire.queued()));
     }
 
     /// Queues a whole answer, from its head to its end: the cheapest way, for one that a cache holds.
     #[inline]
     pub fn whole(&mut self, answer: &Whole) {
-        self.wire.answered.set(true);
+        self.wire.status.set(answer.head().status);
+        self.wire.body.set(Body::whole(answer.body().len()));
         self.decide_close();
         let date = event_loop::date();
         self.encoder.whole(&mut self.wire.out.borrow_mut(), answer, date.as_bytes(), self.close);
@@ -91,7 +93,8 @@ impl<'c> Response<'c> {
         }
         let date = || *event_loop::date().as_bytes();
         self.encoder.head_with(&mut self.wire.out.borrow_mut(), status, body, date, fields_max, fields)?;
-        self.wire.answered.set(true);
+        self.wire.status.set(status);
+        self.wire.body.set(Body::from(self.wire.queued()));
         Ok(())
     }
 
@@ -112,7 +115,8 @@ impl<'c> Response<'c> {
         }
         let date = || *event_loop::date().as_bytes();
         self.encoder.head_and_body_with(&mut self.wire.out.borrow_mut(), status, body, date, fields_max, fields)?;
-        self.wire.answered.set(true);
+        self.wire.status.set(status);
+        self.wire.body.set(Body::whole(body.len()));
         Ok(())
     }
 
@@ -170,7 +174,7 @@ impl<'c> Response<'c> {
 
     /// Whether the head was queued.
     pub fn is_started(&self) -> bool {
-        self.wire.answered.get()
+        self.wire.is_answered()
     }
 
     /// Whether the answer is complete.

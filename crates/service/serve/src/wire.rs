@@ -23,8 +23,10 @@ pub(crate) struct Wire<'c> {
     pub(crate) out: RefCell<OutQueue>,
     pub(crate) deadlines: Deadlines<'c>,
     pub(crate) timeouts: Timeouts,
-    /// Whether the answer of the present exchange (not an interim one) has begun.
-    pub(crate) answered: Cell<bool>,
+    /// The status of the present exchange's answer (not of an interim one), once that has begun; 0 before.
+    pub(crate) status: Cell<u16>,
+    /// How long its body is, where that is known as it begins; else where it begins, see [`Body`].
+    pub(crate) body: Cell<Body>,
     /// Whether so much of the request's body is left, unread by the handler, that the connection will close.
     pub(crate) body_in_the_way: Cell<bool>,
     pace: RefCell<Pace>,
@@ -32,14 +34,57 @@ pub(crate) struct Wire<'c> {
     warming: RefCell<Option<Blocking<()>>>,
 }
 
+/// The body of the present answer, for the record of the exchange: in one word, since every answer writes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body(u64);
+
+impl Body {
+    /// No body is so long.
+    const IS_PLACE: u64 = 1 << 63;
+
+    /// So many bytes, all queued.
+    pub(crate) fn whole(length: usize) -> Body {
+        Body(length as u64)
+    }
+
+    /// What is queued from this place on, counted over all that the connection's active phase wrote.
+    pub(crate) fn from(place: u64) -> Body {
+        Body(place | Body::IS_PLACE)
+    }
+
+    /// Its length, of which so much is queued or written.
+    pub(crate) fn length(self, queued: u64) -> u64 {
+        match self.0 & Body::IS_PLACE {
+            0 => self.0,
+            _ => queued.saturating_sub(self.0 ^ Body::IS_PLACE),
+        }
+    }
+}
+
 impl<'c> Wire<'c> {
+    /// Whether the answer of the present exchange has begun.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.status.get() != 0
+    }
+
+    /// How much was queued in this active phase.
+    pub(crate) fn queued(&self) -> u64 {
+        self.pace.borrow().bytes() + self.out.borrow().len()
+    }
+
+    /// How much of that was written.
+    pub(crate) fn written(&self) -> u64 {
+        self.pace.borrow().bytes()
+    }
+
     pub(crate) fn new(stream: &'c Stream, timeouts: Timeouts) -> Wire<'c> {
         Wire {
             stream,
             out: RefCell::new(OutQueue::new()),
             deadlines: Deadlines::new(stream),
             timeouts,
-            answered: Cell::new(false),
+            status: Cell::new(0),
+            body: Cell::new(Body::whole(0)),
             body_in_the_way: Cell::new(false),
             pace: RefCell::new(Pace::new()),
             warming: RefCell::new(None),

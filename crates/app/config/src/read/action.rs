@@ -156,6 +156,7 @@ fn files_below(root: PathBuf, table: &Cursor<'_>) -> Files {
         },
         cache_control: cache_control(table),
         hidden: table.get("hidden"),
+        live: false,
     }
 }
 

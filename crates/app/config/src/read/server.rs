@@ -3,8 +3,8 @@
 use crate::address::{ListenAddress, check_unix_length};
 use crate::diagnostic::Diagnostic;
 use crate::options;
-use crate::plan::{Limits, Listener, Runtime, Timeouts};
-use crate::read::leaf::{ByteRate, Size, Wrong};
+use crate::plan::{AccessFormat, AccessLog, Limits, Listener, LogTarget, Runtime, Timeouts};
+use crate::read::leaf::{ByteRate, Size, Word, Wrong};
 use crate::read::{Cursor, items_of, tls, with_defaults};
 
 pub(crate) fn runtime(table: Cursor<'_>) -> Runtime {
@@ -42,6 +42,26 @@ pub(crate) fn timeouts(table: Cursor<'_>) -> Timeouts {
         write: table.get("write"),
         min_rate: table.get::<ByteRate>("min_rate").0,
     }
+}
+
+pub(crate) fn access_log(table: Cursor<'_>) -> Option<AccessLog> {
+    let format = match table.optional::<Word>("format") {
+        Some(Word("common")) => AccessFormat::Common,
+        Some(Word("json")) => AccessFormat::Json,
+        _ => AccessFormat::Combined,
+    };
+    let Some(path) = table.optional::<String>("path") else {
+        if table.node("path").is_none() && table.node("format").is_some() {
+            let off = Diagnostic::warning("`[log.access]` without `path` logs nothing").at(table.place());
+            table.notes().push(off.expected("no `path` here").hint("`path = \"-\"` is standard output").absence());
+        }
+        return None;
+    };
+    let target = match path.as_str() {
+        "-" => LogTarget::Stdout,
+        path => LogTarget::File(table.source().folder.join(path)),
+    };
+    Some(AccessLog { target, format })
 }
 
 pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {

@@ -133,7 +133,7 @@ pub(crate) fn proxying_within(limits: Limits, weather: Weather, options: Options
             let upstream = Upstream::start(options, 0);
             // The client's own slowness is `serve`'s business.
             let timeouts = serve::Timeouts { min_rate: 0, ..serve::Timeouts::default() };
-            let settings = Settings { limits, body_bytes: 0, timeouts };
+            let settings = Settings { limits, body_bytes: 0, timeouts, records: false };
             let proxy = Proxy::new(Rc::clone(&upstream), Rewrite::default(), limits);
             let site = Rc::new(TestSite { settings, proxy, failures: RefCell::default() });
             let context = Context::new(site, Arc::new(Counters::default()), 1000);

@@ -121,18 +121,18 @@ pub(crate) static LOG_ACCESS: Section = Section {
     path: "log.access",
     doc: "",
     keys: &[
-        later(off(
+        off(
             "path",
             Kind::Path,
             "\"logs/access.log\"",
             "The file of the access log, reopened on SIGUSR1; \"-\": standard output; absent: none.",
-        )),
-        later(off(
+        ),
+        off(
             "format",
-            Kind::Choice(&[planned("common"), planned("combined"), planned("json")]),
+            Kind::Choice(&[works("common"), works("combined"), works("json")]),
             "\"combined\"",
-            "The form of its lines.",
-        )),
+            "The form of its lines; absent: combined.",
+        ),
     ],
 };
 
