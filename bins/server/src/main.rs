@@ -69,6 +69,7 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   server                                   this folder, on http://127.0.0.1:8080/
   server ./public --listen 0.0.0.0:80      a folder, for everybody
+  server ./public --dev --open             a site that is being worked on: pages reload by themselves
   server dist --spa --cache 1h --open      an application that routes in the browser
   server ./public --tls                    HTTPS, with a certificate of its own making
   server --config site.toml --check        is the configuration right?";

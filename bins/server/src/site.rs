@@ -1,7 +1,9 @@
 //! The options that say how the folder is served.
 
-use clap::Args;
-use config::{Action, Files, Plan};
+use std::io::IsTerminal;
+
+use clap::{Args, ValueEnum};
+use config::{AccessFormat, AccessLog, Action, Files, LogTarget, Plan};
 
 /// How the folder is served; with `--config` the file says it.
 #[derive(Args)]
@@ -22,12 +24,36 @@ pub(crate) struct Serving {
     /// Pages of other sites may read the files, by scripts too (CORS)
     #[arg(long, conflicts_with = "config")]
     cors: bool,
+
+    /// For work on a site: the browser loads a page again when a file of it changes, and keeps none
+    #[arg(long, conflicts_with_all = ["config", "cache"])]
+    dev: bool,
+
+    /// A line for each request on standard output [default: plain on a terminal, else off]
+    #[arg(long, value_name = "FORM", value_enum, conflicts_with = "config")]
+    log: Option<LogForm>,
+}
+
+/// The form of the lines.
+#[derive(Clone, Copy, ValueEnum)]
+enum LogForm {
+    /// No line
+    Off,
+    /// For people
+    Plain,
+    /// The Common Log Format
+    Common,
+    /// The same with Referer and User-Agent
+    Combined,
+    /// An object a line
+    Json,
 }
 
 impl Serving {
     /// Changes the plan of `server DIR` accordingly. A folder given by name is served as a site is: with its precompressed
     /// files, and compressed where that helps.
     pub(crate) fn apply(&self, plan: &mut Plan) {
+        plan.access_log = self.access_log();
         for route in &mut plan.routes {
             if self.cors {
                 let fields = [
@@ -44,10 +70,33 @@ impl Serving {
         }
     }
 
+    fn access_log(&self) -> Option<AccessLog> {
+        let is_terminal = std::io::stdout().is_terminal();
+        let form = self.log.unwrap_or(if is_terminal { LogForm::Plain } else { LogForm::Off });
+        let format = match form {
+            LogForm::Off => return None,
+            // https://no-color.org
+            LogForm::Plain => {
+                let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                AccessFormat::Plain { colour: is_terminal && !unwanted }
+            }
+            LogForm::Common => AccessFormat::Common,
+            LogForm::Combined => AccessFormat::Combined,
+            LogForm::Json => AccessFormat::Json,
+        };
+        Some(AccessLog { target: LogTarget::Stdout, format })
+    }
+
     fn apply_to_files(&self, files: &mut Files) {
         files.listing = self.listing;
         files.fallback = self.spa.then(|| String::from("/index.html"));
         files.cache_control = self.cache.clone();
+        if self.dev {
+            files.live = true;
+            files.cache_control = Some(String::from("no-store"));
+            // What was compressed before may be older than what is being worked on.
+            return;
+        }
         files.precompressed = vec!["br", "zstd", "gzip"];
         // zstd first: it is by far the quickest for what it saves.
         files.compress = vec!["zstd", "br", "gzip"];

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use config::{Action, Count, Plan};
+use config::{Action, Count, Plan, Route};
 use crossbeam::channel::{Receiver, unbounded};
 use event_loop::Remote;
 use event_loop::signals::{Closer, Signal, Signals};
@@ -16,6 +16,7 @@ use observe::Counters;
 use crate::certificates::Certificates;
 use crate::listeners::{self, Listening};
 use crate::log::{self, Log};
+use crate::notices;
 use crate::prepared::{PrepareError, Prepared};
 use crate::reload;
 use crate::report;
@@ -84,6 +85,7 @@ impl Control {
         let count = worker_count(&start.plan, max_connections, &log);
         let prepared = Arc::new(Prepared::new(start.plan)?);
         prepared.notes().for_each(|note| log.warn(note));
+        prepared.access.iter().for_each(|access| access.complain_to(&log));
         let binding = listeners::bind(&prepared, &Listening::new(), count)?;
         let snapshot = Arc::new(ArcSwap::new(Arc::clone(&prepared)));
         let (ended_send, ended) = unbounded();
@@ -96,6 +98,7 @@ impl Control {
             certificates: Certificates::new(log.clone()),
             log,
         };
+        let notices = notices::open(&control.log);
         for (number, listeners) in binding.by_worker.into_iter().enumerate() {
             let counters = Arc::new(Counters::default());
             control.counters.push(Arc::clone(&counters));
@@ -107,12 +110,18 @@ impl Control {
                 listeners,
                 max_connections: share(max_connections, count, number),
                 counters,
+                notices: notices.clone(),
                 log: control.log.clone(),
             };
             let remote = worker::start(spec, ended_send.clone());
             control.workers.push(remote.map_err(|e| PrepareError::new(format!("worker {number}: {e}")))?);
         }
         control.watch_certificates(&prepared);
+        if let Some(notices) = notices {
+            let is_live = |route: &Route| matches!(&route.action, Action::Files(files) if files.live);
+            let are_pages_live = prepared.plan.routes.iter().any(is_live);
+            notices::tell(notices, control.workers.clone(), are_pages_live, control.log.clone());
+        }
         report::banner(start.program, &prepared.plan, &control.bound, count, max_connections, &start.hints);
         if limit.now > limit.before {
             control.log.info(format_args!("raised the descriptor limit from {} to {}", limit.before, limit.now));
@@ -128,6 +137,7 @@ impl Control {
             match signal {
                 Signal::Reload if !stopping => self.reload(),
                 Signal::Reload => self.log.info("not reloading: this process is stopping"),
+                Signal::Reopen => self.reopen_logs(),
                 Signal::Stop if stopping => {
                     self.log.warn("a second signal: stopping at once");
                     return ExitCode::FAILURE;
@@ -142,7 +152,16 @@ impl Control {
         }
         let requests: u64 = self.counters.iter().map(|c| c.requests.value()).sum();
         self.log.info(format_args!("stopped after {requests} requests"));
+        self.snapshot.load().access.iter().for_each(|access| access.finish());
         if failed.load(Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+
+    fn reopen_logs(&self) {
+        match &self.snapshot.load().access {
+            None => self.log.info("nothing to reopen: there is no access log"),
+            Some(access) if access.reopen() => self.log.info("reopened the access log"),
+            Some(_) => self.log.error("the access log is not reopened: what waits to be written does not get on"),
+        }
     }
 
     fn reload(&mut self) {
@@ -188,6 +207,7 @@ impl Control {
         }
         let prepared = Arc::new(Prepared::after(plan, Some(&old))?);
         prepared.notes().for_each(|note| self.log.warn(note));
+        prepared.access.iter().for_each(|access| access.complain_to(&self.log));
         let binding = listeners::bind(&prepared, &self.bound, self.workers.len())?;
         reload::prepare(&self.workers, &prepared, binding.by_worker, reload::PATIENCE)?;
         let keep = listeners::keys_of(&prepared.plan);

@@ -1,16 +1,18 @@
 //! The handlers there are, as a closed set, and the small ones.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use config::Piece;
 use forward::FieldRules;
-use message::{BodyLength, FieldsBuilder, Known, RequestHead, ResponseHead};
+use message::{BodyLength, FieldsBuilder, Known, Method, RequestHead, ResponseHead};
 use observe::{Failure, Kind};
 use reverse_proxy::Proxy;
 use serve::{Chunk, Exchange, Handled};
 use static_files::{Answer, Files, Moment, Step};
 
 use crate::fields;
+use crate::live::{self, Asked, LivePages};
 
 /// A normalised path.
 pub(crate) enum Path<'c> {
@@ -41,8 +43,16 @@ impl Path<'_> {
 pub(crate) enum Handler {
     Proxy(Box<Proxy>),
     Files(Box<Files>),
+    Live(Box<Live>),
     Redirect(Redirect),
     Respond(Respond),
+}
+
+/// Files whose pages are loaded again when one changes.
+pub(crate) struct Live {
+    pub(crate) files: Files,
+    pub(crate) pages: Rc<LivePages>,
+    pub(crate) root: PathBuf,
 }
 
 /// A redirect whose target is made of pieces.
@@ -68,6 +78,14 @@ impl Handler {
         match self {
             Handler::Proxy(proxy) => Handled::waits(|| proxy.handle(exchange, path.rewritten())),
             Handler::Files(files) => send_file(files, exchange, path, rules),
+            Handler::Live(live) => match Asked::of(path.bytes()) {
+                None => send_file(&live.files, exchange, path, rules),
+                Some(_) if !matches!(exchange.request.method, Method::Get | Method::Head) => {
+                    Handled::Done(Err(Failure::method_not_allowed("GET, HEAD")))
+                }
+                Some(Asked::Script) => Handled::Done(live::send_script(exchange)),
+                Some(Asked::Changes) => Handled::waits(|| live::send_changes(&live.pages, &live.root, exchange)),
+            },
             Handler::Redirect(redirect) => Handled::Done(redirect.handle(exchange, &path, rules)),
             Handler::Respond(respond) => Handled::Done(respond.handle(exchange, rules)),
         }

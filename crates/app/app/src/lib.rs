@@ -2,10 +2,12 @@
 //!
 //! * [`Prepared`] is a plan with everything that can fail done: routers built, roots opened. Shared by all workers.
 //! * [`Site`] is one worker's form of it: handlers, pools, caches.
-//! * [`run`] binds, starts the workers, and listens to signals: SIGHUP reloads, SIGTERM and SIGINT drain and stop.
+//! * [`run`] binds, starts the workers, and listens to signals: SIGHUP reloads, SIGUSR1 opens
+//!   the access log again, SIGTERM and SIGINT drain and stop.
 //!
 //! The only place that knows all crates; no algorithm lives here.
 
+mod access_log;
 mod certificates;
 mod control;
 mod demo;
@@ -13,7 +15,9 @@ mod dev_certificate;
 mod fields;
 mod handlers;
 mod listeners;
+mod live;
 mod log;
+mod notices;
 mod prepared;
 mod program;
 mod reload;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use config::{ListenAddress, Listener, Plan};
 use net::{Address, Bound};
 
 use crate::prepared::{PrepareError, Prepared};
+use crate::report;
 use crate::socket_file::SocketFile;
 use crate::tls_front::{self, Front, Slot};
 
@@ -107,6 +109,18 @@ impl Place {
             Address::Tcp(addr) => format!("{scheme}://{addr}/"),
             other => other.to_string(),
         }
+    }
+
+    /// Where a listener on every address is reached: from this machine, and from the network it is on.
+    pub(crate) fn reached_at(&self) -> Option<(String, Option<String>)> {
+        let Address::Tcp(address) = &self.address else { return None };
+        if !address.ip().is_unspecified() {
+            return None;
+        }
+        let scheme = if self.tls.load().is_some() { "https" } else { "http" };
+        let port = address.port();
+        let elsewhere = report::address_on_the_network().map(|ip| format!("{scheme}://{}/", SocketAddr::new(ip, port)));
+        Some((format!("{scheme}://localhost:{port}/"), elsewhere))
     }
 
     /// Whether listening here leaves no room for `address`.

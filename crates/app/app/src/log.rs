@@ -72,7 +72,7 @@ impl Log {
             Level::Error => "error",
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let line = format!("{} {word} {sentence}\n", timestamp(now));
+        let line = format!("{} {word} {sentence}\n", HttpDate::at(now).timestamp());
         if lines.try_send(line).is_err() {
             self.dropped.fetch_add(1, Relaxed);
         }
@@ -105,25 +105,5 @@ fn write_lines(lines: &Receiver<String>, dropped: &AtomicU64) {
         if lost > 0 {
             let _ = writeln!(err, "... {lost} lines were dropped: they came faster than they could be written");
         }
-    }
-}
-
-/// `2026-01-31T12:34:56Z`.
-fn timestamp(unix: u64) -> String {
-    let date = HttpDate::at(unix);
-    // An IMF-fixdate has its parts at fixed places: `Sun, 06 Nov 1994 08:49:37 GMT`.
-    let text = std::str::from_utf8(date.as_bytes()).unwrap_or_default();
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = months.iter().position(|m| *m == &text[8..11]).unwrap_or(0) + 1;
-    format!("{}-{month:02}-{}T{}Z", &text[12..16], &text[5..7], &text[17..25])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timestamps_are_iso_8601() {
-        assert_eq!(timestamp(784_111_777), "1994-11-06T08:49:37Z");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use config::{Action, Listener, Plan, Statuses, Symlinks};
 use router::Router;
 
+use crate::access_log::AccessWriter;
 use crate::listeners::{Key, keys_of};
 use crate::site;
 use crate::tls_back::Back;
@@ -24,6 +25,8 @@ pub struct Prepared {
     pub(crate) fronts: Vec<Option<Arc<Front>>>,
     /// By upstream: what TLS is spoken with to its servers.
     pub(crate) backs: Vec<Option<Back>>,
+    /// Who writes the access log, if there is one.
+    pub(crate) access: Option<Arc<AccessWriter>>,
 }
 
 /// Why a plan cannot be served.
@@ -64,7 +67,9 @@ impl Prepared {
         let fronts = open_fronts(&plan, old)?;
         let mut system = None;
         let backs = plan.upstreams.iter().map(|u| Back::load(u, &mut system)).collect::<Result<_, _>>()?;
-        Ok(Prepared { plan, router, roots, error_pages, fronts, backs })
+        // Last, since it may make a file.
+        let access = open_access(&plan, old)?;
+        Ok(Prepared { plan, router, roots, error_pages, fronts, backs, access })
     }
 
     /// The plan.
@@ -105,6 +110,16 @@ fn read_error_pages(route: &config::Route) -> Result<Vec<PageRead>, PrepareError
         Ok(PageRead { statuses: page.statuses, content_type: format!("{}{charset}", kind.media_type), body })
     };
     route.error_pages.iter().map(read).collect()
+}
+
+/// Who writes the access log; a target that stays keeps its writer.
+fn open_access(plan: &Plan, old: Option<&Prepared>) -> Result<Option<Arc<AccessWriter>>, PrepareError> {
+    let Some(log) = &plan.access_log else { return Ok(None) };
+    let kept = old.and_then(|old| old.access.as_ref()).filter(|writer| writer.writes_to(&log.target));
+    match kept {
+        Some(writer) => Ok(Some(Arc::clone(writer))),
+        None => AccessWriter::open(&log.target).map(|writer| Some(Arc::new(writer))),
+    }
 }
 
 /// What each listener speaks TLS with; those that stay go on with their ticket keys.

@@ -1,6 +1,8 @@
 //! What a process says of itself when it begins: where it listens, what it serves.
 
-use std::io::Write;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use config::{Action, Plan, Server, ServerAddress};
 
@@ -19,7 +21,9 @@ pub(crate) fn banner(
     max_connections: usize,
     hints: &[String],
 ) {
-    let mut text = format!("tollgate {program} {}\n", env!("CARGO_PKG_VERSION"));
+    let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()));
+    let version = env!("CARGO_PKG_VERSION");
+    let mut text = format!("{} {}\n", paint.bold(format_args!("tollgate {program}")), paint.dim(version));
     for route in plan.routes.iter().take(ROUTES_SHOWN) {
         text += &format!("  {:<24} -> {}\n", route.name, describe(plan, &route.action));
     }
@@ -29,7 +33,14 @@ pub(crate) fn banner(
     let plural = if workers == 1 { "" } else { "s" };
     text += &format!("  {workers} worker{plural}, at most {max_connections} connections\n");
     for place in keys_of(plan).iter().filter_map(|key| bound.get(key)) {
-        text += &format!("  listening on {}\n", place.url());
+        text += &format!("  listening on {}\n", paint.link(place.url()));
+        if let Some((here, elsewhere)) = place.reached_at() {
+            let elsewhere = elsewhere.map_or(String::new(), |url| format!(", from the network at {}", paint.link(url)));
+            text += &format!("    from this machine at {}{elsewhere}\n", paint.link(here));
+        }
+    }
+    if paint.0 {
+        text += &format!("  {}\n", paint.dim("Ctrl-C stops"));
     }
     for hint in hints {
         text += &format!("{hint}\n");
@@ -40,13 +51,50 @@ pub(crate) fn banner(
     let _ = out.flush();
 }
 
+/// Colours, where somebody sees them.
+struct Paint(bool);
+
+impl Paint {
+    fn with(&self, code: u8, what: impl Display) -> String {
+        if self.0 { format!("\x1b[{code}m{what}\x1b[0m") } else { what.to_string() }
+    }
+
+    fn bold(&self, what: impl Display) -> String {
+        self.with(1, what)
+    }
+
+    fn dim(&self, what: impl Display) -> String {
+        self.with(2, what)
+    }
+
+    fn link(&self, what: impl Display) -> String {
+        self.with(36, what)
+    }
+}
+
+/// The address by which others on the network reach this machine, if it is on one. Nothing is sent: the system only says which of its
+/// addresses it would send from (to one that is reserved for examples, RFC 5737).
+pub(crate) fn address_on_the_network() -> Option<IpAddr> {
+    let socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).ok()?;
+    socket.connect(SocketAddr::from(([192, 0, 2, 1], 9))).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+}
+
 fn server(server: &Server) -> String {
     ServerAddress { address: server.address.clone(), tls: server.tls }.to_string()
 }
 
 fn describe(plan: &Plan, action: &Action) -> String {
     match action {
-        Action::Files(files) => format!("files in {}", files.root.display()),
+        Action::Files(files) => {
+            let fallback = files.fallback.as_ref().map(|file| format!("else {file}"));
+            let listing = files.listing.then(|| "folders are listed".to_owned());
+            let live = files.live.then(|| "pages reload when a file changes".to_owned());
+            let more: Vec<String> = fallback.into_iter().chain(listing).chain(live).collect();
+            let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+            format!("files in {}{more}", files.root.display())
+        }
         Action::Proxy(proxy) => {
             let upstream = &plan.upstreams[proxy.upstream.0];
             let servers: Vec<String> = upstream.servers.iter().take(4).map(server).collect();

@@ -14,12 +14,14 @@ use net::Peer;
 use observe::{Failure, Kind, Level};
 use reverse_proxy::{Proxy, Rewrite};
 use router::{Found, Normalised, Router, Scratch, normalise};
-use serve::{ErrorPage, ErrorPages, Exchange, Handled, Settings, Timeouts};
+use serve::{ErrorPage, ErrorPages, Exchange, Handled, Record, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
 use upstream::{Target, Upstream};
 
+use crate::access_log::AccessLog;
 use crate::fields;
-use crate::handlers::{self, Handler, Path, Redirect, Respond};
+use crate::handlers::{self, Handler, Live, Path, Redirect, Respond};
+use crate::live::LivePages;
 use crate::log::Log;
 use crate::prepared::{PageRead, PrepareError, Prepared};
 use crate::tls_back::Back;
@@ -32,15 +34,37 @@ pub struct Resources {
     workers: usize,
     upstreams: RefCell<HashMap<String, Rc<Upstream>>>,
     open_files: Rc<OpenFiles>,
+    /// Holds nothing: for files that are looked at each time.
+    no_open_files: Rc<OpenFiles>,
+    live_pages: Rc<LivePages>,
     log: Log,
 }
 
 impl Resources {
     /// The resources of worker `worker` of `workers`. Call it on the worker.
     pub fn new(worker: u16, workers: usize, log: Log) -> Resources {
-        let open_files = OpenFiles::new(static_files::Limits::default());
+        Resources::with_notices(worker, workers, log, None)
+    }
+
+    /// The same, on a worker that is told of changes of files as `notices` gives them.
+    pub(crate) fn with_notices(worker: u16, workers: usize, log: Log, notices: Option<Arc<fs::Notices>>) -> Resources {
+        let open_files = OpenFiles::with_notices(static_files::Limits::default(), notices.clone());
         event_loop::spawn(static_files::sweep(Rc::downgrade(&open_files)));
-        Resources { worker, workers, upstreams: RefCell::default(), open_files, log }
+        let nothing = static_files::Limits { entries: 0, ..static_files::Limits::default() };
+        let no_open_files = OpenFiles::with_notices(nothing, notices);
+        let live_pages = LivePages::new();
+        Resources { worker, workers, upstreams: RefCell::default(), open_files, no_open_files, live_pages, log }
+    }
+
+    /// Files have changed; `version` counts such times.
+    pub(crate) fn changed(&self, changes: &fs::Changes, version: u64) {
+        self.open_files.changed(changes, event_loop::now());
+        self.live_pages.changed(changes, version);
+    }
+
+    /// Ends the connections on which live pages are told of changes.
+    pub(crate) fn close_live_pages(&self) {
+        self.live_pages.close();
     }
 
     /// The upstream of that definition: the present one if it is the same, else a new one, of which nobody knows yet.
@@ -70,6 +94,7 @@ pub struct Site {
     router: Router,
     routes: Vec<Route>,
     upstreams: Vec<Rc<Upstream>>,
+    access: Option<Rc<AccessLog>>,
     log: Log,
 }
 
@@ -117,8 +142,18 @@ impl Site {
                 ))),
                 Action::Files(files) => {
                     let root = root.as_ref().ok_or_else(|| PrepareError::new("a root was not opened"))?;
-                    let files = Files::new(static_options(files), Arc::clone(root), Rc::clone(&resources.open_files));
-                    Handler::Files(Box::new(files.map_err(|e| problem(&e))?))
+                    let mut options = static_options(files);
+                    options.page_suffix = files.live.then(|| resources.live_pages.suffix());
+                    let cache = if files.live { &resources.no_open_files } else { &resources.open_files };
+                    let served = Files::new(options, Arc::clone(root), Rc::clone(cache)).map_err(|e| problem(&e))?;
+                    match files.live {
+                        false => Handler::Files(Box::new(served)),
+                        true => Handler::Live(Box::new(Live {
+                            files: served,
+                            pages: Rc::clone(&resources.live_pages),
+                            root: root.path().to_owned(),
+                        })),
+                    }
                 }
                 Action::Redirect(r) => Handler::Redirect(Redirect { to: r.to.clone(), status: r.status }),
                 Action::Respond(respond) => Handler::Respond(Respond::new(respond)),
@@ -126,7 +161,10 @@ impl Site {
             let error_pages = error_pages(pages);
             routes.push(Route { handler, rules, body_bytes: route.body_bytes, timeout: route.timeout, error_pages });
         }
-        Ok(Site { settings, router: prepared.router.clone(), routes, upstreams, log: resources.log.clone() })
+        let access = prepared.access.as_ref().zip(plan.access_log.as_ref());
+        let access = access.map(|(writer, log)| AccessLog::start(writer, log.format));
+        let (router, log) = (prepared.router.clone(), resources.log.clone());
+        Ok(Site { settings, router, routes, upstreams, access, log })
     }
 
     /// Everything before the handler: methods and forms that no route takes, the path, the route, its limits.
@@ -194,6 +232,12 @@ impl serve::Site for Site {
             self.log.say(failure.kind.level(), format_args!("{failure} (client {client})"));
         }
     }
+
+    fn ended(&self, record: &Record<'_>) {
+        if let Some(access) = &self.access {
+            access.write(record);
+        }
+    }
 }
 
 fn settings(plan: &config::Plan) -> Settings {
@@ -210,6 +254,7 @@ fn settings(plan: &config::Plan) -> Settings {
             write: timeouts.write,
             min_rate: timeouts.min_rate,
         },
+        records: plan.access_log.is_some(),
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Spec {
     pub(crate) listeners: Vec<Socket>,
     pub(crate) max_connections: usize,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) notices: Option<Arc<fs::Notices>>,
     pub(crate) log: Log,
 }
 
@@ -151,7 +152,8 @@ struct Accepting {
 
 impl State {
     fn new(spec: Spec) -> Result<State, PrepareError> {
-        let resources = Resources::new(spec.number as u16, spec.workers, spec.log.clone());
+        let notices = spec.notices.clone();
+        let resources = Resources::with_notices(spec.number as u16, spec.workers, spec.log.clone(), notices);
         let site = Site::new(spec.snapshot.load_full(), &resources)?;
         let state = State {
             context: Context::new(Rc::new(site), spec.counters, spec.max_connections),
@@ -195,6 +197,7 @@ impl State {
         for loop_ in &accepting {
             loop_.ended.raised().await;
         }
+        self.resources.close_live_pages();
         self.context.drain();
         let _ = within(now().after(patience), self.context.empty()).await;
     }
@@ -279,6 +282,15 @@ fn order<T: Send + 'static>(remote: &Remote, work: impl FnOnce(&State) -> T + Se
     // An ended worker drops the order, and with it the sender.
     let _ = remote.send(run);
     receive
+}
+
+/// Tells a worker that files have changed.
+pub(crate) fn tell_changes(remote: &Remote, changes: Arc<fs::Changes>, version: u64) {
+    let _ = remote.send(move || {
+        if let Some(state) = STATE.with_borrow(Clone::clone) {
+            state.resources.changed(&changes, version);
+        }
+    });
 }
 
 /// Orders a worker to drain and stop.

@@ -28,6 +28,7 @@ fn workers(count: usize) -> (Vec<Remote>, Receiver<Ended>) {
             listeners: Vec::new(),
             max_connections: 10,
             counters: Arc::default(),
+            notices: None,
             log: Log::silent(),
         };
         worker::start(spec, send.clone()).unwrap()

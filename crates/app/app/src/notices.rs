@@ -1,0 +1,61 @@
+//! The thread that waits for notices of changed files, and tells the workers.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use event_loop::Remote;
+use fs::{Changes, Notices};
+
+use crate::log::Log;
+use crate::worker;
+
+/// The workers are told at most so often: each time they go through what they hold.
+const PACE: Duration = Duration::from_millis(50);
+
+/// Where pages are loaded again, a change is told when nothing has changed for so long: programs that build a site write many files.
+const QUIET: Duration = Duration::from_millis(80);
+
+/// But not later than after so many quiet times.
+const QUIETS_MAX: u32 = 25;
+
+/// Who tells of changes, where the system can.
+pub(crate) fn open(log: &Log) -> Option<Arc<Notices>> {
+    let notices = Notices::new();
+    let why = |e: &std::io::Error| {
+        log.info(format_args!("no notices of changed files ({e}): open files are looked at once a second instead"));
+    };
+    notices.inspect_err(why).ok().map(Arc::new)
+}
+
+/// Tells `workers` of changes from now on, for as long as the process lives.
+pub(crate) fn tell(notices: Arc<Notices>, workers: Vec<Remote>, are_pages_live: bool, log: Log) {
+    // Changes are counted from a number that no earlier run of the program has given.
+    let mut version = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let tell = move || loop {
+        let mut changes = match notices.wait() {
+            Ok(changes) => changes,
+            Err(why) => {
+                log.error(format_args!("notices of changed files have ended ({why}); changes show within ten seconds"));
+                return;
+            }
+        };
+        if changes.is_empty() {
+            continue;
+        }
+        let pause = if are_pages_live { QUIET } else { PACE };
+        for _ in 0..if are_pages_live { QUIETS_MAX } else { 1 } {
+            if !notices.is_pending(pause) {
+                break;
+            }
+            match notices.wait() {
+                Ok(more) => changes.merge(more),
+                Err(_) => break,
+            }
+        }
+        version += 1;
+        let told = Arc::new(changes);
+        workers.iter().for_each(|remote| worker::tell_changes(remote, Arc::<Changes>::clone(&told), version));
+    };
+    // Without the thread nothing is vouched for by it for longer than ten seconds.
+    let _ = std::thread::Builder::new().name("notices".into()).spawn(tell);
+}
