@@ -1,5 +1,6 @@
 //! The programs against real clients and real servers, over real sockets.
 
+mod access_log;
 mod answers_that_break;
 mod connections_that_fail;
 mod demonstration;
@@ -7,10 +8,13 @@ mod error_pages;
 mod files;
 mod files_by_name;
 mod files_coded;
+mod files_crawled;
+mod files_dev;
 mod files_in_parts;
 mod files_like_nginx;
 mod files_listed;
 mod files_served_as_told;
+mod files_under_way;
 mod forwarding;
 mod life;
 mod reloads;

@@ -95,6 +95,23 @@ pub fn python(root: &Path) -> Peer {
     says_its_port(Command::new("python3").args(["-c", script]).arg(root))
 }
 
+/// Chromium without a window, to print the document of the address that is still to be given, as scripts have made it when it is loaded.
+/// With it the folder of its profile, to be kept until it has ended. None where there is no Chromium; that is said.
+pub fn chromium() -> Option<(Command, TempDir)> {
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    let there = |name: &&&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
+    let Some(browser) = browsers.iter().find(there) else {
+        eprintln!("NOT RUN: there is no Chromium here; `cargo xtask setup` tells how to get it");
+        return None;
+    };
+    let mut command = Command::new(browser);
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
+    command.args(["--autoplay-policy=no-user-gesture-required", "--timeout=8000", "--dump-dom"]);
+    let profile = folder();
+    command.arg(format!("--user-data-dir={}", profile.path().display()));
+    Some((command, profile))
+}
+
 fn says_its_port(command: &mut Command) -> Peer {
     let process = Process::start(command);
     let port = process.out_line(|line| line.strip_prefix("port ").and_then(|p| p.trim().parse::<u16>().ok()));

@@ -1,0 +1,172 @@
+//! Notices of changed files: pages that reload by themselves (`server --dev`), and files that show a change at once.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tests::{Client, PATIENCE, Process, Tollgate, descriptors, eventually, folder, peers};
+
+fn server(root: &Path, options: &[&str]) -> Tollgate {
+    let mut command = Tollgate::command("server");
+    command.arg(root).args(["--listen", "127.0.0.1:0"]).args(options);
+    Tollgate::listening(&mut command, 1, folder())
+}
+
+/// A page with a style sheet, and a folder with another page.
+fn site() -> tempfile::TempDir {
+    let root = folder();
+    fs::create_dir(root.path().join("sub")).expect("a folder of ours");
+    for (name, text) in [
+        ("index.html", "<!doctype html><title>One</title>"),
+        ("style.css", "a {}"),
+        ("sub/index.html", "<title>Sub</title>"),
+        ("sub/data.json", "{}"),
+    ] {
+        fs::write(root.path().join(name), text).expect("a file of ours");
+    }
+    root
+}
+
+/// A browser's EventSource.
+struct Events(Client);
+
+impl Events {
+    fn listen(server: &Tollgate) -> Events {
+        let mut client = Client::connect(server.address());
+        client.send("GET /.tollgate/changes HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n");
+        let head = client.read_until("\r\n\r\n").to_lowercase();
+        assert!(head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream"), "{head}");
+        Events(client)
+    }
+
+    /// Version and changed paths, as they stand there.
+    fn next(&mut self) -> (u64, String) {
+        let text = self.0.read_until("}\n\n");
+        let (_, data) = text.split_once("data: {\"version\":").expect("an event");
+        let (version, changed) = data.split_once(",\"changed\":").expect("an event");
+        (version.parse().expect("a number"), changed.trim_end_matches("}\n\n").to_owned())
+    }
+}
+
+#[test]
+fn a_page_is_told_when_a_file_beside_it_changes() {
+    let root = site();
+    let server = server(root.path(), &["--dev", "--workers", "2"]);
+    let page = Client::connect(server.address()).get("/");
+    assert_eq!(page.field("cache-control").as_deref(), Some("no-store"));
+    assert!(page.text().starts_with("<!doctype html><title>One</title>"), "{}", page.text());
+    assert!(page.text().contains("<script src=\"/.tollgate/live.js?0\"></script>"), "{}", page.text());
+    let script = Client::connect(server.address()).get("/.tollgate/live.js");
+    assert!(script.text().contains("EventSource('/.tollgate/changes')"));
+    assert_eq!(script.field("content-type").as_deref(), Some("text/javascript; charset=utf-8"));
+    // Several listeners, on both workers.
+    let mut listeners: Vec<Events> = (0..6).map(|_| Events::listen(&server)).collect();
+    for listener in &mut listeners {
+        assert_eq!(listener.next(), (0, "[]".to_owned()));
+    }
+    let mut last = 0;
+    for (name, text) in [("style.css", "b {}"), ("index.html", "<title>Two</title>"), ("new.txt", "")] {
+        fs::write(root.path().join(name), text).expect("a file of ours");
+        let told: Vec<(u64, String)> = listeners.iter_mut().map(Events::next).collect();
+        assert!(told[0].0 > last && told.iter().all(|t| *t == told[0]), "{told:?}");
+        assert_eq!(told[0].1, format!("[\"/{name}\"]"));
+        last = told[0].0;
+    }
+    let page = Client::connect(server.address()).get("/").text();
+    assert!(page.starts_with("<title>Two</title>") && page.contains(&format!("live.js?{last}")), "{page}");
+    // A folder is watched when something of it was asked for, even in vain.
+    fs::write(root.path().join("sub/unseen.txt"), "").expect("a file of ours");
+    assert_eq!(Client::connect(server.address()).get("/sub/missing.html").status, 404);
+    fs::write(root.path().join("sub/missing.html"), "there").expect("a file of ours");
+    let (version, changed) = listeners[0].next();
+    assert_eq!((version, &*changed), (last + 1, "[\"/sub/missing.html\"]"));
+    // The stop waits for no listener.
+    let begun = Instant::now();
+    server.stop();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let (_, end) = listeners.remove(1).0.read_to_end();
+    assert_eq!(end, tests::End::Closed);
+}
+
+#[test]
+fn what_is_worked_on_is_never_old_and_never_compressed() {
+    let root = site();
+    fs::write(root.path().join("style.css.gz"), "old").expect("a file of ours");
+    let server = server(root.path(), &["--dev"]);
+    let mut client = Client::connect(server.address());
+    for n in 0..50 {
+        fs::write(root.path().join("style.css"), format!("a {{ top: {n}px }}")).expect("a file of ours");
+        let reply = client.ask("GET /style.css HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip, br, zstd\r\n\r\n");
+        assert_eq!((reply.text(), reply.field("content-encoding")), (format!("a {{ top: {n}px }}"), None));
+    }
+    // What is put to the end of a page counts in its length, and its tag says that it is another form of it.
+    let page = client.get("/sub/");
+    assert!(page.field("etag").is_some_and(|tag| tag.starts_with("W/")), "{}", page.head);
+    client.send("HEAD /sub/ HTTP/1.1\r\nHost: test\r\n\r\n");
+    let head = client.reply_to_head();
+    assert_eq!(head.field("content-length"), Some(page.body.len().to_string()));
+    assert!(!client.get("/sub/data.json").text().contains("script"));
+    let refused = client.ask("POST /.tollgate/changes HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((refused.status, refused.field("allow").as_deref()), (405, Some("GET, HEAD")));
+}
+
+#[test]
+fn so_many_listen_and_no_more() {
+    let root = site();
+    let server = server(root.path(), &["--dev", "--workers", "1"]);
+    let idle = descriptors(server.id());
+    let listeners: Vec<Events> = (0..64).map(|_| Events::listen(&server)).collect();
+    let refused = Client::connect(server.address()).get("/.tollgate/changes");
+    assert_eq!((refused.status, refused.field("retry-after").as_deref()), (503, Some("1")));
+    drop(listeners);
+    // Those that have gone are noticed by their ends.
+    eventually("connections", || descriptors(server.id()), |n| *n <= idle + 1);
+    Events::listen(&server);
+}
+
+/// Without `--dev` too: a file that is asked for all the time shows a change before the next look at it is due.
+#[test]
+fn a_change_is_noticed_at_once() {
+    let root = site();
+    let server = server(root.path(), &["--workers", "1"]);
+    let mut client = Client::connect(server.address());
+    let file = root.path().join("style.css");
+    // Until it is old enough to be believed, and was looked at twice.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2500) {
+        assert_eq!(client.get("/style.css").text(), "a {}");
+    }
+    fs::write(&file, "at once {}").expect("a file of ours");
+    let changed = Instant::now();
+    while client.get("/style.css").text() != "at once {}" {
+        assert!(changed.elapsed() < PATIENCE);
+    }
+    // A look is due once a second; the machine may be busy, but not that busy every time.
+    println!("after {:?}", changed.elapsed());
+    assert!(changed.elapsed() < Duration::from_millis(900), "{:?}", changed.elapsed());
+    assert!(Client::connect(server.address()).get("/.tollgate/live.js").status == 404, "only with --dev");
+}
+
+/// Chromium loads the page again when a file beside it changes. Not run where there is no Chromium, which is said.
+#[test]
+fn chromium_reloads_a_page_by_itself() {
+    let Some((mut browser, _profile)) = peers::chromium() else { return };
+    let root = site();
+    // The first time the page is never done, so that it is printed when it was loaded a second time.
+    let page = "<!doctype html><p id=said></p><iframe></iframe><script>\
+                if (sessionStorage.seen) document.querySelector('#said').textContent = 'loaded again';\
+                else { sessionStorage.seen = 1; document.querySelector('iframe').contentDocument.open(); }\
+                </script>";
+    fs::write(root.path().join("index.html"), page).expect("a file of ours");
+    let server = server(root.path(), &["--dev", "--log", "common"]);
+    let mut browser = Process::start(browser.arg(server.url("/")));
+    server.process.out_line(|line| line.contains("/.tollgate/live.js").then_some(()));
+    let begun = Instant::now();
+    // Until the page listens and hears of it; nothing tells when it does.
+    while browser.is_running() && begun.elapsed() < PATIENCE {
+        fs::write(root.path().join("beside.txt"), format!("{:?}", begun.elapsed())).expect("a file of ours");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let shown = browser.wait();
+    assert!(shown.out.contains("loaded again"), "{}\n{}", shown.out, shown.err);
+}

@@ -1,0 +1,84 @@
+//! Files that change while they are sent, and devices that links lead to.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tests::{Client, Tollgate, folder, peers::curl};
+
+use crate::files::site;
+
+/// Far more than what all buffers between the two programs hold.
+const SIZE: usize = 24 << 20;
+
+/// A site with a file of that size, and an answer of which the beginning has come.
+fn under_way() -> (tempfile::TempDir, Tollgate, Client, Vec<u8>) {
+    let root = site();
+    let content: Vec<u8> = (0..SIZE).map(|n| (n / 1024 % 251) as u8).collect();
+    fs::write(root.path().join("film.bin"), &content).expect("a file of ours");
+    let server = Tollgate::server(root.path());
+    let mut client = Client::connect_narrow(server.address());
+    client.send("GET /film.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+    let head = client.read_until("\r\n\r\n");
+    assert!(head.contains(&format!("{SIZE}")), "{head}");
+    client.read_exactly(1000);
+    (root, server, client, content)
+}
+
+/// The length was promised: an answer that cannot keep it must not look complete.
+#[test]
+fn a_file_that_is_cut_short_ends_the_connection() {
+    let (root, server, mut client, content) = under_way();
+    File::options().write(true).open(root.path().join("film.bin")).and_then(|f| f.set_len(10)).expect("a file of ours");
+    let (rest, _) = client.read_to_end();
+    assert!(rest.len() < SIZE - 1000, "{} bytes", rest.len());
+    // `sendfile` sends the pages of the file themselves. The system clears what of them lies behind the new end, even where that was sent
+    // already and has not arrived.
+    let as_it_was = rest.iter().zip(&content[1000..]).all(|(came, was)| came == was || *came == 0);
+    assert!(as_it_was, "what came is neither what was there nor cleared");
+    server.process.logged("The file became shorter while it was being sent.", 1);
+    assert_eq!(Client::connect(server.address()).get("/ten.txt").status, 200);
+    server.stop();
+}
+
+#[test]
+fn a_file_that_is_replaced_goes_on_as_it_began() {
+    let (root, server, mut client, content) = under_way();
+    fs::write(root.path().join("new"), vec![b'n'; SIZE]).expect("a file of ours");
+    fs::rename(root.path().join("new"), root.path().join("film.bin")).expect("a file of ours");
+    assert!(client.read_exactly(SIZE - 1000) == content[1000..], "not half of each");
+    let replaced = curl(["-r", "0-9", &server.url("/film.bin")]);
+    assert_eq!(replaced.out.len(), 10);
+    // Removed while it is sent: it is there until nobody needs it.
+    client.send("GET /docs/large.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.read_until("\r\n\r\n");
+    fs::remove_file(root.path().join("docs/large.bin")).expect("a file of ours");
+    let large = crate::files::large();
+    assert!(client.read_exactly(large.len()) == large);
+    server.stop();
+}
+
+/// Where links may lead anywhere, they may lead to what is no file.
+#[test]
+fn no_link_leads_to_a_device_a_pipe_or_a_socket() {
+    let folder = folder();
+    let root = folder.path().join("site");
+    fs::create_dir(&root).expect("a folder of ours");
+    mknodat(CWD, folder.path().join("pipe"), FileType::Fifo, Mode::RWXU, 0).expect("a pipe of ours");
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket of ours");
+    for (name, to) in [("zero", "/dev/zero"), ("tty", "/dev/tty"), ("pipe", "../pipe"), ("socket", "../socket")] {
+        symlink(to, root.join(name)).expect("a link of ours");
+    }
+    fs::write(folder.path().join("outside"), "outside").expect("a file of ours");
+    symlink("../outside", root.join("outside")).expect("a link of ours");
+    let text =
+        "[[route]]\npath = \"/*\"\nfiles = { root = \"site\", symlinks = \"follow\", listing = true, index = [] }\n";
+    let server = Tollgate::config_in(folder, text);
+    let mut client = Client::connect(server.address());
+    for name in ["zero", "tty", "pipe", "socket"] {
+        assert_eq!(client.get(&format!("/{name}")).status, 404, "{name}");
+    }
+    assert_eq!(client.get("/outside").text(), "outside");
+    let page = client.get("/").text();
+    assert!(page.contains("outside") && !page.contains("zero") && !page.contains("pipe"), "{page}");
+}
