@@ -30,7 +30,8 @@ fn under_way() -> (tempfile::TempDir, Tollgate, Client, Vec<u8>) {
 fn a_file_that_is_cut_short_ends_the_connection() {
     let (root, server, mut client, content) = under_way();
     File::options().write(true).open(root.path().join("film.bin")).and_then(|f| f.set_len(10)).expect("a file of ours");
-    let (rest, _) = client.read_to_end();
+    let (rest, end) = client.read_to_end();
+    assert_ne!(end, tests::End::Open, "it is ended at once");
     assert!(rest.len() < SIZE - 1000, "{} bytes", rest.len());
     // `sendfile` sends the pages of the file themselves. The system clears what of them lies behind the new end, even where that was sent
     // already and has not arrived.

@@ -124,13 +124,13 @@ impl<S: Source + AsFd> Transport for Socket<S> {
             let mut offset = range.offset;
             rustix::fs::sendfile(fd, range.file.as_fd(), Some(&mut offset), piece as usize)
         }))?;
+        if sent == 0 {
+            // The file has become shorter than what was promised. The socket is as ready as before: who asks again is told again.
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
         if (sent as u64) < piece {
             // The socket is full (or the file at its end, which the next call shows).
             self.registration.clear(Ready::WRITE);
-        }
-        if sent == 0 {
-            // The file has become shorter than what was promised.
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         Poll::Ready(Ok(FileSend::Sent(sent)))
     }

@@ -61,7 +61,8 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
             Head::Gone => return Next::Close,
             Head::Failed(failure) => {
                 report(context, &*phase.site, &failure, &connection.admission.peer);
-                if failure.kind != Fault::ClientGone && failure.kind != Fault::WriteTimeout {
+                // Behind half an answer there is nothing to say.
+                if !matches!(failure.kind, Fault::ClientGone | Fault::WriteTimeout | Fault::FileError) {
                     let body_bytes = refuse_broken(&wire, &failure);
                     if phase.site.settings().records {
                         phase.site.ended(&Record::of_no_request(&failure, &connection.admission.peer, body_bytes));
