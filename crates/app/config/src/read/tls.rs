@@ -31,8 +31,9 @@ pub(crate) fn listener(table: &Cursor<'_>) -> Option<ListenerTls> {
 }
 
 fn hsts(table: &Cursor<'_>) -> Option<Hsts> {
-    let max_age = table.required::<Duration>("max_age")?;
+    let max_age = table.required::<Duration>("max_age");
     let (include_subdomains, preload): (bool, bool) = (table.get("include_subdomains"), table.get("preload"));
+    let max_age = max_age?;
     // What the browsers' list asks for; anything less is not taken there.
     if preload && (!include_subdomains || max_age < Duration::from_secs(365 * 86_400)) {
         let weak = format!("`{}` has no effect", table.full_name("preload"));
