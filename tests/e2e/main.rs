@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answers_that_break;
+mod buffered;
 mod connections_that_fail;
 mod demonstration;
 mod error_pages;
@@ -16,9 +17,12 @@ mod files_listed;
 mod files_served_as_told;
 mod files_under_way;
 mod forwarding;
+mod guide;
+mod interim;
 mod life;
 mod reloads;
 mod reloads_that_fail;
+mod resilience;
 mod retries;
 mod streams;
 mod tls;
@@ -28,7 +32,9 @@ mod tls_hostile;
 mod tls_reloads;
 mod tls_told;
 mod tls_upstreams;
+mod tunnels;
 mod upstreams;
+mod verdicts;
 
 use std::net::SocketAddr;
 

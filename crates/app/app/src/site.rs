@@ -135,11 +135,14 @@ impl Site {
             let problem = |e: &dyn std::fmt::Display| PrepareError::new(format!("route {}: {e}", route.name));
             let rules = fields::rules(&route.response_headers, Side::Response).map_err(|e| problem(&e))?;
             let handler = match &route.action {
-                Action::Proxy(proxy) => Handler::Proxy(Box::new(Proxy::new(
-                    Rc::clone(&upstreams[proxy.upstream.0]),
-                    rewrite(proxy, route, says_hsts(plan)).map_err(|e| problem(&e))?,
-                    settings.limits,
-                ))),
+                Action::Proxy(proxy) => Handler::Proxy(Box::new(
+                    Proxy::new(
+                        Rc::clone(&upstreams[proxy.upstream.0]),
+                        rewrite(proxy, route, says_hsts(plan)).map_err(|e| problem(&e))?,
+                        settings.limits,
+                    )
+                    .buffering(route.buffer_request),
+                )),
                 Action::Files(files) => {
                     let root = root.as_ref().ok_or_else(|| PrepareError::new("a root was not opened"))?;
                     let mut options = static_options(files);
@@ -337,6 +340,7 @@ fn upstream_options(
             connect: plan.timeouts.connect,
             header: plan.timeouts.header,
             body: plan.timeouts.body,
+            tunnel: plan.timeouts.tunnel,
         },
         keep_alive: upstream::KeepAlive {
             // Per server and process: shared out over the workers, at least one each.

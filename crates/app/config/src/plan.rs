@@ -133,6 +133,8 @@ pub struct Listener {
     pub address: ListenAddress,
     /// Connections the system may hold ready, at least 1.
     pub backlog: u32,
+    /// Whether clients are told the whole reason of a failure.
+    pub reason: bool,
     /// What is needed to speak TLS; none: plain.
     pub tls: Option<ListenerTls>,
 }
@@ -211,6 +213,8 @@ pub struct Route {
     pub body_bytes: u64,
     /// How long the whole exchange may take; none: no limit of its own.
     pub timeout: Option<Duration>,
+    /// Whether a request's whole body is read before a server is asked; `body_bytes` is a limit then.
+    pub buffer_request: bool,
     /// Pages in the place of our own, each for other statuses.
     pub error_pages: Vec<ErrorPage>,
 }
@@ -428,6 +432,8 @@ pub struct UpstreamTimeouts {
     pub header: Duration,
     /// The longest silence inside the answer's body.
     pub body: Duration,
+    /// The longest silence of a tunnel (a WebSocket, say).
+    pub tunnel: Duration,
     /// How long a request waits for a free server.
     pub queue: Duration,
 }

@@ -5,8 +5,10 @@ mod access;
 mod counters;
 mod expiry;
 mod failure;
+mod kind;
 
 pub use access::{ACCESS_LINE_MAX, Access, AccessFormat, AccessLines};
 pub use counters::{Counter, Counters};
 pub use expiry::{Expiries, Expiry};
-pub use failure::{Failure, Kind, Level, Phase, Side};
+pub use failure::Failure;
+pub use kind::{Kind, Level, Phase, Side};

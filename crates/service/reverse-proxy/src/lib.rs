@@ -6,9 +6,11 @@
 //!
 //! Knows nothing of configuration files; which request comes here is the site's choice.
 
+mod buffered;
 mod failure;
 mod heads;
 mod proxy;
 mod relay;
+mod tunnel;
 
 pub use proxy::{Proxy, Rewrite};
