@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver, Sender};
-use event_loop::{LongTurn, Remote, Worker, WorkerConfig, now, spawn, within};
+use event_loop::{LongTurn, Panicked, Remote, Worker, WorkerConfig, now, spawn, within};
 use net::Listener;
 use observe::Counters;
 use serve::{Context, Switch, accept_loop_over};
@@ -91,11 +91,14 @@ thread_local! {
     static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
 }
 
-fn log_panic(task: &'static str) {
-    LOG.with_borrow(|log| {
-        if let Some(log) = log {
-            log.error(format_args!("a task panicked and was ended, with its connection only: {task}"));
+fn log_panic(panicked: &Panicked) {
+    let Panicked { task, served } = panicked;
+    LOG.with_borrow(|log| match log {
+        Some(log) if served.is_empty() => log.error(format_args!("a task panicked and was ended: {task}")),
+        Some(log) => {
+            log.error(format_args!("a task panicked and was ended, with the connection of {served} only: {task}"))
         }
+        None => {}
     });
 }
 

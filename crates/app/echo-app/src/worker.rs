@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use echo_service::{Clock, Echo, Tally, serve};
-use event_loop::{Remote, Worker, WorkerConfig};
+use event_loop::{Panicked, Remote, Worker, WorkerConfig};
 use net::{Bound, Listener};
 
 use crate::report::Log;
@@ -82,10 +82,10 @@ fn work(spec: Spec, started: &Sender<io::Result<Remote>>) -> Result<(), String> 
     worker.block_on(root).map_err(|e| e.to_string())?
 }
 
-fn log_panic(task: &'static str) {
+fn log_panic(Panicked { task, served }: &Panicked) {
     ECHO.with_borrow(|here| {
         if let Some((_, log)) = here {
-            log.error(format_args!("a task panicked and was ended, with its connection only: {task}"));
+            log.error(format_args!("a task panicked and was ended, with the connection of {served} only: {task}"));
         }
     });
 }

@@ -34,7 +34,7 @@ pub use combine::{race, within};
 pub use registration::{Direction, Ready, Registration};
 pub use remote::{Closed, Remote};
 pub use sleep::{Sleep, sleep, sleep_until};
-pub use task::TaskId;
+pub use task::{Panicked, TaskId};
 pub use watch::LongTurn;
 pub use worker::{Driver, Stats, Worker, WorkerConfig};
 
@@ -73,6 +73,16 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) -> TaskId {
 pub fn cancel(task: TaskId) {
     let future = reactor::with(|r| r.tasks.take(task));
     drop(future);
+}
+
+/// For destructors: when they run because their task panics, notes whom it served, so that the log can name who was cut off
+/// ([`Panicked::served`]). Else it costs a look at a counter.
+#[inline]
+pub fn served_in_panic(whom: impl FnOnce() -> String) {
+    if std::thread::panicking() {
+        // The reactor may be gone already when a whole worker is unwound.
+        reactor::try_with(|r| r.tasks.note_served(whom()));
+    }
 }
 
 /// Counters of this worker.

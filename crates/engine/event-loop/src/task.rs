@@ -87,11 +87,22 @@ pub(crate) struct Tasks {
     late: RefCell<Vec<u32>>,
     never_late: Cell<u32>,
     pub(crate) panics: Cell<u64>,
-    on_panic: fn(&'static str),
+    /// Whom the task served that is just panicking.
+    served: RefCell<String>,
+    on_panic: fn(&Panicked),
+}
+
+/// A task that panicked and was ended (the panic hook has printed where).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Panicked {
+    /// What the task is called.
+    pub task: &'static str,
+    /// Whom it served, as its destructors said by [`crate::served_in_panic`]; may be empty.
+    pub served: String,
 }
 
 impl Tasks {
-    pub(crate) fn new(worker: u8, on_panic: fn(&'static str)) -> Tasks {
+    pub(crate) fn new(worker: u8, on_panic: fn(&Panicked)) -> Tasks {
         Tasks {
             worker,
             slots: RefCell::default(),
@@ -100,6 +111,7 @@ impl Tasks {
             late: RefCell::default(),
             never_late: Cell::new(u32::MAX),
             panics: Cell::new(0),
+            served: RefCell::default(),
             on_panic,
         }
     }
@@ -238,8 +250,7 @@ impl Tasks {
             Ok(Poll::Pending) => self.slots.borrow_mut()[index as usize].future = Some(future),
             Ok(Poll::Ready(())) => self.finish(index, future),
             Err(_) => {
-                self.panics.set(self.panics.get() + 1);
-                (self.on_panic)(future.name());
+                self.tell(future.name());
                 self.finish(index, future);
             }
         }
@@ -255,15 +266,28 @@ impl Tasks {
     /// Runs what is no task; its panic costs nobody else.
     pub(crate) fn catch(&self, name: &'static str, work: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            self.panics.set(self.panics.get() + 1);
-            (self.on_panic)(name);
+            self.tell(name);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, task: &'static str) {
+        self.panics.set(self.panics.get() + 1);
+        (self.on_panic)(&Panicked { task, served: self.served.take() });
+    }
+
+    /// Notes whom the panicking task served.
+    pub(crate) fn note_served(&self, whom: String) {
+        let mut served = self.served.borrow_mut();
+        // The first is the one: when a whole worker is unwound, all of its tasks come by.
+        if served.is_empty() {
+            *served = whom;
         }
     }
 
     fn finish(&self, index: u32, future: BoxedTask) {
-        if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
-            self.panics.set(self.panics.get() + 1);
-        }
+        let name = future.name();
+        self.catch(name, || drop(future));
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[index as usize];
         self.free_slot(slot, index);

@@ -14,7 +14,7 @@ use crate::driver::{Engine, WAKE};
 use crate::reactor::{self, Installed, OPERATIONS_PER_POLL, Reactor};
 use crate::remote::{self, Message, Remote};
 use crate::slots::Slots;
-use crate::task::Tasks;
+use crate::task::{Panicked, Tasks};
 use crate::watch::{LongTurn, Watch};
 
 /// What a worker is driven by.
@@ -36,8 +36,8 @@ pub struct WorkerConfig {
     pub driver: Driver,
     /// Events taken from one poll. 1,024 is enough that a busy worker rarely leaves some behind.
     pub max_events: usize,
-    /// Told the name of a task that panicked and was ended (the panic hook has printed where). The others go on.
-    pub on_panic: fn(task: &'static str),
+    /// Told of a task that panicked and was ended. The others go on.
+    pub on_panic: fn(&Panicked),
     /// Told of a turn in which everybody had to wait for too long.
     pub on_long_turn: fn(LongTurn),
 }

@@ -10,6 +10,7 @@ use event_loop::Registration;
 use rustix::net::SendFlags;
 use tls::Session;
 
+use crate::addr::Peer;
 use crate::memory::MemoryStream;
 use crate::socket::Socket;
 use crate::tls_stream::Established;
@@ -57,6 +58,16 @@ impl Stream {
         match &self.0 {
             Kind::Tls(s) => Some(s.session()),
             _ => None,
+        }
+    }
+
+    /// The address of the other end, asked of the system: for those who do not keep it.
+    pub fn peer(&self) -> Option<Peer> {
+        match &self.0 {
+            Kind::Tcp(s) => s.io().peer_addr().ok().map(Peer::of),
+            Kind::Unix(_) => Some(Peer::Unix),
+            Kind::Memory(_) => None,
+            Kind::Tls(s) => s.inner().peer(),
         }
     }
 

@@ -215,6 +215,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        event_loop::served_in_panic(|| self.stream.peer().map_or_else(String::new, |peer| format!("client {peer}")));
         self.no_longer_pending();
         self.echo.left();
     }

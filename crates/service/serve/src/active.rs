@@ -60,12 +60,12 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             Head::Idle => return Next::Idle,
             Head::Gone => return Next::Close,
             Head::Failed(failure) => {
-                report(context, &*phase.site, &failure, &connection.peer);
+                report(context, &*phase.site, &failure, &connection.admission.peer);
                 // Behind half an answer there is nothing to say.
                 if !matches!(failure.kind, Fault::ClientGone | Fault::WriteTimeout | Fault::FileError) {
                     let body_bytes = refuse_broken(&wire, &failure);
                     if phase.site.settings().records {
-                        phase.site.ended(&Record::of_no_request(&failure, &connection.peer, body_bytes));
+                        phase.site.ended(&Record::of_no_request(&failure, &connection.admission.peer, body_bytes));
                     }
                     Box::pin(linger::close(&wire, &mut phase.input)).await;
                 }
@@ -78,8 +78,12 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
         context.counters().requests.add(1);
         wire.status.set(0);
         let began = site.settings().records.then(now);
-        let client =
-            Client { wire: &wire, peer: &connection.peer, counters: context.counters(), local: &connection.local };
+        let client = Client {
+            wire: &wire,
+            peer: &connection.admission.peer,
+            counters: context.counters(),
+            local: &connection.local,
+        };
         let (ending, ends_by_close) = {
             let settings = site.settings();
             let mut exchange = Exchange {
@@ -97,10 +101,10 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
             };
             let (conclusion, failure) = exchange.conclude(handled);
             if let Some(failure) = &failure {
-                report(context, &**site, failure, &connection.peer);
+                report(context, &**site, failure, &connection.admission.peer);
             }
             if let Some(began) = began {
-                record::tell(&**site, &wire, &connection.peer, request, began, failure).await;
+                record::tell(&**site, &wire, &connection.admission.peer, request, began, failure).await;
             }
             let ending = match conclusion {
                 Conclusion::Ends(ending) => ending,

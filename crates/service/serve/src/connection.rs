@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use clock::Tick;
 use event_loop::{Boxed, now};
-use net::{Accepted, Address, Peer, Stream, Transport};
+use net::{Accepted, Address, Stream, Transport};
 
 use crate::active::{Next, active};
 use crate::context::{Admission, Context, Site};
@@ -14,7 +14,6 @@ use crate::deadlines::Kind;
 /// What a connection keeps while it is idle.
 pub(crate) struct Connection<S: Site> {
     pub(crate) stream: Stream,
-    pub(crate) peer: Peer,
     pub(crate) local: Rc<Address>,
     /// For the first request: when its head must be complete. Later ones count from their first byte.
     pub(crate) head_by: Cell<Option<Tick>>,
@@ -37,11 +36,11 @@ pub fn connection<S: Site>(
     local: Rc<Address>,
     context: &Rc<Context<S>>,
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
-    let admission = context.admit()?;
     let Accepted { stream, peer } = accepted;
+    let admission = context.admit(peer)?;
     let head_by = now().after(context.site().settings().timeouts.header);
     stream.set_deadline(head_by, Kind::Idle as u8);
-    Ok(serve(Connection { stream, peer, local, head_by: Cell::new(Some(head_by)), admission }))
+    Ok(serve(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }))
 }
 
 #[allow(clippy::manual_async_fn, reason = "an async fn would hold its argument twice")]

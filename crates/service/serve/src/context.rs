@@ -9,6 +9,7 @@ use std::time::Duration;
 use clock::Tick;
 use event_loop::Boxed;
 use http1::Limits;
+use net::Peer;
 use observe::{Counters, Failure};
 
 use crate::deadlines::Kind;
@@ -92,7 +93,7 @@ pub trait Site: 'static {
     fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e>;
 
     /// Told of every failure, for the log.
-    fn failed(&self, failure: &Failure, client: &net::Peer);
+    fn failed(&self, failure: &Failure, client: &Peer);
 
     /// Told of the end of every exchange, for the access log, where [`Settings::records`] asks for it.
     fn ended(&self, record: &Record<'_>) {
@@ -203,7 +204,7 @@ impl<S: Site> Context<S> {
     }
 
     /// Counts a connection in, unless too many are open. The first time that happens it says so (`Err(true)`).
-    pub(crate) fn admit(self: &Rc<Context<S>>) -> Result<Admission<S>, bool> {
+    pub(crate) fn admit(self: &Rc<Context<S>>, peer: Peer) -> Result<Admission<S>, bool> {
         if self.open.get() >= self.max_connections.get() {
             self.counters.over_limit.add(1);
             return Err(!self.over_limit_said.replace(true));
@@ -211,17 +212,20 @@ impl<S: Site> Context<S> {
         self.open.set(self.open.get() + 1);
         self.counters.accepted.add(1);
         self.counters.open.add(1);
-        Ok(Admission { context: Rc::clone(self) })
+        Ok(Admission { context: Rc::clone(self), peer })
     }
 }
 
 /// One open connection; counted out on drop.
 pub(crate) struct Admission<S: Site> {
     pub(crate) context: Rc<Context<S>>,
+    /// Who connected.
+    pub(crate) peer: Peer,
 }
 
 impl<S: Site> Drop for Admission<S> {
     fn drop(&mut self) {
+        event_loop::served_in_panic(|| format!("client {}", self.peer));
         let context = &self.context;
         context.open.set(context.open.get() - 1);
         context.counters.open.sub(1);

@@ -41,11 +41,11 @@ pub(crate) fn connection<S: Site>(
     local: Rc<Address>,
     context: &Rc<Context<S>>,
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
-    let admission = context.admit()?;
     let Accepted { stream, peer } = accepted;
+    let admission = context.admit(peer)?;
     stream.set_deadline(now().after(tls.handshake_timeout), Kind::Idle as u8);
     Ok(async move {
-        if let Some(connection) = begin(stream, peer, tls.config, local, admission).await {
+        if let Some(connection) = begin(stream, tls.config, local, admission).await {
             // As a task of its own it is no larger than a plain connection's, whatever the handshake needed.
             spawn(serve(connection));
         }
@@ -55,7 +55,6 @@ pub(crate) fn connection<S: Site>(
 /// The handshake. None when there is no connection.
 async fn begin<S: Site>(
     stream: Stream,
-    peer: Peer,
     config: ServerConfig,
     local: Rc<Address>,
     admission: Admission<S>,
@@ -73,10 +72,10 @@ async fn begin<S: Site>(
             let head_by = now().after(context.site().settings().timeouts.header);
             let head_by = context.drain_end().map_or(head_by, |end| head_by.min(end));
             stream.set_deadline(head_by, Kind::Idle as u8);
-            Some(Connection { stream, peer, local, head_by: Cell::new(Some(head_by)), admission })
+            Some(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission })
         }
         Err(failed) => {
-            Box::pin(refuse(&failed, &peer, &admission.context)).await;
+            Box::pin(refuse(&failed, &admission.peer, &admission.context)).await;
             None
         }
     }

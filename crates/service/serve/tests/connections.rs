@@ -12,7 +12,7 @@ use net::memory::Weather;
 use observe::Kind;
 use serve::{Settings, Timeouts};
 
-use common::{TestClient, serving, serving_with};
+use common::{PANICKED, TestClient, serving, serving_with};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -309,6 +309,8 @@ fn unfinished_answers_are_never_a_clean_end() {
         // Longer than the first of them lingers for its client to close.
         sleep(Duration::from_secs(3)).await;
         assert_eq!((context.open(), event_loop::stats().panics), (0, 1));
+        let cut_off = PANICKED.take();
+        assert!(matches!(&cut_off[..], [client] if client.starts_with("client memory:")), "{cut_off:?}");
     });
 }
 

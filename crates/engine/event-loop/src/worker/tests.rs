@@ -1,3 +1,4 @@
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
@@ -157,6 +158,38 @@ fn a_panic_costs_one_task() {
 }
 
 #[test]
+fn a_panic_is_told_with_whom_the_task_served() {
+    static TOLD: Mutex<Vec<Panicked>> = Mutex::new(Vec::new());
+    struct Client(&'static str);
+    impl Drop for Client {
+        fn drop(&mut self) {
+            crate::served_in_panic(|| self.0.into());
+        }
+    }
+    let on_panic = |panicked: &Panicked| TOLD.lock().unwrap().push(panicked.clone());
+    let (worker, _) = Worker::new(WorkerConfig { on_panic, ..WorkerConfig::default() }).unwrap();
+    worker
+        .block_on(async {
+            spawn(async {
+                let _ends_well = Client("one");
+                sleep(Duration::from_millis(1)).await;
+            });
+            spawn(async {
+                let _client = Client("two");
+                sleep(Duration::from_millis(2)).await;
+                panic!("on purpose, in a test");
+            });
+            spawn(async { panic!("on purpose, in a test") });
+            sleep(Duration::from_millis(20)).await;
+        })
+        .unwrap();
+    let told = TOLD.lock().unwrap();
+    let served: Vec<&str> = told.iter().map(|panicked| panicked.served.as_str()).collect();
+    assert_eq!(served, ["", "two"]);
+    assert!(told[1].task.contains("a_panic_is_told_with_whom_the_task_served"), "{told:?}");
+}
+
+#[test]
 fn a_cancelled_task_gives_everything_back() {
     for driver in DRIVERS {
         run(driver, async {
@@ -291,7 +324,7 @@ fn shortening_leaves_sleeps_alone() {
 
 #[test]
 fn a_task_that_keeps_the_worker_is_named() {
-    static TOLD: std::sync::Mutex<Vec<crate::LongTurn>> = std::sync::Mutex::new(Vec::new());
+    static TOLD: Mutex<Vec<crate::LongTurn>> = Mutex::new(Vec::new());
     let config = WorkerConfig { on_long_turn: |turn| TOLD.lock().unwrap().push(turn), ..WorkerConfig::default() };
     let (worker, _) = Worker::new(config).unwrap();
     let stats = worker.block_on(async {

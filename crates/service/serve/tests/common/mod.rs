@@ -107,6 +107,15 @@ fn file(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 
 pub(crate) const SERVER: u32 = 1;
 
+thread_local! {
+    /// Whom the tasks served that panicked.
+    pub(crate) static PANICKED: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn on_panic(panicked: &event_loop::Panicked) {
+    PANICKED.with_borrow_mut(|all| all.push(panicked.served.clone()));
+}
+
 /// Runs `test` beside a server on a simulated worker, then shows that nothing is left behind.
 pub(crate) fn serving(weather: Weather, test: impl AsyncFnOnce(Rc<Context<TestSite>>, Rc<Switch>)) {
     serving_with(Settings::default(), weather, test);
@@ -118,7 +127,7 @@ pub(crate) fn serving_with(
     test: impl AsyncFnOnce(Rc<Context<TestSite>>, Rc<Switch>),
 ) {
     let driver = Driver::Simulated { seed: weather.split_seed };
-    let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
+    let (worker, _) = Worker::new(WorkerConfig { driver, on_panic, ..WorkerConfig::default() }).unwrap();
     worker
         .block_on(async {
             memory::set_weather(SERVER, weather);
