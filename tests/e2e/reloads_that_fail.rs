@@ -1,6 +1,7 @@
 //! Reloads that cannot be carried out, wherever that shows: the old configuration serves on, whole.
 
-use std::{fs, net::TcpListener, net::TcpStream, os::unix::net::UnixListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::{fs, os::unix::net::UnixListener};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tests::{Client, Signal, Tollgate, closed_port, descriptors, eventually, folder, peers};
@@ -117,20 +118,29 @@ fn one_of_several_listeners_that_cannot_be_bound_leaves_no_trace_of_the_others()
 }
 
 #[test]
-fn an_overlap_with_a_listener_of_ours_is_called_one() {
+fn a_listener_of_ours_may_be_widened_and_narrowed() {
     let address = closed_port();
     let everywhere = format!("0.0.0.0:{}", address.port());
-    let proxy = Tollgate::config(&configuration(1, &[&address.to_string()]));
-    fails(&proxy, &configuration(2, &[&everywhere]), 1);
-    proxy.process.logged(&format!("cannot listen on {everywhere}: this process listens on {address} already"), 1);
+    let mut proxy = Tollgate::config(&configuration(1, &[&address.to_string()]));
+    let other = SocketAddr::from(([127, 0, 0, 2], address.port()));
+    let mut clients = kept(&proxy);
     // Both in one file are found before anything is bound, with their lines.
-    fails(&proxy, &configuration(2, &[&address.to_string(), &everywhere]), 2);
+    fails(&proxy, &configuration(2, &[&address.to_string(), &everywhere]), 1);
     proxy.process.logged(&format!("the listeners `{everywhere}` and `{address}` overlap"), 1);
-    assert_eq!(Client::connect(proxy.address()).get("/").text(), "1");
+    for (reloads, listener, outside) in
+        [(2, &everywhere, true), (3, &address.to_string(), false), (4, &everywhere, true)]
+    {
+        proxy.reload(&configuration(reloads, &[listener]));
+        all_say(&mut clients, reloads);
+        for _ in 0..8 {
+            assert_eq!(Client::connect(address).get("/").text(), reloads.to_string());
+        }
+        eventually("who else can connect", || TcpStream::connect(other).is_ok(), |ok| *ok == outside);
+    }
     // A stranger is still one.
     let stranger = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = stranger.local_addr().expect("an address").to_string();
-    fails(&proxy, &configuration(2, &[&taken]), 3);
+    fails(&proxy, &configuration(5, &[&taken]), 2);
     proxy.process.logged(&format!("cannot listen on {taken}: another program listens there already"), 1);
 }
 

@@ -14,7 +14,7 @@ use event_loop::signals::{Closer, Signal, Signals};
 use observe::Counters;
 
 use crate::certificates::Certificates;
-use crate::listeners::{self, Listening};
+use crate::listeners::{self, Binding, Listening};
 use crate::log::{self, Log};
 use crate::notices;
 use crate::prepared::{PrepareError, Prepared};
@@ -87,6 +87,7 @@ impl Control {
         prepared.notes().for_each(|note| log.warn(note));
         prepared.access.iter().for_each(|access| access.complain_to(&log));
         let binding = listeners::bind(&prepared, &Listening::new(), count)?;
+        Binding::listen(binding.reserved)?;
         let snapshot = Arc::new(ArcSwap::new(Arc::clone(&prepared)));
         let (ended_send, ended) = unbounded();
         let mut control = Control {
@@ -210,6 +211,8 @@ impl Control {
         prepared.access.iter().for_each(|access| access.complain_to(&self.log));
         let binding = listeners::bind(&prepared, &self.bound, self.workers.len())?;
         reload::prepare(&self.workers, &prepared, binding.by_worker, reload::PATIENCE)?;
+        // The last that can fail. Nothing is in the queues of what is given up before.
+        Binding::listen(binding.reserved).inspect_err(|_| reload::forget(&self.workers, reload::PATIENCE))?;
         let keep = listeners::keys_of(&prepared.plan);
         self.snapshot.store(Arc::clone(&prepared));
         for (_, gone) in self.bound.extract_if(|key, _| !keep.contains(key)) {

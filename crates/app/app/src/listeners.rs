@@ -9,7 +9,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 
 use config::{ListenAddress, Listener, Plan};
-use net::{Address, Bound};
+use net::{Address, Bound, Reserved, Share};
 
 use crate::prepared::{PrepareError, Prepared};
 use crate::report;
@@ -19,6 +19,8 @@ use crate::tls_front::{self, Front, Slot};
 /// New listeners for one plan: by worker, the sockets it gets.
 pub(crate) struct Binding {
     pub(crate) by_worker: Vec<Vec<Socket>>,
+    /// Nobody listens yet.
+    pub(crate) reserved: Vec<Reserved>,
     pub(crate) bound: Listening,
 }
 
@@ -67,19 +69,27 @@ pub(crate) fn keys_of(plan: &Plan) -> Vec<Key> {
     plan.listeners.iter().enumerate().map(key).collect()
 }
 
-/// Binds what `prepared` lists and `present` does not have yet, for `workers` workers.
+/// Binds what `prepared` lists and `present` does not have yet, for `workers` workers. Nobody can connect before
+/// [`Binding::listen`]: what is bound for a reload may still be given up, and with it whoever had connected.
 ///
 /// # Errors
 /// In a sentence, with what to do. Nothing stays bound then, and no socket file behind.
 pub(crate) fn bind(prepared: &Prepared, present: &Listening, workers: usize) -> Result<Binding, PrepareError> {
-    let mut binding = Binding { by_worker: (0..workers).map(|_| Vec::new()).collect(), bound: Listening::new() };
+    let by_worker = (0..workers).map(|_| Vec::new()).collect();
+    let mut binding = Binding { by_worker, reserved: Vec::new(), bound: Listening::new() };
     let Prepared { plan, fronts, .. } = prepared;
     for ((listener, key), front) in plan.listeners.iter().zip(keys_of(plan)).zip(fronts) {
         if present.contains_key(&key) {
             continue;
         }
-        let sockets = net::bind(&key.address, workers, listener.backlog);
-        let sockets = sockets.map_err(|e| refused(&key.address, &e, present.values().chain(binding.bound.values())))?;
+        // What we listen on already and is in the way goes in this reload: a plan's own listeners do not overlap.
+        let makes_room =
+            matches!(key.address, Address::Tcp(_)) && present.values().any(|place| place.takes(&key.address));
+        let share = if makes_room { Share::WithOurs } else { Share::WithNobody };
+        let sockets = net::reserve(&key.address, workers, listener.backlog, share);
+        let ours = present.values().chain(binding.bound.values());
+        let (sockets, reserved) = sockets.map_err(|e| refused(&key.address, &e, ours))?;
+        binding.reserved.push(reserved);
         for (worker, socket) in binding.by_worker.iter_mut().zip(sockets) {
             let place = binding.bound.entry(key.clone());
             let place = place.or_insert_with(|| Place::of(socket.address(), front.as_deref()));
@@ -87,6 +97,19 @@ pub(crate) fn bind(prepared: &Prepared, present: &Listening, workers: usize) -> 
         }
     }
     Ok(binding)
+}
+
+impl Binding {
+    /// Lets clients connect to all of it.
+    ///
+    /// # Errors
+    /// Another process was quicker.
+    pub(crate) fn listen(reserved: Vec<Reserved>) -> Result<(), PrepareError> {
+        reserved.into_iter().try_for_each(|reserved| {
+            let address = reserved.address().clone();
+            reserved.listen().map_err(|e| refused(&address, &e, std::iter::empty()))
+        })
+    }
 }
 
 impl Place {

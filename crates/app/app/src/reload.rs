@@ -44,9 +44,14 @@ pub(crate) fn prepare(
     for parcel in &parcels {
         drop(parcel.lock().unwrap_or_else(|e| e.into_inner()).take());
     }
-    // Waited for, so that the addresses are free for the next try.
-    drop(self::answers(workers.iter().map(worker::order_forget), patience.min(FORGETTING)));
+    forget(workers, patience);
     Err(refusal)
+}
+
+/// Has all workers drop what they prepared.
+pub(crate) fn forget(workers: &[Remote], patience: Duration) {
+    // Waited for, so that the addresses are free for the next try.
+    drop(answers(workers.iter().map(worker::order_forget), patience.min(FORGETTING)));
 }
 
 /// Has all workers change to what they prepared. Gives the numbers of those that have not said in time that they have; they

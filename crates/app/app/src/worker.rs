@@ -134,7 +134,7 @@ struct State {
 /// A configuration that this worker could serve at once. Dropped, it leaves no trace.
 struct Pending {
     site: Rc<Site>,
-    /// On the reactor, and listening; nothing is accepted yet.
+    /// On the reactor; nobody can connect yet.
     listeners: Vec<Registered>,
     /// All that it listens on.
     keep: Vec<Key>,

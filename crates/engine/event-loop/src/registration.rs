@@ -31,6 +31,8 @@ impl Ready {
     pub const WRITE: Ready = Ready(WRITE);
     /// The peer has sent its last byte.
     pub const READ_CLOSED: Ready = Ready(READ_CLOSED);
+    /// All that makes a reader try. For listeners, which have no end: what was reported before somebody listened is void.
+    pub const READING: Ready = Ready(READ | READ_CLOSED | ERROR);
     /// The connection is broken in both directions.
     pub const ERROR: Ready = Ready(ERROR);
 

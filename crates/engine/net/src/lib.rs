@@ -19,7 +19,7 @@ mod transport;
 
 pub use addr::{Address, ParseAddressError, Peer};
 pub use connect::{ConnectOptions, connect, connect_with};
-pub use listener::{Accepted, Bound, Listener, bind, is_exhausted};
+pub use listener::{Accepted, Bound, Listener, Reserved, Share, bind, is_exhausted, reserve};
 pub use stream::Stream;
 pub use tls_handshake::{HandshakeFailure, accept_tls, connect_tls, tls_error};
 pub use transport::{FileSend, Transport};

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
@@ -25,7 +26,7 @@ pub struct Accepted {
     pub peer: Peer,
 }
 
-/// A bound and listening socket on its way to the worker that will serve it. `Send`.
+/// A bound socket on its way to the worker that will serve it. `Send`.
 #[derive(Debug)]
 pub struct Bound {
     socket: BoundSocket,
@@ -37,6 +38,16 @@ enum BoundSocket {
     Tcp(std::net::TcpListener),
     Unix(std::os::unix::net::UnixListener),
     Memory(u32),
+}
+
+impl BoundSocket {
+    fn twin(&self) -> io::Result<Option<OwnedFd>> {
+        Ok(Some(match self {
+            BoundSocket::Tcp(listener) => listener.try_clone()?.into(),
+            BoundSocket::Unix(listener) => listener.try_clone()?.into(),
+            BoundSocket::Memory(_) => return Ok(None),
+        }))
+    }
 }
 
 impl Bound {
@@ -59,18 +70,73 @@ impl Bound {
 /// `AddrInUse` when somebody listens there already, us included: sharing is for the workers of one
 /// process only. A Unix socket file that nobody listens on any more is replaced.
 pub fn bind(address: &Address, count: usize, backlog: u32) -> io::Result<Vec<Bound>> {
+    let (bound, reserved) = reserve(address, count, backlog, Share::WithNobody)?;
+    reserved.listen().inspect_err(|_| forget_file(address))?;
+    Ok(bound)
+}
+
+/// Who else may be listening on an address that is to be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Nobody.
+    WithNobody,
+    /// A listener of this process on an overlapping TCP address (`127.0.0.1:80` and `0.0.0.0:80`), which is about to go. Until then
+    /// the narrower one gets what both would.
+    WithOurs,
+}
+
+/// As [`bind`], but nobody can connect before [`Reserved::listen`]: for a configuration that may still be given up.
+///
+/// # Errors
+/// As [`bind`].
+pub fn reserve(address: &Address, count: usize, backlog: u32, share: Share) -> io::Result<(Vec<Bound>, Reserved)> {
     let backlog = backlog.min(i32::MAX as u32) as i32;
-    match address {
-        Address::Tcp(addr) => bind_tcp(*addr, count, backlog),
-        Address::Unix(path) => bind_unix(path, count, backlog),
+    let bound = match address {
+        Address::Tcp(addr) => bind_tcp(*addr, count, share),
+        Address::Unix(path) => bind_unix(path, count),
         Address::Memory(number) => Ok((0..count).map(|_| Bound::memory(*number)).collect()),
+    }?;
+    let twins = bound.iter().filter_map(|bound| bound.socket.twin().transpose()).collect::<io::Result<_>>();
+    let twins = twins.inspect_err(|_| forget_file(address))?;
+    Ok((bound, Reserved { twins, backlog, address: address.clone() }))
+}
+
+/// Removes the file of a Unix socket that was just bound and will not be listened on.
+fn forget_file(address: &Address) {
+    if let Address::Unix(path) = address {
+        let _ = std::fs::remove_file(path);
     }
 }
 
-fn bind_tcp(addr: SocketAddr, count: usize, backlog: i32) -> io::Result<Vec<Bound>> {
+/// Sockets that are bound, on which nobody listens yet: who connects is refused, as if nothing had been bound. Holds their
+/// duplicates, so that one thread can have them all listened on at once, wherever they have gone.
+#[derive(Debug)]
+#[must_use = "nobody can connect until it listens"]
+pub struct Reserved {
+    twins: Vec<OwnedFd>,
+    backlog: i32,
+    address: Address,
+}
+
+impl Reserved {
+    /// From here on connections queue.
+    ///
+    /// # Errors
+    /// `AddrInUse` when another process has taken the address meanwhile, which it can until somebody listens.
+    pub fn listen(self) -> io::Result<()> {
+        self.twins.iter().try_for_each(|twin| Ok(rustix::net::listen(twin, self.backlog)?))
+    }
+
+    /// What it is bound to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+fn bind_tcp(addr: SocketAddr, count: usize, share: Share) -> io::Result<Vec<Bound>> {
     // With SO_REUSEPORT a second server started by mistake would silently take half of the connections: look
     // first whether the address is taken.
-    if addr.port() != 0 {
+    if addr.port() != 0 && share == Share::WithNobody {
         tcp_socket(addr, false)?.bind(&SockAddr::from(addr))?;
     }
     let mut addr = addr;
@@ -78,7 +144,6 @@ fn bind_tcp(addr: SocketAddr, count: usize, backlog: i32) -> io::Result<Vec<Boun
     for _ in 0..count {
         let socket = tcp_socket(addr, true)?;
         socket.bind(&SockAddr::from(addr))?;
-        socket.listen(backlog)?;
         let listener = std::net::TcpListener::from(socket);
         addr = listener.local_addr()?;
         bound.push(Bound { socket: BoundSocket::Tcp(listener), address: Address::Tcp(addr) });
@@ -101,7 +166,7 @@ fn tcp_socket(addr: SocketAddr, share: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn bind_unix(path: &Path, count: usize, backlog: i32) -> io::Result<Vec<Bound>> {
+fn bind_unix(path: &Path, count: usize) -> io::Result<Vec<Bound>> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     if is_socket {
         // Non-blocking: a listener whose queue is full would let this thread wait for ever.
@@ -120,7 +185,6 @@ fn bind_unix(path: &Path, count: usize, backlog: i32) -> io::Result<Vec<Bound>> 
     });
     let twins = twins.collect::<io::Result<_>>()?;
     socket.bind(&SockAddr::unix(path)?)?;
-    socket.listen(backlog).inspect_err(|_| drop(std::fs::remove_file(path)))?;
     Ok(twins)
 }
 
@@ -197,7 +261,7 @@ impl Listener {
         loop {
             ready!(self.registration.poll_ready(cx, Direction::Read))?;
             match self.accept_now() {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.registration.clear(Ready::READ),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.registration.clear(Ready::READING),
                 other => return Poll::Ready(other),
             }
         }

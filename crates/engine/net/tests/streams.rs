@@ -10,7 +10,9 @@ use std::time::Duration;
 use buf::{Class, FileRange, ReadBuf};
 use event_loop::{Driver, Worker, WorkerConfig, now, sleep, spawn, stats};
 use net::memory::{self, Weather};
-use net::{Address, ConnectOptions, FileSend, Listener, Stream, Transport, bind, connect, connect_with};
+use net::{
+    Address, ConnectOptions, FileSend, Listener, Share, Stream, Transport, bind, connect, connect_with, reserve,
+};
 
 fn run<T>(driver: Driver, root: impl Future<Output = T>) -> T {
     let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
@@ -55,6 +57,45 @@ async fn converse(listener: Listener, address: Address) {
     stream.shutdown_write().unwrap();
     assert_eq!(read_to_end(&stream).await.unwrap(), b"thanks");
     assert!(*done.borrow());
+}
+
+#[test]
+fn what_is_reserved_refuses_until_somebody_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("socket");
+    for text in ["127.0.0.1:0".to_owned(), "[::1]:0".to_owned(), format!("unix:{}", file.display())] {
+        run(Driver::Mio, async {
+            let (mut sockets, reserved) = reserve(&text.parse().unwrap(), 1, 16, Share::WithNobody).unwrap();
+            // On the reactor before it listens, when the system calls it closed.
+            let listener = Listener::new(sockets.remove(0)).unwrap();
+            let address = listener.address().clone();
+            sleep(Duration::from_millis(5)).await;
+            let refused = connect(&address).await.unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{text}");
+            reserved.listen().unwrap();
+            let turns = stats().turns;
+            let accept = poll_fn(|cx| listener.poll_accept(cx));
+            assert!(event_loop::within(now().after(Duration::from_millis(50)), accept).await.is_none());
+            assert!(stats().turns - turns < 10, "{text}: it spins");
+            converse(listener, address).await;
+        });
+    }
+}
+
+#[test]
+fn an_address_of_ours_can_be_bound_more_widely() {
+    run(Driver::Mio, async {
+        let narrow = bind(&"127.0.0.1:0".parse().unwrap(), 2, 16).unwrap();
+        let Address::Tcp(address) = narrow[0].address().clone() else { panic!("{narrow:?}") };
+        let everywhere: Address = format!("0.0.0.0:{}", address.port()).parse().unwrap();
+        let taken = reserve(&everywhere, 1, 16, Share::WithNobody).unwrap_err();
+        assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+        let (mut wide, reserved) = reserve(&everywhere, 2, 16, Share::WithOurs).unwrap();
+        reserved.listen().unwrap();
+        drop(narrow);
+        wide.truncate(1);
+        converse(Listener::new(wide.remove(0)).unwrap(), Address::Tcp(address)).await;
+    });
 }
 
 fn bound(text: &str) -> (Listener, Address) {

@@ -36,9 +36,10 @@ fn workers(count: usize) -> (Vec<Remote>, Receiver<Ended>) {
     ((0..count).map(start).collect(), ended)
 }
 
-/// Sockets for two workers, and where they are.
+/// Sockets for two workers, listened on already, and where they are.
 fn bind(prepared: &Prepared) -> (Vec<Vec<Socket>>, Address) {
-    let Binding { by_worker, bound } = listeners::bind(prepared, &Listening::new(), 2).unwrap();
+    let Binding { by_worker, bound, reserved } = listeners::bind(prepared, &Listening::new(), 2).unwrap();
+    Binding::listen(reserved).unwrap();
     (by_worker, bound.into_values().next().unwrap().address.clone())
 }
 
