@@ -3,6 +3,7 @@
 mod bytes;
 mod life;
 mod limits;
+mod live;
 mod many;
 
 use std::io::{ErrorKind, Write};

@@ -1,6 +1,7 @@
 //! The load generator against origins that behave, and against those that do not.
 
 mod broken_origins;
+mod live;
 mod loads;
 mod modes;
 mod secure;

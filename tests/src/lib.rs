@@ -16,6 +16,7 @@ mod origin;
 pub mod peers;
 mod process;
 mod reply;
+mod screen;
 mod tollgate;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use origin::{Connection, Origin, Request, answer, closed_port};
 pub use process::{Ended, Process, run};
 pub use reply::Reply;
 pub use rustix::process::Signal;
+pub use screen::{Screen, on_a_terminal};
 pub use tollgate::{Tollgate, folder};
 
 /// How long anything may take before its test fails. Generous: the machine may be busy.

@@ -25,10 +25,11 @@ const fn tool(program: &'static str, package: &'static str, need: Need, purpose:
     Tool { program, package, need, purpose }
 }
 
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 15] = [
     tool("git", "git", Need::Tests, "tidy asks it which files are the project's"),
     tool("c++", "g++", Need::Tests, "compiles the fuzzing runtime"),
     tool("curl", "curl", Need::Tests, "a real client"),
+    tool("script", "bsdutils", Need::Tests, "a terminal, for the live views"),
     tool("nginx", "nginx", Need::Tests, "a real origin, and the server to compare with"),
     tool("haproxy", "haproxy", Need::Tests, "a real proxy in front, and the one to compare with"),
     tool("openssl", "openssl", Need::Tests, "a real TLS client, and certificates"),

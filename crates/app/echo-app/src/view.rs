@@ -57,8 +57,8 @@ impl View {
     /// Takes the block off the screen, for a line of the log.
     pub(crate) fn make_way(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            // Up as many lines as it has, and clear from there.
-            let _ = write!(io::stdout(), "\x1b[{}A\x1b[J", self.block.lines().count());
+            // Up as many lines as it has, to the left past what was typed (^C), and clear from there.
+            let _ = write!(io::stdout(), "\x1b[{}A\r\x1b[J", self.block.lines().count());
             let _ = io::stdout().flush();
         }
     }

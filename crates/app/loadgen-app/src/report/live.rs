@@ -139,12 +139,12 @@ impl Live {
         }
         let lines = self.lines(second, stage);
         self.drawn = lines.len();
-        for line in lines {
-            // A line that wraps would make the view taller than it knows.
-            out.extend(line.chars().take(usize::from(self.style.width.max(20)) - 1));
-            out.push('\n');
-        }
-        out
+        // A line that wraps would make the view taller than it knows. Whatever the width is said to be, the terminal is
+        // asked to cut at its own.
+        out += "\x1b[?7l";
+        let width = usize::from(self.style.width.max(20)) - 1;
+        let cut: Vec<String> = lines.iter().map(|line| line.chars().take(width).collect()).collect();
+        out + &cut.join("\n") + "\x1b[?7h\n"
     }
 
     fn lines(&self, second: &Second, stage: Stage) -> Vec<String> {
