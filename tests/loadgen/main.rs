@@ -33,9 +33,13 @@ pub(crate) fn url(address: SocketAddr) -> String {
 
 /// A number from the `"name":123` nearest behind the first `"totals"` of a saved run.
 pub(crate) fn total(json: &str, name: &str) -> u64 {
-    let totals = json.split_once("\"totals\"").expect("totals").1;
+    number(json.split_once("\"totals\"").expect("totals").1, name)
+}
+
+/// The first number of that name, 0 when there is none.
+pub(crate) fn number(json: &str, name: &str) -> u64 {
     let pattern = format!("\"{name}\":");
-    let Some((_, rest)) = totals.split_once(&pattern) else { return 0 };
+    let Some((_, rest)) = json.split_once(&pattern) else { return 0 };
     let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or_else(|_| panic!("no number behind {pattern}"))
 }

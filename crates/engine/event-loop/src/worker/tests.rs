@@ -339,11 +339,14 @@ fn a_task_that_keeps_the_worker_is_named() {
         stats()
     });
     let told = TOLD.lock().unwrap();
-    assert_eq!((told.len(), stats.unwrap().long_turns), (2, 2), "{told:?}");
-    // Nobody was suspected before the first; the second is named.
+    // On a busy machine other turns may be long as well.
+    assert!(told.len() >= 2 && stats.unwrap().long_turns == told.len() as u64, "{told:?}");
+    // Nobody was suspected before the first; the second of the two is named.
     assert_eq!(told[0].slowest, None);
-    let (name, took) = told[1].slowest.unwrap();
-    assert!(name.contains("a_task_that_keeps_the_worker_is_named") && took >= Duration::from_millis(120), "{told:?}");
+    let named = |(name, took): (&str, Duration)| {
+        name.contains("a_task_that_keeps_the_worker_is_named") && took >= Duration::from_millis(120)
+    };
+    assert!(told.iter().any(|turn| turn.slowest.is_some_and(named)), "{told:?}");
 }
 
 #[test]
