@@ -125,18 +125,30 @@ fn find_max_finds_what_a_slow_origin_can_do() {
     });
     let to = url(origin.address());
     let slo = "p50<50ms,errors=0";
-    let limits = ["--from", "20/s", "--to", "1000/s", "--resolution", "50", "-d", "500ms", "-c", "1"];
+    let folder = folder();
+    let page = folder.path().join("knee.html").display().to_string();
+    let limits = ["--from", "20/s", "--to", "1000/s", "--resolution", "50", "-d", "500ms", "-c", "1", "--html", &page];
     let ended = loadgen_args(["find-max", "--slo", slo].into_iter().chain(limits).chain([to.as_str()]));
     assert!(ended.err.contains("20/s: kept") || ended.err.contains("generator was the limit"), "{}", ended.err);
     assert!(!ended.out.is_empty(), "{}", ended.err);
+    // The page has each step that was told.
+    let page = std::fs::read_to_string(page).expect("the page");
+    let steps = ended.err.lines().filter(|line| line.contains("/s: ")).count();
+    assert!(page.contains("Times by rate") && page.contains(&to), "{page}");
+    assert_eq!(page.split_once("<h2>Steps").expect("the steps").1.matches("<tr><td").count(), steps, "{}", ended.err);
 }
 
 #[test]
 fn compare_measures_both_in_turns() {
     let (a, b) = (fine(), fine());
     let (to_a, to_b) = (url(a.address()), url(b.address()));
-    let ended = loadgen(&format!("compare --rounds 3 -c 1 -d 200ms {to_a} {to_b}"));
+    let folder = folder();
+    let page = folder.path().join("comparison.html");
+    let ended = loadgen(&format!("compare --rounds 3 -c 1 -d 200ms --html {} {to_a} {to_b}", page.display()));
     assert!(ended.out.contains("95 %"), "{}{}", ended.out, ended.err);
+    let page = std::fs::read_to_string(page).expect("the page");
+    assert!(page.contains(&to_a) && page.contains(&to_b) && page.contains("95 %"), "{page}");
+    assert_eq!(page.contains("INVALID"), ended.out.contains("INVALID"), "{}", ended.out);
     for to in [&to_a, &to_b] {
         assert_eq!(ended.err.matches(&format!(": {to}: ")).count(), 3, "{}", ended.err);
     }

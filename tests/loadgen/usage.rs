@@ -36,7 +36,7 @@ fn wrong_arguments_are_explained() {
         ("slow-header tcp://127.0.0.1:1", "slow peers speak HTTP"),
         ("compare http://127.0.0.1/", "two URLs"),
         ("find-max --slo p99 http://127.0.0.1/", "p99"),
-        ("find-max --html x http://127.0.0.1/", "for single runs"),
+        ("find-max --csv x http://127.0.0.1/", "for single runs"),
         ("compare --json - http://127.0.0.1/ http://127.0.0.2/", "for single runs"),
         ("hold -n 5 http://127.0.0.1/", "last for --duration"),
         ("slow-read -R 5 http://127.0.0.1/", "last for --duration"),

@@ -74,11 +74,9 @@ fn status(measured: &Measured) -> u8 {
 
 /// Refuses what only a single run has.
 fn without_files(load: &Load, command: &str) -> Result<(), Problem> {
-    let Load { json, csv, html, pid, .. } = load;
-    if json.is_some() || csv.is_some() || html.is_some() || pid.is_some() {
-        return Err(Problem::usage(format!(
-            "--json, --csv, --html and --pid are for single runs; {command} makes many"
-        )));
+    let Load { json, csv, pid, .. } = load;
+    if json.is_some() || csv.is_some() || pid.is_some() {
+        return Err(Problem::usage(format!("--json, --csv and --pid are for single runs; {command} makes many")));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! * [`summary`]: for the terminal, at the end. [`Live`]: for the terminal, while it runs.
 //! * [`json`] and [`from_json`]: the saved run, with all its distributions. [`csv_seconds`], [`csv_percentiles`]: for a table.
 //! * [`html`]: one self-contained page.
-//! * [`comparison`] and [`knee`]: the answers of `compare` and `find-max`.
+//! * [`comparison`] and [`knee`]: the answers of `compare` and `find-max`; [`comparison_html`] and [`knee_html`]: their pages.
 //!
 //! Texts from outside (targets, error messages, marks) are made harmless where they are put in: no control character
 //! reaches a terminal, no markup a page, no formula a table.
@@ -20,17 +20,36 @@ mod text;
 #[cfg(test)]
 mod sample;
 
-use load::{Latency, words};
+use load::{Latency, Outcome, Rate, Run, words};
 
 pub use answers::{comparison, knee};
 pub use csv::{csv_percentiles, csv_seconds};
-pub use html::html;
+pub use html::{comparison_html, html, knee_html};
 pub use json::{from_json, json};
 pub use live::{Goal, Live, LiveStyle, Stage};
 pub use summary::{SummaryStyle, summary};
 
 /// The percentiles that every report shows; 100 is the maximum.
 const PERCENTILES: [f64; 7] = [50.0, 75.0, 90.0, 99.0, 99.9, 99.99, 100.0];
+
+/// A step of `find-max`, with what its page shows of it.
+pub struct Trial {
+    /// At which rate.
+    pub rate: Rate,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Right answers per second.
+    pub answered_per_second: f64,
+    /// The response time.
+    pub time: Latency,
+}
+
+impl Trial {
+    /// Of a finished step.
+    pub fn of(rate: Rate, outcome: Outcome, run: &Run) -> Trial {
+        Trial { rate, outcome, answered_per_second: run.answered_per_second(), time: run.totals.headline().clone() }
+    }
+}
 
 /// A percentile's name: `p99.9`, or `max`.
 fn percentile_name(percent: f64) -> String {

@@ -126,6 +126,11 @@ fn is_output(file: &Path) -> bool {
     file == Path::new("-")
 }
 
+/// Saves the page of a command that makes many runs, where one is asked for.
+pub(crate) fn save_page(load: &Load, page: impl FnOnce() -> String) -> Result<(), Problem> {
+    load.html.as_ref().map_or(Ok(()), |file| save(file, &page()))
+}
+
 /// Writes to a file, or to standard output for `-`.
 fn save(file: &Path, text: &str) -> Result<(), Problem> {
     if is_output(file) {

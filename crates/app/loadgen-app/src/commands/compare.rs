@@ -11,8 +11,9 @@ use crate::interrupt::Interrupts;
 use crate::measure::{Measured, Task, measure};
 use crate::prepare::{Kind, prepare, rates};
 use crate::problem::Problem;
+use crate::report;
 use crate::settings::settings;
-use crate::show::{print, say};
+use crate::show::{print, save_page, say};
 
 /// What is compared.
 const PERCENTILES: [f64; 2] = [50.0, 99.0];
@@ -29,7 +30,7 @@ pub(crate) fn run(compare: &CompareLoad, interrupts: &Interrupts) -> Result<u8, 
         return Err(Problem::usage("compare takes two URLs or two files, not one of each"));
     }
     if !a.contains("://") {
-        return saved(a, b);
+        return saved(&compare.load, a, b);
     }
     if !(2..=ROUNDS_MAX).contains(&compare.rounds) {
         return Err(Problem::usage(format!("--rounds: from 2 to {ROUNDS_MAX}")));
@@ -43,15 +44,19 @@ fn metrics(open_loop: bool) -> Vec<Metric> {
     first.into_iter().chain([Metric::Mean]).chain(PERCENTILES.map(Metric::Percentile)).collect()
 }
 
-fn saved(a: &str, b: &str) -> Result<u8, Problem> {
+fn saved(load: &Load, a: &str, b: &str) -> Result<u8, Problem> {
     let runs = [read(a)?, read(b)?];
     let compared = metrics(runs[0].settings.open_loop && runs[1].settings.open_loop).into_iter();
     let compared: Result<Vec<Comparison>, _> =
         compared.map(|metric| Comparison::of_runs(metric, (a, &runs[0]), (b, &runs[1]))).collect();
-    print(&crate::report::comparison(&compared.map_err(|e| Problem::usage(e.to_string()))?));
+    let compared = compared.map_err(|e| Problem::usage(e.to_string()))?;
+    print(&report::comparison(&compared));
     let doubtful = [a, b].into_iter().zip(&runs).filter_map(|(name, run)| invalid(run).map(|why| (name, why)));
     let doubtful: Vec<_> = doubtful.collect();
     doubtful.iter().for_each(|(name, why)| say(&format!("INVALID: {name}: {why}")));
+    let doubt: Vec<String> = doubtful.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let doubt = Some(doubt.join(" ")).filter(|doubt| !doubt.is_empty());
+    save_page(load, || report::comparison_html(&compared, doubt.as_deref()))?;
     Ok(if doubtful.is_empty() { 0 } else { 3 })
 }
 
@@ -95,14 +100,15 @@ fn rounds(compare: &CompareLoad, urls: [&String; 2], interrupts: &Interrupts) ->
         let result = Comparison::paired(metric, urls[0], urls[1], &pairs);
         compared.push(result.map_err(|e| Problem::local(e.to_string()))?);
     }
-    print(&crate::report::comparison(&compared));
+    print(&report::comparison(&compared));
     let doubtful = runs.iter().flatten().flatten().filter(|run| invalid(run).is_some()).count();
-    if doubtful > 0 {
-        print(&format!(
-            "\nINVALID: in {doubtful} of {} runs the generator was the limit; do not use these figures.\n",
-            runs.len() * 2
-        ));
+    let doubt =
+        format!("in {doubtful} of {} runs the generator was the limit; do not use these figures.", runs.len() * 2);
+    let doubt = Some(doubt).filter(|_| doubtful > 0);
+    if let Some(doubt) = &doubt {
+        print(&format!("\nINVALID: {doubt}\n"));
     }
+    save_page(load, || report::comparison_html(&compared, doubt.as_deref()))?;
     Ok(worst)
 }
 

@@ -9,8 +9,9 @@ use crate::measure::{Measured, Task, measure};
 use crate::plan::{PacePlan, Plan, Rates};
 use crate::prepare::{Kind, prepare, rates};
 use crate::problem::Problem;
+use crate::report::{self, Trial};
 use crate::settings::settings;
-use crate::show::{print, say};
+use crate::show::{print, save_page, say};
 
 /// Runs steps until the search has its answer.
 pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Problem> {
@@ -34,6 +35,7 @@ pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Pro
         resolution: find.resolution / 100.0,
         ..KneeSearch::default()
     });
+    let mut trials = Vec::new();
     while let Step::Try(rate) = knee.next_step() {
         let measured = step(find, &mut plan, rate, interrupts)?;
         if interrupts.happened() {
@@ -44,9 +46,12 @@ pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Pro
         if !load.quiet {
             say(&format!("{rate}: {}", words(&outcome)));
         }
+        trials.push(Trial::of(rate, outcome.clone(), &measured.run));
         knee.report(outcome);
     }
-    print(&crate::report::knee(&knee));
+    print(&report::knee(&knee));
+    let target = load.url.first().map_or("no target", String::as_str);
+    save_page(load, || report::knee_html(target, &find.slo.to_string(), &knee, &trials))?;
     Ok(match knee.answer().and_then(load::Answer::met) {
         Some(_) => 0,
         None if knee.tried().iter().any(|tried| matches!(tried.outcome, Outcome::GeneratorLimit(_))) => 3,

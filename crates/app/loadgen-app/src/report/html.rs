@@ -1,5 +1,6 @@
 //! The report as one page that needs nothing else: no script, no network, light and dark.
 
+mod answers;
 mod curve;
 mod escape;
 mod svg;
@@ -10,6 +11,7 @@ use std::fmt::Write;
 
 use load::{Latency, Run, words};
 
+pub use self::answers::{comparison_html, knee_html};
 use self::escape::escape;
 use self::timeline::Timeline;
 use super::summary::counted;
@@ -27,13 +29,7 @@ pub fn html(run: &Run) -> String {
     let timeline = Timeline::of(run);
     let title = run.settings.targets.first().map_or_else(|| "no target".to_owned(), |target| escape(target));
     let mut out = String::with_capacity(256 * 1024);
-    let _ = writeln!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{title} - load report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>"
-    );
+    begin(&mut out, &title, "load report");
     header(&mut out, run);
     verdict(&mut out, run);
     tiles(&mut out, run);
@@ -45,12 +41,24 @@ pub fn html(run: &Run) -> String {
     out += "</div>\n";
     out += &targets::section(run);
     errors(&mut out, run);
+    end(&mut out);
+    out
+}
+
+/// The head of a page, to where its content begins; `title` is escaped already.
+fn begin(out: &mut String, title: &str, kind: &str) {
     let _ = writeln!(
         out,
-        "<footer>Percentiles within 0.1 % (in pictures over time 0.8 %). Times are of right answers.</footer>"
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{title} - {kind}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>"
     );
-    out += "</main>\n</body>\n</html>\n";
-    out
+}
+
+fn end(out: &mut String) {
+    *out += "<footer>Percentiles within 0.1 % (in pictures over time 0.8 %). Times are of right answers.</footer>\n\
+             </main>\n</body>\n</html>\n";
 }
 
 fn header(out: &mut String, run: &Run) {
@@ -264,9 +272,18 @@ mod tests {
         assert!(open.is_empty(), "{open:?}");
     }
 
+    /// A page whose elements are closed, that needs nothing else and runs nothing.
+    pub(super) fn assert_page(page: &str) {
+        assert_balanced(&page.replace("</style>\n</head>", "</style>").replace("</html>", "").replace("<br>", ""));
+        for banned in ["<script", "http-equiv=\"refresh", "src=", "url(", "@import", "<link", "NaN", "inf "] {
+            assert!(!page.contains(banned), "{banned}");
+        }
+        assert!(page.contains("default-src 'none'"));
+    }
+
     fn page(run: &Run) -> String {
         let page = html(run);
-        assert_balanced(&page.replace("</style>\n</head>", "</style>").replace("</html>", ""));
+        assert_page(&page);
         page
     }
 
@@ -274,10 +291,6 @@ mod tests {
     fn the_page_needs_nothing_else_and_runs_nothing() {
         for run in [sample::open_loop(), sample::two_targets(), sample::unanswered(), sample::invalid()] {
             let page = page(&run);
-            for banned in ["<script", "http-equiv=\"refresh", "src=", "url(", "@import", "<link", "NaN", "inf "] {
-                assert!(!page.contains(banned), "{banned}");
-            }
-            assert!(page.contains("default-src 'none'"));
             assert!(page.len() < 300 * 1024, "{}", page.len());
         }
     }

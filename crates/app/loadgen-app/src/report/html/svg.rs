@@ -47,7 +47,7 @@ impl Scale {
     }
 
     /// The values to write beside the axis.
-    fn ticks(&self) -> Vec<f64> {
+    pub(super) fn ticks(&self) -> Vec<f64> {
         match *self {
             Scale::Linear { top } => {
                 let step = round_step(top / 5.0, &HALVES);
