@@ -16,9 +16,11 @@ mod files_listed;
 mod files_served_as_told;
 mod files_under_way;
 mod forwarding;
+mod interim;
 mod life;
 mod reloads;
 mod reloads_that_fail;
+mod resilience;
 mod retries;
 mod streams;
 mod tls;
@@ -27,7 +29,9 @@ mod tls_browser;
 mod tls_hostile;
 mod tls_reloads;
 mod tls_upstreams;
+mod tunnels;
 mod upstreams;
+mod verdicts;
 
 use std::net::SocketAddr;
 

@@ -33,7 +33,7 @@ const REAL_TIME_MAX: Duration = Duration::from_secs(120);
 const LEASED_PER_CLIENT: usize = 2 * (64 / 2) * (32 << 10);
 
 /// What a worker may count here.
-const FAILURES: [Kind; 15] = [
+const FAILURES: [Kind; 18] = [
     Kind::BadRequest,
     Kind::HeadTimeout,
     Kind::BodyTimeout,
@@ -44,8 +44,11 @@ const FAILURES: [Kind; 15] = [
     Kind::WriteTimeout,
     Kind::ConnectFailed,
     Kind::UpstreamClosed,
+    Kind::UpstreamReset,
     Kind::UpstreamTimeout,
     Kind::UpstreamGarbage,
+    Kind::UpstreamHeadTooLarge,
+    Kind::UpstreamSwitched,
     Kind::UpstreamTruncated,
     Kind::UpstreamSilent,
     Kind::Internal,

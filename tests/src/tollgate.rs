@@ -55,7 +55,7 @@ impl Tollgate {
         Tollgate::listening(&mut command, 1, folder())
     }
 
-    /// `proxy --config F` with one worker, on a free port, unless `text` has listeners of its own.
+    /// `proxy --config F` with one worker, on a free port, where reasons are told, unless `text` has listeners of its own.
     pub fn config(text: &str) -> Tollgate {
         Tollgate::config_in(folder(), text)
     }
@@ -138,7 +138,7 @@ fn completed(text: &str) -> (String, usize) {
     }
     let listeners = text.matches("[[listener]]").count();
     if listeners == 0 {
-        text += "\n[[listener]]\naddress = \"127.0.0.1:0\"\n";
+        text += "\n[[listener]]\naddress = \"127.0.0.1:0\"\nreason = true\n";
     }
     (text, listeners.max(1))
 }

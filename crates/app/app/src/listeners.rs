@@ -28,6 +28,8 @@ pub(crate) struct Binding {
 pub(crate) struct Socket {
     pub(crate) key: Key,
     pub(crate) bound: Bound,
+    /// Whether clients are told the reasons of failures.
+    pub(crate) reason: bool,
     pub(crate) tls: Slot,
 }
 
@@ -93,7 +95,12 @@ pub(crate) fn bind(prepared: &Prepared, present: &Listening, workers: usize) -> 
         for (worker, socket) in binding.by_worker.iter_mut().zip(sockets) {
             let place = binding.bound.entry(key.clone());
             let place = place.or_insert_with(|| Place::of(socket.address(), front.as_deref()));
-            worker.push(Socket { key: key.clone(), bound: socket, tls: Arc::clone(&place.tls) });
+            worker.push(Socket {
+                key: key.clone(),
+                bound: socket,
+                reason: listener.reason,
+                tls: Arc::clone(&place.tls),
+            });
         }
     }
     Ok(binding)

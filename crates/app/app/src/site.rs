@@ -328,6 +328,7 @@ fn upstream_options(
             connect: plan.timeouts.connect,
             header: plan.timeouts.header,
             body: plan.timeouts.body,
+            tunnel: plan.timeouts.tunnel,
         },
         keep_alive: upstream::KeepAlive {
             // Per server and process: shared out over the workers, at least one each.

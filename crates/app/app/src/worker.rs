@@ -13,7 +13,7 @@ use crossbeam::channel::{Receiver, Sender};
 use event_loop::{LongTurn, Panicked, Remote, Worker, WorkerConfig, now, spawn, within};
 use net::Listener;
 use observe::Counters;
-use serve::{Context, Switch, accept_loop_over};
+use serve::{Context, Local, Switch, accept_loop_over};
 
 use crate::listeners::{self, Key, Socket};
 use crate::log::Log;
@@ -136,19 +136,21 @@ struct Pending {
     site: Rc<Site>,
     /// On the reactor; nobody can connect yet.
     listeners: Vec<Registered>,
-    /// All that it listens on.
-    keep: Vec<Key>,
+    /// All that it listens on, and whether clients are told the reasons of failures there.
+    keep: Vec<(Key, bool)>,
 }
 
 /// A listener on this worker's reactor.
 struct Registered {
     key: Key,
     listener: Listener,
+    local: Rc<Local>,
     tls: Slot,
 }
 
 /// One listener's accept loop.
 struct Accepting {
+    local: Rc<Local>,
     stop: Rc<Switch>,
     ended: Rc<Switch>,
 }
@@ -173,13 +175,13 @@ impl State {
         Ok(state)
     }
 
-    fn accept(&self, Registered { key, listener, tls }: Registered) {
+    fn accept(&self, Registered { key, listener, local, tls }: Registered) {
         let (stop, ended) = (Rc::new(Switch::default()), Rc::new(Switch::default()));
-        let accepting = Accepting { stop: Rc::clone(&stop), ended: Rc::clone(&ended) };
+        let accepting = Accepting { local: Rc::clone(&local), stop: Rc::clone(&stop), ended: Rc::clone(&ended) };
         let (context, log) = (Rc::clone(&self.context), self.log.clone());
         spawn(async move {
             let tls = move || tls.load().as_deref().cloned();
-            accept_loop_over(listener, tls, context, stop, |sentence| log.warn(sentence)).await;
+            accept_loop_over(listener, local, tls, context, stop, |sentence| log.warn(sentence)).await;
             ended.raise();
         });
         self.listeners.borrow_mut().insert(key, accepting);
@@ -207,7 +209,8 @@ impl State {
 
     /// Makes everything that could fail in a change to `prepared`, and changes nothing.
     fn prepare(&self, prepared: Arc<Prepared>, listeners: Vec<Socket>) -> Result<(), PrepareError> {
-        let keep = listeners::keys_of(&prepared.plan);
+        let told = prepared.plan.listeners.iter().map(|l| l.reason);
+        let keep = listeners::keys_of(&prepared.plan).into_iter().zip(told).collect();
         let site = Rc::new(Site::prepare(prepared, &self.resources)?);
         self.pending.replace(Some(Pending { site, listeners: registered(listeners)?, keep }));
         Ok(())
@@ -226,19 +229,23 @@ impl State {
             self.accept(registered);
         }
         self.listeners.borrow_mut().retain(|key, accepting| {
-            let stays = keep.contains(key);
-            if !stays {
-                accepting.stop.raise();
+            let kept = keep.iter().find(|(other, _)| other == key);
+            match kept {
+                Some((_, reason)) => accepting.local.tell_reasons(*reason),
+                None => accepting.stop.raise(),
             }
-            stays
+            kept.is_some()
         });
     }
 }
 
 /// Puts the sockets on this worker's reactor.
 fn registered(listeners: Vec<Socket>) -> Result<Vec<Registered>, PrepareError> {
-    let register = |Socket { key, bound, tls }| match Listener::new(bound) {
-        Ok(listener) => Ok(Registered { key, listener, tls }),
+    let register = |Socket { key, bound, reason, tls }| match Listener::new(bound) {
+        Ok(listener) => {
+            let local = Local::new(listener.address().clone(), reason);
+            Ok(Registered { key, listener, local, tls })
+        }
         Err(e) => Err(PrepareError::new(format!("cannot listen on {key}: {}", listeners::reason(&e)))),
     };
     listeners.into_iter().map(register).collect()

@@ -231,7 +231,10 @@ impl Plan {
                 .into());
         }
         let servers = to.iter().cloned().map(read::plain_server).collect();
-        let mut plan = Plan { listeners: vec![read::default_listener(listen)], ..Plan::default() };
+        // On loopback it is a developer who asks.
+        let reason = matches!(&listen, ListenAddress::Tcp(address) if address.ip().is_loopback());
+        let listener = Listener { reason, ..read::default_listener(listen) };
+        let mut plan = Plan { listeners: vec![listener], ..Plan::default() };
         plan.upstreams = vec![read::upstream_defaults("origin", servers)];
         plan.routes = vec![catch_all(
             &plan,

@@ -133,6 +133,8 @@ pub struct Listener {
     pub address: ListenAddress,
     /// Connections the system may hold ready, at least 1.
     pub backlog: u32,
+    /// Whether clients are told the whole reason of a failure.
+    pub reason: bool,
     /// What is needed to speak TLS; none: plain.
     pub tls: Option<ListenerTls>,
 }
@@ -415,6 +417,8 @@ pub struct UpstreamTimeouts {
     pub header: Duration,
     /// The longest silence inside the answer's body.
     pub body: Duration,
+    /// The longest silence of a tunnel (a WebSocket, say).
+    pub tunnel: Duration,
     /// How long a request waits for a free server.
     pub queue: Duration,
 }

@@ -34,13 +34,14 @@ pub struct ResponseEncoder {
 
 /// ```text
 /// Start ── head ──▶ Body ── end ──▶ Done
-/// Start ── switching ─────────────▶ Done
+/// Start ── switching ─────────────▶ Switched
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Start,
     Body(BodyFraming),
     Done,
+    Switched,
 }
 
 impl ResponseEncoder {
@@ -228,9 +229,34 @@ impl ResponseEncoder {
         debug_assert!(!self.started() && self.version == Version::Http11);
         status_line(out, 101);
         any_fields(out, fields);
-        out.put(b"Connection: upgrade\r\n\r\n");
+        out.put(SWITCHES);
         self.keep_alive = false;
-        self.state = State::Done;
+        self.state = State::Switched;
+    }
+
+    /// Like [`ResponseEncoder::switching`], with fields that `fields` writes straight into the queue, in at most `fields_max`
+    /// bytes.
+    ///
+    /// # Errors
+    ///
+    /// What `fields` says, or the head exceeds 64 KiB. Nothing was written then.
+    pub fn switching_with<E: From<HeadTooLarge>>(
+        &mut self,
+        out: &mut OutQueue,
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        debug_assert!(!self.started() && self.version == Version::Http11);
+        out.write_with(STATUS_LINE_MAX + fields_max + SWITCHES.len(), |memory| {
+            let mut head = HeadWriter::over(memory);
+            put_status_line(&mut head, 101);
+            fields(&mut head)?;
+            head.put(SWITCHES);
+            whole::<E>(&head)
+        })?;
+        self.keep_alive = false;
+        self.state = State::Switched;
+        Ok(())
     }
 
     /// Writes a piece of the body.
@@ -321,7 +347,7 @@ impl ResponseEncoder {
 
     /// Whether the answer was written to its end.
     pub fn finished(&self) -> bool {
-        self.state == State::Done
+        matches!(self.state, State::Done | State::Switched)
     }
 
     /// Whether another request may follow this answer. Before the head: whether the client wishes it.
@@ -330,9 +356,9 @@ impl ResponseEncoder {
     }
 
     /// Whether the answer under way is delimited by the end of the connection: then only a reset, no close, shows that
-    /// it was broken off.
+    /// it was broken off. So it is behind a 101.
     pub fn ends_by_close(&self) -> bool {
-        self.state == State::Body(BodyFraming::Close)
+        matches!(self.state, State::Body(BodyFraming::Close) | State::Switched)
     }
 
     /// Whether the pieces of a body are sent at all: not for HEAD, 204, 304. Before the head, what the method says.
@@ -340,10 +366,13 @@ impl ResponseEncoder {
         match self.state {
             State::Start => !self.to_head,
             State::Body(framing) => framing != BodyFraming::Dropped,
-            State::Done => false,
+            State::Done | State::Switched => false,
         }
     }
 }
+
+/// The end of a 101.
+const SWITCHES: &[u8; 23] = b"Connection: upgrade\r\n\r\n";
 
 /// A body up to this size is copied behind its head, into the same buffer of 4 KiB.
 const COPIED_WITH_HEAD: usize = 3 << 10;

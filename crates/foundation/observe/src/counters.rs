@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::failure::Kind;
+use crate::kind::Kind;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -11,9 +11,19 @@ macro_rules! counters {
         #[repr(align(128))]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
-            failures: [Counter; Kind::COUNT],
+            failures: Failures,
         }
     };
+}
+
+/// One for each kind.
+#[derive(Debug)]
+struct Failures([Counter; Kind::COUNT]);
+
+impl Default for Failures {
+    fn default() -> Failures {
+        Failures(std::array::from_fn(|_| Counter::default()))
+    }
 }
 
 /// One number that its worker counts up (or up and down).
@@ -56,16 +66,20 @@ counters! {
     reused,
     /// Requests that were sent to a server again.
     retries,
+    /// Connections that switched protocols.
+    tunnelled,
+    /// Those of them that are open now.
+    tunnels,
 }
 
 impl Counters {
     /// Counts a failure. From the owning worker only.
     pub fn failed(&self, kind: Kind) {
-        self.failures[kind as usize].add(1);
+        self.failures.0[kind as usize].add(1);
     }
 
     /// How often a failure of that kind was counted.
     pub fn failures(&self, kind: Kind) -> u64 {
-        self.failures[kind as usize].value()
+        self.failures.0[kind as usize].value()
     }
 }

@@ -1,230 +1,9 @@
-//! Everything that can fail in an exchange, and the one table that says what follows from it.
+//! One failure: what, with whom, and in what words.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Who is to blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The client's request or behaviour.
-    Client,
-    /// A server of the upstream.
-    Upstream,
-    /// We, or this machine.
-    Local,
-}
-
-/// When it happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Before the first request: the TLS handshake.
-    Handshake,
-    /// Reading the request's head.
-    RequestHead,
-    /// Reading (and passing on) the request's body.
-    RequestBody,
-    /// Choosing what to do.
-    Route,
-    /// Reaching a server.
-    Connect,
-    /// Waiting for the head of a server's answer.
-    ResponseHead,
-    /// Relaying a server's answer, or reading a file.
-    ResponseBody,
-    /// Writing to the client.
-    Write,
-}
-
-/// How loudly to log it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Every public server sees this all day.
-    Debug,
-    /// Worth a look when it is frequent.
-    Info,
-    /// Somebody should look.
-    Warn,
-    /// A fault of ours.
-    Error,
-}
-
-/// What failed. A closed list: each has one status, one side, one phase, one level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// The request is refused by `http1`; the failure carries the status.
-    BadRequest,
-    /// HTTP without TLS arrived where TLS is spoken.
-    PlainOnTls,
-    /// A TLS handshake arrived where HTTP is spoken without.
-    TlsOnPlain,
-    /// A client's TLS handshake came to nothing: it was broken, too slow, or had nothing in common with us.
-    TlsHandshake,
-    /// A client's certificate was not accepted here, or ours there.
-    TlsRefused,
-    /// The head did not arrive in time.
-    HeadTimeout,
-    /// The body fell silent.
-    BodyTimeout,
-    /// The client was slower than `min_rate`.
-    TooSlow,
-    /// The body is larger than `body_bytes`.
-    BodyTooLarge,
-    /// The body's framing is broken, or it ended early.
-    BodyBroken,
-    /// The client went away.
-    ClientGone,
-    /// The client did not read.
-    WriteTimeout,
-    /// No route matches.
-    NoRoute,
-    /// The path cannot be normalised.
-    BadPath,
-    /// The method is not allowed here.
-    MethodNotAllowed,
-    /// There is no such file.
-    NotFound,
-    /// The file may not be read.
-    Forbidden,
-    /// The file could not be read for a reason of this machine.
-    FileError,
-    /// This machine is out of something (descriptors, slow-call queue).
-    Overload,
-    /// The exchange took longer than the route's `timeout`.
-    ExchangeTimeout,
-    /// A server refused the connection or could not be reached.
-    ConnectFailed,
-    /// A server did not accept the connection in time.
-    ConnectTimeout,
-    /// A server closed or reset the connection before its answer began.
-    UpstreamClosed,
-    /// A server sent no response head in time.
-    UpstreamTimeout,
-    /// A server's answer breaks the rules of HTTP.
-    UpstreamGarbage,
-    /// A server's answer ended before it was complete.
-    UpstreamTruncated,
-    /// A server's answer fell silent.
-    UpstreamSilent,
-    /// There is no server to ask.
-    NoServer,
-    /// A fault in this program.
-    Internal,
-}
-
-impl Kind {
-    /// How many kinds there are.
-    pub const COUNT: usize = Kind::Internal as usize + 1;
-
-    /// The status it is answered with while no answer has begun.
-    pub const fn status(self) -> u16 {
-        match self {
-            Kind::BadRequest | Kind::BodyBroken | Kind::BadPath | Kind::ClientGone => 400,
-            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => 400,
-            Kind::Forbidden => 403,
-            Kind::NoRoute | Kind::NotFound => 404,
-            Kind::MethodNotAllowed => 405,
-            Kind::HeadTimeout | Kind::BodyTimeout | Kind::TooSlow | Kind::WriteTimeout => 408,
-            Kind::BodyTooLarge => 413,
-            Kind::FileError | Kind::Internal => 500,
-            Kind::ConnectFailed | Kind::UpstreamClosed | Kind::UpstreamGarbage | Kind::UpstreamTruncated => 502,
-            Kind::NoServer | Kind::Overload => 503,
-            Kind::ConnectTimeout | Kind::UpstreamTimeout | Kind::UpstreamSilent | Kind::ExchangeTimeout => 504,
-        }
-    }
-
-    /// Who is to blame.
-    pub const fn side(self) -> Side {
-        match self {
-            Kind::BadRequest | Kind::HeadTimeout | Kind::BodyTimeout | Kind::TooSlow => Side::Client,
-            Kind::BodyTooLarge | Kind::BodyBroken | Kind::ClientGone | Kind::WriteTimeout => Side::Client,
-            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => Side::Client,
-            Kind::NoRoute | Kind::BadPath | Kind::MethodNotAllowed | Kind::NotFound => Side::Client,
-            Kind::Forbidden | Kind::FileError | Kind::Overload | Kind::ExchangeTimeout | Kind::Internal => Side::Local,
-            Kind::ConnectFailed | Kind::ConnectTimeout | Kind::UpstreamClosed | Kind::UpstreamTimeout => Side::Upstream,
-            Kind::UpstreamGarbage | Kind::UpstreamTruncated | Kind::UpstreamSilent | Kind::NoServer => Side::Upstream,
-        }
-    }
-
-    /// When it happens.
-    pub const fn phase(self) -> Phase {
-        match self {
-            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => Phase::Handshake,
-            Kind::BadRequest | Kind::HeadTimeout => Phase::RequestHead,
-            Kind::BodyTimeout | Kind::TooSlow | Kind::BodyTooLarge | Kind::BodyBroken => Phase::RequestBody,
-            Kind::NoRoute | Kind::BadPath | Kind::MethodNotAllowed | Kind::Overload | Kind::Internal => Phase::Route,
-            Kind::NotFound | Kind::Forbidden => Phase::Route,
-            Kind::ConnectFailed | Kind::ConnectTimeout | Kind::NoServer => Phase::Connect,
-            Kind::UpstreamClosed | Kind::UpstreamTimeout | Kind::UpstreamGarbage => Phase::ResponseHead,
-            Kind::UpstreamTruncated | Kind::UpstreamSilent | Kind::FileError | Kind::ExchangeTimeout => {
-                Phase::ResponseBody
-            }
-            Kind::ClientGone | Kind::WriteTimeout => Phase::Write,
-        }
-    }
-
-    /// How loudly to log it.
-    pub const fn level(self) -> Level {
-        match self {
-            Kind::Internal => Level::Error,
-            Kind::FileError | Kind::Overload | Kind::NoServer => Level::Warn,
-            Kind::ConnectFailed | Kind::ConnectTimeout | Kind::UpstreamClosed | Kind::UpstreamTimeout => Level::Warn,
-            Kind::UpstreamGarbage | Kind::UpstreamTruncated | Kind::UpstreamSilent => Level::Warn,
-            Kind::ExchangeTimeout | Kind::Forbidden | Kind::TlsRefused => Level::Info,
-            _ => Level::Debug,
-        }
-    }
-
-    /// Whether the client's connection is unusable after it: the end of its request is not known, or was not read.
-    pub const fn closes(self) -> bool {
-        match self {
-            Kind::BadRequest | Kind::HeadTimeout | Kind::BodyTimeout | Kind::TooSlow | Kind::BodyTooLarge => true,
-            Kind::BodyBroken | Kind::ClientGone | Kind::WriteTimeout | Kind::Internal => true,
-            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => true,
-            // What is left of a body is skipped after the answer, as after any early answer.
-            _ => false,
-        }
-    }
-
-    /// The sentence when nothing more is known.
-    pub const fn sentence(self) -> &'static str {
-        match self {
-            Kind::BadRequest => "The request breaks the rules of HTTP.",
-            Kind::PlainOnTls => "This port speaks HTTPS: write https:// instead of http:// in front of its address.",
-            Kind::TlsOnPlain => {
-                "This port speaks HTTP without TLS: write http:// instead of https:// in front of its address."
-            }
-            Kind::TlsHandshake => "The TLS handshake failed.",
-            Kind::TlsRefused => "A certificate was not accepted in the TLS handshake.",
-            Kind::HeadTimeout => "The request's head did not arrive in time.",
-            Kind::BodyTimeout => "The request's body fell silent before it was complete.",
-            Kind::TooSlow => "The request's body arrived slower than this server's minimum rate.",
-            Kind::BodyTooLarge => "The request's body is larger than this server accepts here.",
-            Kind::BodyBroken => "The request's body is broken or ended early.",
-            Kind::ClientGone => "The client closed the connection before the answer was complete.",
-            Kind::WriteTimeout => "The client did not read the answer in time.",
-            Kind::NoRoute => "No route of this server matches the request's host and path.",
-            Kind::BadPath => "The request's path is broken: it leaves the root, or its percent-encoding is wrong.",
-            Kind::MethodNotAllowed => "This method is not allowed here; the Allow field lists those that are.",
-            Kind::NotFound => "There is no such file here.",
-            Kind::Forbidden => "The file is there, but this server may not read it.",
-            Kind::FileError => "The file could not be read.",
-            Kind::Overload => "This server is overloaded; try again in a moment.",
-            Kind::ExchangeTimeout => "The exchange took longer than the route allows.",
-            Kind::ConnectFailed => "No connection to the server behind this proxy could be made.",
-            Kind::ConnectTimeout => "The server behind this proxy did not accept a connection in time.",
-            Kind::UpstreamClosed => "The server behind this proxy closed the connection before it answered.",
-            Kind::UpstreamTimeout => "The server behind this proxy sent no response head in time.",
-            Kind::UpstreamGarbage => "The server behind this proxy sent an answer that breaks the rules of HTTP.",
-            Kind::UpstreamTruncated => {
-                "The server behind this proxy closed the connection before its answer was complete."
-            }
-            Kind::UpstreamSilent => "The server behind this proxy fell silent before its answer was complete.",
-            Kind::NoServer => "There is no healthy server behind this proxy.",
-            Kind::Internal => "This server made a mistake; the fault is not in the request.",
-        }
-    }
-}
+use crate::kind::{Kind, Side};
 
 /// One failure of one exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,8 +12,10 @@ pub struct Failure {
     pub kind: Kind,
     /// The status to answer with, while no answer has begun.
     pub status: u16,
-    /// What happened, in a sentence for the client and the log.
+    /// What happened, in a sentence for the log. It may name servers and addresses that are no client's business.
     pub sentence: Cow<'static, str>,
+    /// The server it happened with, as the configuration writes it.
+    pub server: Option<Box<str>>,
     /// The methods for the Allow field of a 405.
     pub allow: Option<Cow<'static, str>>,
 }
@@ -242,7 +23,7 @@ pub struct Failure {
 impl Failure {
     /// A failure about which no more is known than its kind.
     pub const fn new(kind: Kind) -> Failure {
-        Failure { kind, status: kind.status(), sentence: Cow::Borrowed(kind.sentence()), allow: None }
+        Failure { kind, status: kind.status(), sentence: Cow::Borrowed(kind.sentence()), server: None, allow: None }
     }
 
     /// A failure with a sentence of its own.
@@ -250,9 +31,31 @@ impl Failure {
         Failure { sentence: sentence.into(), ..Failure::new(kind) }
     }
 
+    /// The same, with that server.
+    #[must_use]
+    pub fn with_server(self, server: &str) -> Failure {
+        Failure { server: Some(server.into()), ..self }
+    }
+
+    /// The verdict: `UREF upstream/connect: sentence`.
+    pub fn verdict(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| {
+            let kind = self.kind;
+            write!(f, "{} {}/{}: {}", kind.code(), kind.side().name(), kind.phase().name(), self.sentence)
+        })
+    }
+
+    /// What happened, in a sentence for a client that is not to know which servers stand behind.
+    pub fn public_sentence(&self) -> &str {
+        match self.kind.side() {
+            Side::Upstream => self.kind.sentence(),
+            Side::Client | Side::Local => &self.sentence,
+        }
+    }
+
     /// A request that `http1` refuses.
     pub const fn refused(status: u16, sentence: &'static str) -> Failure {
-        Failure { kind: Kind::BadRequest, status, sentence: Cow::Borrowed(sentence), allow: None }
+        Failure { kind: Kind::BadRequest, status, sentence: Cow::Borrowed(sentence), server: None, allow: None }
     }
 
     /// A 405 with the methods that are allowed.
@@ -263,7 +66,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}/{:?}: {}", self.status, self.kind.side(), self.kind.phase(), self.sentence)
+        write!(f, "{} {}", self.status, self.verdict())
     }
 }
 
@@ -276,22 +79,4 @@ impl From<Kind> for Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn upstream_failures_are_gateway_statuses() {
-        for kind in [Kind::ConnectFailed, Kind::UpstreamTimeout, Kind::NoServer, Kind::UpstreamSilent] {
-            assert_eq!(kind.side(), Side::Upstream);
-            assert!((502..=504).contains(&kind.status()));
-            assert!(!kind.closes());
-        }
-    }
-
-    #[test]
-    fn a_failure_reads_as_a_sentence() {
-        let failure = Failure::because(Kind::ConnectFailed, "upstream api 127.0.0.1:3001 refused the connection");
-        let text = failure.to_string();
-        assert_eq!(text, "502 Upstream/Connect: upstream api 127.0.0.1:3001 refused the connection");
-    }
-}
+mod tests;

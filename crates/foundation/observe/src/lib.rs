@@ -4,7 +4,9 @@
 mod access;
 mod counters;
 mod failure;
+mod kind;
 
 pub use access::{ACCESS_LINE_MAX, Access, AccessFormat, AccessLines};
 pub use counters::{Counter, Counters};
-pub use failure::{Failure, Kind, Level, Phase, Side};
+pub use failure::Failure;
+pub use kind::{Kind, Level, Phase, Side};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use balance::{Cause, Decision, ServerId};
 use forward::TooManyOptions;
-use http1::{Garbage, HeadTooLarge};
+use http1::{Fault, Garbage, HeadTooLarge};
 use observe::{Failure, Kind};
 use upstream::Upstream;
 
@@ -19,6 +19,18 @@ impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let server = self.upstream.server(self.server).map_or("?", |s| s.text());
         write!(f, "upstream {} {server}", self.upstream.options().name)
+    }
+}
+
+impl Who<'_> {
+    /// What it failed in: `sentence` goes on behind its name.
+    #[cold]
+    pub(crate) fn failed(self, kind: Kind, sentence: fmt::Arguments<'_>) -> Failure {
+        let failure = Failure::because(kind, format!("{self} {sentence}"));
+        match self.upstream.server(self.server) {
+            Some(server) => failure.with_server(server.text()),
+            None => failure,
+        }
     }
 }
 
@@ -50,8 +62,8 @@ impl TryFailed {
     }
 
     #[cold]
-    pub(crate) fn of_server(cause: Cause, kind: Kind, sentence: String) -> Box<TryFailed> {
-        TryFailed::with_cause(cause, Failure::because(kind, sentence))
+    pub(crate) fn of_server(cause: Cause, kind: Kind, who: Who<'_>, sentence: fmt::Arguments<'_>) -> Box<TryFailed> {
+        TryFailed::with_cause(cause, who.failed(kind, sentence))
     }
 
     /// A failure that another try might mend.
@@ -68,18 +80,24 @@ pub(crate) fn garbage(who: Who<'_>, garbage: &Garbage) -> Box<TryFailed> {
         Garbage::Closed => TryFailed::of_server(
             Cause::Reset,
             Kind::UpstreamClosed,
-            format!("{who} closed the connection before it sent a byte of its answer"),
+            who,
+            format_args!("closed the connection before it sent a byte of its answer"),
         ),
         Garbage::Truncated => TryFailed::of_server(
             Cause::Reset,
             Kind::UpstreamTruncated,
-            format!("{who} closed the connection before its answer was complete"),
+            who,
+            format_args!("closed the connection before its answer was complete"),
         ),
         // An answer that breaks the rules is no accident of the connection: asking again would bring it again.
-        other => TryFailed::ours(Failure::because(
-            Kind::UpstreamGarbage,
-            format!("{who} sent a broken answer: {}", other.sentence()),
-        )),
+        other => {
+            let kind = match other {
+                Garbage::Fault(Fault::FieldsTooLarge | Fault::TooManyFields | Fault::FirstLineTooLong)
+                | Garbage::TooManyInterim => Kind::UpstreamHeadTooLarge,
+                _ => Kind::UpstreamGarbage,
+            };
+            TryFailed::ours(who.failed(kind, format_args!("sent a broken answer: {}", other.sentence())))
+        }
     }
 }
 
@@ -92,15 +110,14 @@ pub(crate) fn mismatch() -> Box<TryFailed> {
 /// We asked for no coding, undo none, and may not pass one on without its name.
 #[cold]
 pub(crate) fn coded(who: Who<'_>) -> Box<TryFailed> {
-    let sentence = format!("{who} sent a body in a transfer coding that it was not asked for");
-    TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
+    let sentence = format_args!("sent a body in a transfer coding that it was not asked for");
+    TryFailed::ours(who.failed(Kind::UpstreamGarbage, sentence))
 }
 
-/// A 101 to a request that asked for no other protocol.
+/// A 101 that is not to be.
 #[cold]
-pub(crate) fn unasked_switch(who: Who<'_>) -> Box<TryFailed> {
-    let sentence = format!("{who} switched protocols although it was not asked to");
-    TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
+pub(crate) fn unasked_switch(who: Who<'_>, why: &str) -> Box<TryFailed> {
+    TryFailed::ours(who.failed(Kind::UpstreamSwitched, format_args!("switched protocols {why}")))
 }
 
 /// Why a head cannot be passed on.
@@ -136,10 +153,12 @@ impl Unfit {
     /// What is told of a server that sent such a head.
     #[cold]
     pub(crate) fn of_server(&self, who: Who<'_>) -> Box<TryFailed> {
-        let sentence = match self {
-            Unfit::Options(flood) => format!("{who} sent a broken answer: {flood}"),
-            Unfit::TooLarge => format!("{who} sent header fields larger than this proxy can pass on"),
-        };
-        TryFailed::ours(Failure::because(Kind::UpstreamGarbage, sentence))
+        TryFailed::ours(match self {
+            Unfit::Options(flood) => who.failed(Kind::UpstreamGarbage, format_args!("sent a broken answer: {flood}")),
+            Unfit::TooLarge => {
+                let sentence = format_args!("sent header fields larger than this proxy can pass on");
+                who.failed(Kind::UpstreamHeadTooLarge, sentence)
+            }
+        })
     }
 }

@@ -5,20 +5,22 @@ use buf::OutQueue;
 use forward::{ClientAddress, ClientInfo, FieldRules, HostPolicy, RequestOptions, ResponseOptions, Scheme};
 use http1::{RequestEncoder, RequestLine};
 use message::{BodyLength, Fields, FieldsBuilder, HeadWriter, Known, RequestHead, ResponseHead, TargetForm, Version};
-use serve::{Exchange, Response};
+use serve::{Exchange, Response, Tunnel};
 
 use crate::failure::Unfit;
 use crate::proxy::Proxy;
 
 impl Proxy {
     /// Writes the head of the request as `server` is to have it. `path` is the normalised one, where that is not the one
-    /// that was sent.
+    /// that was sent. `asks`: the server is asked whether it wants the body.
     #[inline]
+    #[expect(clippy::too_many_arguments, reason = "called in one place")]
     pub(crate) fn write_request(
         &self,
         exchange: &Exchange<'_>,
         server: ServerId,
         path: Option<&[u8]>,
+        asks: bool,
         encoder: &mut RequestEncoder,
         out: &mut OutQueue,
     ) -> Result<(), Unfit> {
@@ -34,7 +36,7 @@ impl Proxy {
             upstream: server.map_or(b"", |s| s.authority().as_bytes()),
             rules: &self.rewrite.request_fields,
             trailers: true,
-            upgrade: false,
+            upgrade: request.upgrade,
         };
         let bytes = request.fields.bytes();
         let mut scratch;
@@ -48,11 +50,14 @@ impl Proxy {
         };
         let line =
             RequestLine { method: request.method_span.of(bytes), target, whole: whole_line(request, bytes, target) };
-        let fields_max = forward::request_len_max(request, &options, &from);
+        let fields_max = forward::request_len_max(request, &options, &from) + if asks { EXPECT_LEN } else { 0 };
         encoder.head_with(out, line, request.body, fields_max, |fields| {
             let sent = forward::request(request, &options, &from, fields)?;
             if let Some(connection) = sent.connection {
                 fields.push(Known::Connection, b"Connection", connection.as_bytes());
+            }
+            if asks {
+                fields.push(Known::Expect, b"Expect", b"100-continue");
             }
             Ok(())
         })
@@ -76,6 +81,18 @@ impl Proxy {
         response.start_with(head.status, length, fields_max, |fields| Ok(forward::response(head, &options, fields)?))
     }
 
+    /// Answers the client with the server's 101.
+    #[cold]
+    pub(crate) fn switch<'e, 'c>(
+        &self,
+        head: &ResponseHead,
+        exchange: &'e mut Exchange<'c>,
+    ) -> Result<Tunnel<'e, 'c>, Unfit> {
+        let options = ResponseOptions { upgrade: true, ..self.response_options() };
+        let fields_max = forward::response_len_max(head, &options);
+        exchange.upgrade(fields_max, |fields| Ok(forward::response(head, &options, fields)?))
+    }
+
     #[inline]
     fn response_options(&self) -> ResponseOptions<'_> {
         ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false }
@@ -96,6 +113,9 @@ pub(crate) fn passed_trailers(fields: &Fields) -> Fields {
     forward::trailers(fields, &NO_RULES, &mut passed);
     passed.finish()
 }
+
+/// The line that asks.
+const EXPECT_LEN: usize = "Expect: 100-continue\r\n".len();
 
 static NO_RULES: FieldRules = FieldRules::none();
 

@@ -10,5 +10,6 @@ mod failure;
 mod heads;
 mod proxy;
 mod relay;
+mod tunnel;
 
 pub use proxy::{Proxy, Rewrite};

@@ -13,6 +13,7 @@ use upstream::{Checkout, Upstream};
 
 use crate::failure::{Seen, TryFailed};
 use crate::relay::Relay;
+use crate::tunnel;
 
 /// How requests and answers are rewritten on their way.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +113,8 @@ impl Proxy {
                 // Only the connection is moved, which is a small part of the relay.
                 if relay.ended_cleanly() {
                     relay.checkout.give_back();
+                } else if relay.switched.is_some() {
+                    return Box::pin(tunnel::run(self, &mut relay, exchange)).await;
                 }
                 return Ok(());
             };

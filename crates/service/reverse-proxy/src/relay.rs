@@ -2,12 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use balance::{Cause, Decision};
 use buf::{Front, OutQueue, ReadBuf};
 use event_loop::now;
 use http1::{BodyEvent, RequestEncoder, ResponseDecoder};
-use message::{BodyLength, Fields, Method, ResponseHead};
+use message::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead};
 use net::Transport;
 use observe::Kind;
 use serve::{BodyChunk, Chunk, Exchange, RequestBody, Response};
@@ -20,6 +21,9 @@ use crate::proxy::{Proxy, Tries};
 /// Above this many bytes waiting for the server, the client's body is not read.
 const HIGH_MARK: u64 = 64 << 10;
 
+/// How long a server is waited for that was asked whether it wants the body.
+const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
 /// What the deadline of the server's stream is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -28,35 +32,43 @@ enum Wait {
     Head = 1,
     /// Its next bytes, or its reading of ours.
     Silence,
+    /// Its leave to send the body.
+    Continue,
 }
 
 /// The server's side of one try. It goes from one poll to the next in its place; nothing large is moved out of it.
 pub(crate) struct Relay<'p> {
     proxy: &'p Proxy,
     pub(crate) checkout: Checkout<'p>,
-    out: OutQueue,
-    input: ReadBuf,
+    pub(crate) out: OutQueue,
+    pub(crate) input: ReadBuf,
     encoder: RequestEncoder,
     decoder: ResponseDecoder,
     wait: Option<Wait>,
     upload: Upload,
     /// Whether the answer to the client has begun.
     answering: bool,
+    /// Whether an interim answer was passed on.
+    informed: bool,
     /// Bytes of the request that the server's socket took.
     written: u64,
     request_trailers: Option<Fields>,
     answer_trailers: Option<Fields>,
+    /// The server's 101, when it may be followed.
+    pub(crate) switched: Option<Box<ResponseHead>>,
 }
 
 /// The state of the request's way up.
 ///
 /// ```text
+/// Held --the server says 100, or nothing for a second--> Streaming
 /// Streaming --body read to its end, queue empty--> Sent
 ///     |
 ///     +--the server stopped reading--> Broken (its answer may be there already)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Upload {
+    Held,
     Streaming,
     Sent,
     Broken,
@@ -90,9 +102,11 @@ impl<'p> Relay<'p> {
             wait: None,
             upload: Upload::Streaming,
             answering: false,
+            informed: false,
             written: 0,
             request_trailers: None,
             answer_trailers: None,
+            switched: None,
             proxy,
             checkout,
         }
@@ -103,8 +117,12 @@ impl<'p> Relay<'p> {
     // Not inside a future, where it would find all registers taken.
     #[inline(never)]
     pub(crate) fn queue_head(&mut self, exchange: &Exchange<'_>, path: Option<&[u8]>) -> Result<(), Box<TryFailed>> {
+        if exchange.body.awaits_continue() {
+            self.upload = Upload::Held;
+        }
+        let asks = self.upload == Upload::Held;
         let Relay { encoder, out, .. } = self;
-        let queued = self.proxy.write_request(exchange, self.checkout.server(), path, encoder, out);
+        let queued = self.proxy.write_request(exchange, self.checkout.server(), path, asks, encoder, out);
         queued.map_err(|unfit| unfit.of_client())?;
         // Most requests have no body, and nobody waits to be asked for it.
         if exchange.request.body == BodyLength::None && !exchange.request.expect_continue {
@@ -133,6 +151,11 @@ impl<'p> Relay<'p> {
                 // Most often nothing has come when the request has just been sent.
                 Step::Read
             } else {
+                // Interim answers do not pile up before a client that does not read them.
+                if self.informed && exchange.response.poll_ready(cx).map_err(TryFailed::ours)?.is_pending() {
+                    self.stop_waiting();
+                    return Poll::Pending;
+                }
                 self.head(exchange, tries)?
             };
             match step {
@@ -157,7 +180,7 @@ impl<'p> Relay<'p> {
         // A sign of life: after an interim head the next one has its time anew.
         self.stop_waiting();
         if head.is_interim() {
-            return self.interim(&head, exchange);
+            return self.interim(head, exchange);
         }
         if head.body == BodyLength::Streamed && self.decoder.transfer_coded() {
             return Err(coded(self.who()));
@@ -193,20 +216,56 @@ impl<'p> Relay<'p> {
         if decision != Decision::Retry {
             return Ok(());
         }
-        let sentence = format!("{} answered with status {status}", self.who());
-        let failed = TryFailed::of_server(cause, Kind::UpstreamClosed, sentence);
+        let sentence = format_args!("answered with status {status}");
+        let failed = TryFailed::of_server(cause, Kind::UpstreamClosed, self.who(), sentence);
         Err(Box::new(TryFailed { decided: Some(decision), ..*failed }))
     }
 
-    /// An interim head. A 100 was sent by us when the body was asked for; the others are news for the client.
+    /// An interim head. A 100 lets the body be asked for, which tells the client to send it; the others are news for the client.
     #[cold]
-    fn interim(&mut self, head: &ResponseHead, exchange: &mut Exchange<'_>) -> Result<Step, Box<TryFailed>> {
+    fn interim(&mut self, head: ResponseHead, exchange: &mut Exchange<'_>) -> Result<Step, Box<TryFailed>> {
         match head.status {
-            101 => return Err(unasked_switch(self.who())),
-            100 => {}
-            _ => inform(head, &mut exchange.response).map_err(|unfit| unfit.of_server(self.who()))?,
+            101 => return self.switch(head, exchange.request),
+            100 => self.release_upload(),
+            _ => {
+                inform(&head, &mut exchange.response).map_err(|unfit| unfit.of_server(self.who()))?;
+                self.informed = true;
+            }
         }
         Ok(Step::Again)
+    }
+
+    /// The body may be asked for.
+    #[cold]
+    fn release_upload(&mut self) {
+        if self.upload == Upload::Held {
+            self.upload = Upload::Streaming;
+        }
+    }
+
+    /// A 101: followed only to where the client asked to go, and when the server has its whole request.
+    #[cold]
+    fn switch(&mut self, head: ResponseHead, request: &RequestHead) -> Result<Step, Box<TryFailed>> {
+        let protocols = head.fields.all(Known::Upgrade).flat_map(|value| value.split(|b| *b == b','));
+        let mut protocols = protocols.map(<[u8]>::trim_ascii).filter(|protocol| !protocol.is_empty()).peekable();
+        // What was taken out of the request on its way (forward) was not offered.
+        let offered = |protocol: &[u8]| {
+            !protocol.eq_ignore_ascii_case(b"h2c") && request.fields.has_token(Known::Upgrade, protocol)
+        };
+        let why = if !request.upgrade {
+            "although it was not asked to"
+        } else if protocols.peek().is_none() {
+            "without saying to which one"
+        } else if !protocols.all(offered) {
+            "to one that it was not offered"
+        } else if !self.encoder.finished() {
+            "before it had the whole request"
+        } else {
+            drop(protocols);
+            self.switched = Some(Box::new(head));
+            return Ok(Step::Complete);
+        };
+        Err(unasked_switch(self.who(), why))
     }
 
     /// Passes on the next piece of the answer's body, unless the client is slow.
@@ -248,7 +307,11 @@ impl<'p> Relay<'p> {
 
     /// Reads more of the answer. While it waits, what gathered for the client is flushed, and the client is watched.
     fn poll_read(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<'_>) -> Poll<Result<usize, Box<TryFailed>>> {
-        let wait = if self.answering { Wait::Silence } else { Wait::Head };
+        let wait = match () {
+            () if self.answering => Wait::Silence,
+            () if self.upload == Upload::Held => Wait::Continue,
+            () => Wait::Head,
+        };
         match self.checkout.stream().poll_read(cx, &mut self.input) {
             Poll::Ready(Ok(n)) => {
                 // The head has its time as a whole, however it drips.
@@ -256,6 +319,13 @@ impl<'p> Relay<'p> {
                     self.stop_waiting();
                 }
                 Poll::Ready(Ok(n))
+            }
+            Poll::Ready(Err(e)) if wait == Wait::Continue && e.kind() == io::ErrorKind::TimedOut => {
+                // Not every server knows what it was asked (RFC 9110 §10.1.1): the body goes without its leave.
+                self.stop_waiting();
+                self.release_upload();
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.broken(&e))),
             Poll::Pending => {
@@ -273,6 +343,10 @@ impl<'p> Relay<'p> {
 
     /// Moves the request's body up as far as it goes now.
     fn poll_unsent(&mut self, cx: &mut Context<'_>, body: &mut RequestBody<'_>) -> Result<(), Box<TryFailed>> {
+        if self.upload == Upload::Held {
+            // A server that does not read is found out by its silence, as ever.
+            return self.poll_flush(cx).map(drop);
+        }
         while self.upload == Upload::Streaming {
             if self.encoder.finished() || self.out.len() >= HIGH_MARK {
                 match self.poll_flush(cx)? {
@@ -354,6 +428,7 @@ impl<'p> Relay<'p> {
         let timeout = match wait {
             Wait::Head => timeouts.header,
             Wait::Silence => timeouts.body,
+            Wait::Continue => CONTINUE_WAIT,
         };
         self.checkout.stream().set_deadline(now().after(timeout), wait as u8);
         self.wait = Some(wait);
@@ -369,7 +444,7 @@ impl<'p> Relay<'p> {
         &self.checkout.upstream().options().timeouts
     }
 
-    fn who(&self) -> Who<'p> {
+    pub(crate) fn who(&self) -> Who<'p> {
         Who { upstream: self.checkout.upstream(), server: self.checkout.server() }
     }
 
@@ -379,20 +454,23 @@ impl<'p> Relay<'p> {
         if error.kind() != io::ErrorKind::TimedOut {
             return TryFailed::of_server(
                 Cause::Reset,
-                if self.decoder.begun(&self.input) { Kind::UpstreamTruncated } else { Kind::UpstreamClosed },
-                format!("{who} broke the connection: {error}"),
+                if self.decoder.begun(&self.input) { Kind::UpstreamTruncated } else { Kind::UpstreamReset },
+                who,
+                format_args!("broke the connection: {error}"),
             );
         }
         match self.wait {
             Some(Wait::Head) | None => TryFailed::of_server(
                 Cause::Timeout,
                 Kind::UpstreamTimeout,
-                format!("{who} accepted the connection but sent no response head within {:?}", self.timeouts().header),
+                who,
+                format_args!("accepted the connection but sent no response head within {:?}", self.timeouts().header),
             ),
-            Some(Wait::Silence) => TryFailed::of_server(
+            Some(Wait::Silence | Wait::Continue) => TryFailed::of_server(
                 Cause::Timeout,
                 Kind::UpstreamSilent,
-                format!("{who} neither sent nor read anything for {:?}", self.timeouts().body),
+                who,
+                format_args!("neither sent nor read anything for {:?}", self.timeouts().body),
             ),
         }
     }

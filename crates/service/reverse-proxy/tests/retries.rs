@@ -117,7 +117,7 @@ fn a_body_that_is_gone_cannot_be_sent_again() {
         end.reset();
         assert!(client.until("\n\n").await.starts_with("HTTP/1.1 502 "));
         assert!(b.is_left_alone().await);
-        assert_eq!((world.retries(), world.failures()), (0, vec![Kind::UpstreamClosed]));
+        assert_eq!((world.retries(), world.failures()), (0, vec![Kind::UpstreamReset]));
     });
 }
 

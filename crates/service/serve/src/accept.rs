@@ -8,6 +8,7 @@ use net::{Listener, is_exhausted};
 
 use crate::connection::connection;
 use crate::context::{Context, Site};
+use crate::local::Local;
 use crate::switch::Switch;
 use crate::tls::{self, Tls};
 
@@ -20,18 +21,19 @@ const QUEUE_MAX: usize = 1 << 16;
 /// Takes connections until `stop` is raised and the queue is empty: what had queued by then is served. Bounded per turn
 /// by the task's operation budget. `say` is told, in a sentence, what an operator should know; each thing once.
 pub async fn accept_loop<S: Site>(listener: Listener, context: Rc<Context<S>>, stop: Rc<Switch>, say: impl Fn(&str)) {
-    accept_loop_over(listener, || None, context, stop, say).await;
+    let local = Local::new(listener.address().clone(), false);
+    accept_loop_over(listener, local, || None, context, stop, say).await;
 }
 
-/// The same over what `tls` says at each connection: TLS, or none.
+/// The same over what `tls` says at each connection: TLS, or none. `local` is what connections know of the listener.
 pub async fn accept_loop_over<S: Site>(
     listener: Listener,
+    local: Rc<Local>,
     tls: impl Fn() -> Option<Tls>,
     context: Rc<Context<S>>,
     stop: Rc<Switch>,
     say: impl Fn(&str),
 ) {
-    let local = Rc::new(listener.address().clone());
     let begin = |accepted| {
         let local = Rc::clone(&local);
         match tls() {

@@ -63,7 +63,7 @@ pub(crate) async fn active<S: Site>(connection: &Connection<S>) -> Next {
                 report(context, &*phase.site, &failure, &connection.admission.peer);
                 // Behind half an answer there is nothing to say.
                 if !matches!(failure.kind, Fault::ClientGone | Fault::WriteTimeout | Fault::FileError) {
-                    let body_bytes = refuse_broken(&wire, &failure);
+                    let body_bytes = refuse_broken(&wire, &failure, connection.local.tells_reasons());
                     if phase.site.settings().records {
                         phase.site.ended(&Record::of_no_request(&failure, &connection.admission.peer, body_bytes));
                     }
@@ -253,9 +253,9 @@ fn ended(end: io::Result<usize>, begun: bool, wire: &Wire<'_>) -> Head {
 }
 
 /// Answers a request that has no usable head; gives the length of the answer's body.
-pub(crate) fn refuse_broken(wire: &Wire<'_>, failure: &Failure) -> u64 {
+pub(crate) fn refuse_broken(wire: &Wire<'_>, failure: &Failure, reasons: bool) -> u64 {
     wire.deadlines.clear_all();
-    let page = page::of(failure, None);
+    let page = page::of(failure, None, reasons);
     let out = &mut wire.out.borrow_mut();
     let mut encoder = ResponseEncoder::for_refusal();
     encoder.head(out, &page.head, event_loop::date().as_bytes(), true);

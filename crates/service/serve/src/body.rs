@@ -73,6 +73,17 @@ impl<'c> RequestBody<'c> {
         self.decoder.body_done()
     }
 
+    /// What has come of the connection's bytes and was not read yet.
+    pub(crate) fn input(&mut self) -> &mut ReadBuf {
+        self.input
+    }
+
+    /// Whether the client has sent nothing of its body and waits to be told to.
+    #[inline]
+    pub fn awaits_continue(&self) -> bool {
+        self.awaits_continue && self.input.is_empty()
+    }
+
     /// Whether nothing of the body was given out yet, so that the request could still be sent elsewhere.
     pub fn is_untouched(&self) -> bool {
         !self.touched

@@ -5,16 +5,17 @@ use std::rc::Rc;
 
 use clock::Tick;
 use event_loop::{Boxed, now};
-use net::{Accepted, Address, Stream, Transport};
+use net::{Accepted, Stream, Transport};
 
 use crate::active::{Next, active};
 use crate::context::{Admission, Context, Site};
 use crate::deadlines::Kind;
+use crate::local::Local;
 
 /// What a connection keeps while it is idle.
 pub(crate) struct Connection<S: Site> {
     pub(crate) stream: Stream,
-    pub(crate) local: Rc<Address>,
+    pub(crate) local: Rc<Local>,
     /// For the first request: when its head must be complete. Later ones count from their first byte.
     pub(crate) head_by: Cell<Option<Tick>>,
     pub(crate) admission: Admission<S>,
@@ -33,7 +34,7 @@ impl<S: Site> Connection<S> {
 /// Over the limit; the stream is closed.
 pub fn connection<S: Site>(
     accepted: Accepted,
-    local: Rc<Address>,
+    local: Rc<Local>,
     context: &Rc<Context<S>>,
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
     let Accepted { stream, peer } = accepted;

@@ -4,13 +4,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use event_loop::{Ready, now};
-use message::RequestHead;
+use http1::HeadTooLarge;
+use message::{HeadWriter, RequestHead};
 use net::{Address, Peer, Transport};
 use observe::{Counters, Failure};
 
 use crate::body::RequestBody;
 use crate::deadlines::Kind;
+use crate::local::Local;
 use crate::response::Response;
+use crate::tunnel::Tunnel;
 use crate::wire::Wire;
 
 /// One request and its answer. The parts are separate fields, so that a handler can drive both directions at once.
@@ -31,7 +34,7 @@ pub struct Client<'c> {
     pub(crate) wire: &'c Wire<'c>,
     pub(crate) peer: &'c Peer,
     pub(crate) counters: &'c Counters,
-    pub(crate) local: &'c Address,
+    pub(crate) local: &'c Local,
 }
 
 impl<'c> Client<'c> {
@@ -42,7 +45,7 @@ impl<'c> Client<'c> {
 
     /// The listener's address.
     pub fn local(&self) -> &'c Address {
-        self.local
+        self.local.address()
     }
 
     /// Whether the client reached us over TLS.
@@ -83,7 +86,7 @@ pub(crate) enum Ending {
     Abort,
 }
 
-impl Exchange<'_> {
+impl<'c> Exchange<'c> {
     /// What follows from what the handler came to. A failure is answered here while no answer has begun.
     pub(crate) fn conclude(&mut self, handled: Result<(), Failure>) -> (Conclusion, Option<Failure>) {
         // Whatever waited for the body waits no longer: a later wait must set its deadlines anew.
@@ -101,7 +104,7 @@ impl Exchange<'_> {
             }
             // A deadline that fired would make every write fail.
             deadlines.clear_all();
-            self.response.refuse(failure, Some(self.request));
+            self.response.refuse(failure, Some(self.request), self.client.local.tells_reasons());
         }
         let conclusion = match (self.response.keep_alive(), self.body.is_done()) {
             (false, _) => Conclusion::Ends(Ending::Close),
@@ -120,6 +123,21 @@ impl Exchange<'_> {
             _ if self.response.ends_by_close() => Ending::Abort,
             _ => Ending::Close,
         }
+    }
+
+    /// Switches protocols: queues a 101 whose fields `fields` writes in at most `fields_max` bytes (Upgrade is one of them;
+    /// Connection is added), and gives what follows. The client's deadlines and the exchange's end when it begins.
+    ///
+    /// # Errors
+    /// What `fields` says, or the head exceeds 64 KiB: nothing was queued then, and there may be another answer.
+    pub fn upgrade<E: From<HeadTooLarge>>(
+        &mut self,
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<Tunnel<'_, 'c>, E> {
+        self.response.switch(fields_max, fields)?;
+        self.body.pause();
+        Ok(Tunnel::new(self.client.wire, self.body.input()))
     }
 
     /// Skips what is left of the body after an early answer, if it is little.

@@ -14,20 +14,20 @@ pub(crate) struct Page {
 /// Seconds a client is asked to wait before it tries again.
 const RETRY_AFTER: &[u8] = b"1";
 
-/// The page of a failure.
-pub(crate) fn of(failure: &Failure, request: Option<&RequestHead>) -> Page {
+/// The page of a failure; with `reasons` it says all that is known.
+pub(crate) fn of(failure: &Failure, request: Option<&RequestHead>, reasons: bool) -> Page {
     let html = request
         .and_then(|r| r.fields.first(Known::Accept))
         .is_some_and(|accept| contains_ignoring_case(accept, b"text/html"));
-    let body =
-        if html { as_html(failure.status, &failure.sentence) } else { as_text(failure.status, &failure.sentence) };
+    let sentence = if reasons { &failure.sentence } else { failure.public_sentence() };
+    let body = if html { as_html(failure.status, sentence) } else { as_text(failure.status, sentence) };
     let body = Shared::copy_of(body.as_bytes());
     let kind: &[u8] = if html { b"text/html; charset=utf-8" } else { b"text/plain; charset=utf-8" };
-    Page { head: head(failure, kind, body.len()), body }
+    Page { head: head(failure, kind, body.len(), reasons), body }
 }
 
 /// The head of a failure's answer, whatever its page is.
-pub(crate) fn head(failure: &Failure, content_type: &[u8], length: usize) -> ResponseHead {
+pub(crate) fn head(failure: &Failure, content_type: &[u8], length: usize, reasons: bool) -> ResponseHead {
     let mut fields = FieldsBuilder::new();
     if let Some(allow) = &failure.allow {
         fields.push_known(Known::Allow, b"Allow", allow.as_bytes());
@@ -35,11 +35,22 @@ pub(crate) fn head(failure: &Failure, content_type: &[u8], length: usize) -> Res
     if failure.status == 503 {
         fields.push_known(Known::RetryAfter, b"Retry-After", RETRY_AFTER);
     }
+    if reasons {
+        fields.push_known(Known::Other, b"Tollgate-Reason", as_field_value(&failure.verdict().to_string()).as_bytes());
+    }
     // What failed now may work in a moment: no cache keeps it.
     fields.push_known(Known::CacheControl, b"Cache-Control", b"no-store");
     fields.push_known(Known::ContentType, b"Content-Type", content_type);
     fields.push_known(Known::Other, b"X-Content-Type-Options", b"nosniff");
     ResponseHead::new(failure.status, fields.finish(), BodyLength::Known(length as u64))
+}
+
+/// The most bytes of a reason in a field: the log has it whole.
+const REASON_MAX: usize = 512;
+
+/// The text as the value of a field: visible ASCII and spaces. What the system says of an error may be in any language.
+fn as_field_value(text: &str) -> String {
+    text.chars().take(REASON_MAX).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }
 
 fn as_text(status: u16, sentence: &str) -> String {
@@ -78,16 +89,36 @@ mod tests {
     #[test]
     fn a_page_says_what_happened_and_hides_no_markup() {
         let failure = Failure::because(Kind::ConnectFailed, "upstream <b>api</b> refused");
-        let page = of(&failure, None);
+        let page = of(&failure, None, true);
         assert_eq!(&*page.body, b"502 Bad Gateway\n\nupstream <b>api</b> refused\n");
         assert!(as_html(502, &failure.sentence).contains("upstream &lt;b&gt;api&lt;/b&gt; refused"));
     }
 
     #[test]
     fn a_503_says_when_to_try_again_and_a_405_what_is_allowed() {
-        let page = of(&Failure::new(Kind::NoServer), None);
+        let page = of(&Failure::new(Kind::NoServer), None, false);
         assert_eq!(page.head.fields.first(Known::RetryAfter), Some(RETRY_AFTER));
-        let page = of(&Failure::method_not_allowed("GET, HEAD"), None);
+        let page = of(&Failure::method_not_allowed("GET, HEAD"), None, false);
         assert_eq!(page.head.fields.first(Known::Allow), Some(&b"GET, HEAD"[..]));
+    }
+
+    #[test]
+    fn the_reason_is_told_only_where_it_is_meant_to_be() {
+        let failure = Failure::because(Kind::ConnectFailed, "upstream api 10.0.0.7:80: r\u{e9}fus\u{e9}\r\nX: 1");
+        let reason = |reasons| {
+            let page = of(&failure, None, reasons);
+            let fields = &page.head.fields;
+            let reason = fields.iter().find(|line| line.name == b"Tollgate-Reason").map(|line| line.value.to_vec());
+            (
+                reason.map(|value| String::from_utf8(value).expect("ASCII")),
+                String::from_utf8(page.body.to_vec()).expect("text"),
+            )
+        };
+        let (field, body) = reason(true);
+        assert_eq!(field.as_deref(), Some("UREF upstream/connect: upstream api 10.0.0.7:80: r?fus???X: 1"));
+        assert!(body.contains("10.0.0.7"));
+        let (field, body) = reason(false);
+        assert_eq!(field, None);
+        assert!(!body.contains("10.0.0.7"), "{body}");
     }
 }

@@ -56,6 +56,17 @@ impl<'c> Response<'c> {
         self.encoder.interim_with(&mut self.wire.out.borrow_mut(), status, fields_max, fields)
     }
 
+    /// Queues a 101, behind which HTTP is over.
+    pub(crate) fn switch<E: From<HeadTooLarge>>(
+        &mut self,
+        fields_max: usize,
+        fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.encoder.switching_with(&mut self.wire.out.borrow_mut(), fields_max, fields)?;
+        self.wire.answered.set(true);
+        Ok(())
+    }
+
     /// Queues the head. The version's encoder adds Date, the framing and Connection.
     pub fn start(&mut self, head: &ResponseHead) {
         self.wire.status.set(head.status);
@@ -206,8 +217,9 @@ impl<'c> Response<'c> {
         self.encoder.ends_by_close()
     }
 
-    /// Answers with the page of a failure: what happened, in a sentence.
-    pub fn refuse(&mut self, failure: &Failure, request: Option<&RequestHead>) {
+    /// Answers with the page of a failure: what happened, in a sentence; with `reasons` the whole verdict.
+    #[cold]
+    pub(crate) fn refuse(&mut self, failure: &Failure, request: Option<&RequestHead>, reasons: bool) {
         if failure.kind.closes() {
             self.close = true;
         }
@@ -215,13 +227,13 @@ impl<'c> Response<'c> {
             && let Some(page) = pages.page(failure.status)
         {
             let length = page.body.len();
-            self.start(&page::head(failure, page.content_type.as_bytes(), length));
+            self.start(&page::head(failure, page.content_type.as_bytes(), length, reasons));
             // The lengths agree by construction.
             let _ = self.push(Chunk::Cached(Rc::clone(&page.body), 0..length));
             let _ = self.finish(None);
             return;
         }
-        let page = page::of(failure, request);
+        let page = page::of(failure, request, reasons);
         self.start(&page.head);
         // The lengths agree by construction.
         let _ = self.push(Chunk::Shared(page.body));

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use buf::{Class, ReadBuf};
 use event_loop::{now, spawn};
-use net::{Accepted, Address, HandshakeFailure, Peer, Stream, Transport, accept_tls};
+use net::{Accepted, HandshakeFailure, Peer, Stream, Transport, accept_tls};
 use observe::{Failure, Kind as Fault};
 use tls::{Reason, ServerConfig};
 
@@ -20,6 +20,7 @@ use crate::connection::{Connection, serve};
 use crate::context::{Admission, Context, Site};
 use crate::deadlines::Kind;
 use crate::linger;
+use crate::local::Local;
 use crate::wire::Wire;
 
 /// What a listener speaks TLS with.
@@ -38,7 +39,7 @@ pub struct Tls {
 pub(crate) fn connection<S: Site>(
     accepted: Accepted,
     tls: Tls,
-    local: Rc<Address>,
+    local: Rc<Local>,
     context: &Rc<Context<S>>,
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
     let Accepted { stream, peer } = accepted;
@@ -56,7 +57,7 @@ pub(crate) fn connection<S: Site>(
 async fn begin<S: Site>(
     stream: Stream,
     config: ServerConfig,
-    local: Rc<Address>,
+    local: Rc<Local>,
     admission: Admission<S>,
 ) -> Option<Connection<S>> {
     // Who connects and says nothing costs no session.
@@ -99,7 +100,7 @@ async fn refuse<S: Site>(failed: &HandshakeFailure, peer: &Peer, context: &Conte
     site.failed(&failure, peer);
     if failure.kind == Fault::PlainOnTls {
         let wire = Wire::new(&failed.stream, site.settings().timeouts);
-        refuse_broken(&wire, &failure);
+        refuse_broken(&wire, &failure, false);
         linger::close(&wire, &mut ReadBuf::new(Class::K4)).await;
     }
 }
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn a_handshake_is_no_large_task() {
         fn size_of_future<F, E>(
-            _: impl FnOnce(Accepted, Tls, Rc<Address>, &'static Rc<Context<Nothing>>) -> Result<F, E>,
+            _: impl FnOnce(Accepted, Tls, Rc<Local>, &'static Rc<Context<Nothing>>) -> Result<F, E>,
         ) -> usize {
             size_of::<F>()
         }

@@ -63,7 +63,7 @@ fn run(dir: &Path, large: &str, weather: Weather, seed: u64) {
             let context = Context::new(site, Arc::new(Counters::default()), 10);
             let (client, server) = pair(weather);
             let accepted = Accepted { stream: server.into(), peer: Peer::Memory(1) };
-            let Ok(task) = serve::connection(accepted, Rc::new(Address::Memory(1)), &context) else {
+            let Ok(task) = serve::connection(accepted, serve::Local::new(Address::Memory(1), false), &context) else {
                 panic!("too many")
             };
             spawn(task);

@@ -141,14 +141,15 @@ impl Server {
             self.connect_to_any(by).await
         });
         let text = &self.text;
-        match attempt.await.flatten() {
+        let connected = match attempt.await.flatten() {
             Some(Ok(stream)) => {
                 let stream = match &self.tls {
                     None => stream,
                     Some(tls) => tls
                         .connect(stream, by)
                         .await
-                        .map_err(|failed| failed.of(format_args!("upstream {upstream} {text}"), timeout_text))?,
+                        .map_err(|failed| failed.of(format_args!("upstream {upstream} {text}"), timeout_text))
+                        .map_err(|failure| failure.with_server(text))?,
                 };
                 Ok(Connection::new(stream, now()))
             }
@@ -156,13 +157,21 @@ impl Server {
                 Kind::ConnectTimeout,
                 format!("upstream {upstream} {text} did not accept a connection within {timeout_text}"),
             )),
-            Some(Err(error)) => Err(Failure::because(
-                Kind::ConnectFailed,
-                match (self.found.addresses.borrow().is_empty(), &*self.found.error.borrow()) {
-                    (true, Some(why)) => format!("upstream {upstream} {text}: the name could not be looked up: {why}"),
-                    _ => format!("upstream {upstream} {text}: {}", connect_error(&error)),
-                },
-            )),
+            Some(Err(error)) => Err(self.unreached(upstream, &error)),
+        };
+        connected.map_err(|failure| failure.with_server(text))
+    }
+
+    /// Why no connection came about.
+    #[cold]
+    fn unreached(&self, upstream: &str, error: &io::Error) -> Failure {
+        let text = &self.text;
+        match (self.found.addresses.borrow().is_empty(), &*self.found.error.borrow()) {
+            (true, Some(why)) => Failure::because(
+                Kind::NameUnknown,
+                format!("upstream {upstream} {text}: the name could not be looked up: {why}"),
+            ),
+            _ => Failure::because(Kind::ConnectFailed, format!("upstream {upstream} {text}: {}", connect_error(error))),
         }
     }
 

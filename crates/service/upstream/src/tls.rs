@@ -61,7 +61,7 @@ impl Failed {
             Some(error) => error.to_string(),
             None => broken(&failure.error),
         };
-        Failure::because(Kind::ConnectFailed, format!("{server}: no TLS connection could be made: {why}"))
+        Failure::because(Kind::UpstreamTls, format!("{server}: no TLS connection could be made: {why}"))
     }
 }
 

@@ -34,8 +34,11 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request sent to the answer's head.
     pub header: Duration,
-    /// The longest silence inside the answer, or of a server that does not read the request.
+    /// The longest silence inside the answer, or of a server that does not read the request; and of a tunnel of which one side
+    /// has ended.
     pub body: Duration,
+    /// The longest silence of a tunnel.
+    pub tunnel: Duration,
 }
 
 /// Which connections are kept; per worker.

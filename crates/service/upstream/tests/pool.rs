@@ -41,7 +41,7 @@ fn options(target: Target, keep_alive: KeepAlive) -> Options {
     Options {
         name: "api".into(),
         servers: vec![ServerOptions { target, tls: None, weight: 1 }],
-        timeouts: Timeouts { connect: 2 * second, header: second, body: second },
+        timeouts: Timeouts { connect: 2 * second, header: second, body: second, tunnel: second },
         keep_alive,
         retry: RetryPolicy::default(),
         retries_per_second_min: 3,
@@ -217,7 +217,7 @@ fn a_name_that_does_not_resolve_says_so() {
         let upstream = Upstream::start(options(Target::Name { host: "no such name".into(), port: 80 }, KEEP), 0);
         for _ in 0..2 {
             let failure = upstream.connect(SERVER).await.err().unwrap();
-            assert_eq!(failure.kind, Kind::ConnectFailed);
+            assert_eq!(failure.kind, Kind::NameUnknown);
             let told = "upstream api no such name:80: the name could not be looked up: ";
             assert!(failure.sentence.starts_with(told), "{}", failure.sentence);
             sleep(Duration::from_secs(11)).await;

@@ -72,6 +72,7 @@ pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {
     {
         table.wrong("protocols", node, Wrong::new("is empty", "expected `[\"http/1.1\"]`"));
     }
+    let reason = table.get("reason");
     let is_plain = table.node("tls").is_none();
     let tls = table.section("tls").and_then(|table| tls::listener(&table));
     let address = table.required::<ListenAddress>("address")?.within(&table.source().folder);
@@ -83,7 +84,7 @@ pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {
         return None;
     }
     // Without what it was to have for TLS, it must not become a plain one.
-    (is_plain || tls.is_some()).then_some(Listener { address, backlog, tls })
+    (is_plain || tls.is_some()).then_some(Listener { address, backlog, reason, tls })
 }
 
 /// A listener with every default.
@@ -92,6 +93,6 @@ pub(crate) fn default_listener(address: ListenAddress) -> Listener {
         table.node("address");
         table.node("protocols");
         table.node("tls");
-        Listener { address, backlog: table.get::<u64>("backlog") as u32, tls: None }
+        Listener { address, backlog: table.get::<u64>("backlog") as u32, reason: table.get("reason"), tls: None }
     })
 }

@@ -155,6 +155,7 @@ fn timeouts(table: Cursor<'_>) -> UpstreamTimeouts {
         connect: table.get("connect"),
         header: table.get("header"),
         body: table.get("body"),
+        tunnel: table.get("tunnel"),
         queue: table.get("queue"),
     }
 }

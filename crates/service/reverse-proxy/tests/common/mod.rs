@@ -18,7 +18,7 @@ use net::memory::{self, MemoryListener, Weather};
 use net::{Address, Bound, Listener, Peer, Stream, Transport};
 use observe::{Counters, Failure, Kind};
 use reverse_proxy::{Proxy, Rewrite};
-use serve::{Context, Exchange, Handled, Settings, Site, Switch, accept_loop};
+use serve::{Context, Exchange, Handled, Local, Settings, Site, Switch, accept_loop_over};
 use upstream::{KeepAlive, Options, ServerOptions, Target, Timeouts, Upstream};
 
 pub(crate) const GET: &str = "GET /a HTTP/1.1\r\nHost: site\r\n\r\n";
@@ -89,6 +89,7 @@ pub(crate) fn to_servers(servers: &[u32]) -> Options {
             connect: Duration::from_secs(2),
             header: Duration::from_secs(5),
             body: Duration::from_secs(4),
+            tunnel: Duration::from_secs(6),
         },
         keep_alive: KeepAlive {
             idle: 64,
@@ -139,7 +140,8 @@ pub(crate) fn proxying_within(limits: Limits, weather: Weather, options: Options
             let context = Context::new(site, Arc::new(Counters::default()), 1000);
             let listener = Listener::new(Bound::memory(FRONT)).unwrap();
             let stop = Rc::new(Switch::default());
-            spawn(accept_loop(listener, Rc::clone(&context), Rc::clone(&stop), |_| ()));
+            let local = Local::new(listener.address().clone(), true);
+            spawn(accept_loop_over(listener, local, || None, Rc::clone(&context), Rc::clone(&stop), |_| ()));
             let world = World { context: Rc::clone(&context), upstream: Rc::clone(&upstream) };
             let in_time = within(now().after(Duration::from_secs(3600)), test(world)).await;
             assert!(in_time.is_some(), "the test hangs");

@@ -234,6 +234,13 @@ pub(crate) static LISTENER: Section = Section {
             "4096",
             "Connections the system may hold ready before they are accepted.",
         ),
+        key(
+            "reason",
+            Kind::Boolean,
+            "false",
+            "Tell clients why a request failed: the whole verdict in Tollgate-Reason and on the page, with the names and \
+             addresses of servers. Not for a public listener.",
+        ),
         off("tls", Kind::Section(&LISTENER_TLS), "", ""),
     ],
 };

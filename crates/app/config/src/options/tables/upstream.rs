@@ -120,6 +120,12 @@ pub(crate) static UPSTREAM_TIMEOUTS: Section = Section {
         ),
         key("body", Kind::Duration { zero: false }, "\"60s\"", "The longest silence inside the answer's body."),
         key(
+            "tunnel",
+            Kind::Duration { zero: false },
+            "\"1h\"",
+            "The longest silence of a WebSocket or another upgraded connection; of one that one side has ended: body.",
+        ),
+        key(
             "queue",
             Kind::Duration { zero: false },
             "\"1s\"",

@@ -1,0 +1,44 @@
+//! What is left of a connection when HTTP is over on it: bytes, both ways.
+
+use std::future::poll_fn;
+
+use buf::ReadBuf;
+use net::{Stream, Transport};
+use observe::Failure;
+
+use crate::wire::Wire;
+
+/// The client's side of a switch of protocols ([`crate::Exchange::upgrade`]). It lasts as long as its exchange does: a
+/// handler relays until both directions have ended, and returns.
+///
+/// None of a client's deadlines holds any more; that nothing passes is for the handler to watch.
+pub struct Tunnel<'t, 'c> {
+    wire: &'t Wire<'c>,
+    input: &'t mut ReadBuf,
+}
+
+impl<'t, 'c> Tunnel<'t, 'c> {
+    pub(crate) fn new(wire: &'t Wire<'c>, input: &'t mut ReadBuf) -> Tunnel<'t, 'c> {
+        Tunnel { wire, input }
+    }
+
+    /// Sends what HTTP has left to be sent, the 101 at last. Before anything else.
+    ///
+    /// # Errors
+    /// What became of the client.
+    pub async fn begin(&self) -> Result<(), Failure> {
+        poll_fn(|cx| self.wire.poll_flush(cx)).await?;
+        self.wire.deadlines.clear_all();
+        Ok(())
+    }
+
+    /// The client's stream, and what has come from it behind the request already: the first bytes of the other protocol.
+    pub fn parts(&mut self) -> (&'c Stream, &mut ReadBuf) {
+        (self.wire.stream, self.input)
+    }
+
+    /// The exchange fails: the coming close is a reset, which no client can take for an end in order.
+    pub fn reset(&self) {
+        self.wire.stream.reset_on_close();
+    }
+}

@@ -1,0 +1,102 @@
+//! Servers that die under load, or are all gone; events that must not wait.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tests::{Client, Origin, Signal, closed_port, peers};
+
+use crate::{SHORT, proxy_with};
+
+#[test]
+fn one_of_three_servers_is_killed_under_load_and_comes_back() {
+    let mut servers: Vec<_> = (0..3).map(|n| peers::node(&format!("response.end('{n}')"))).collect();
+    let addresses: Vec<_> = servers.iter().map(|s| s.address).collect();
+    let proxy = proxy_with(&addresses, "");
+    let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = Client::connect(proxy.address());
+                    while !stop.load(SeqCst) {
+                        let reply = client.get("/");
+                        assert_eq!((reply.status, reply.complete), (200, true), "{}", reply.text());
+                        served.fetch_add(1, SeqCst);
+                    }
+                })
+            })
+            .collect();
+        let more = |n: usize| {
+            let from = served.load(SeqCst);
+            let enough = |now: &usize| *now > from + n || clients.iter().any(|c| c.is_finished());
+            tests::eventually("more requests", || served.load(SeqCst), enough);
+        };
+        more(400);
+        servers[0].process.signal(Signal::KILL);
+        servers[0].process.wait();
+        more(400);
+        stop.store(true, SeqCst);
+    });
+    // Another process on the same port takes part again.
+    let gone = servers.remove(0).address;
+    let back = Origin::on(std::net::TcpListener::bind(gone).expect("its port"), |connection, _| {
+        while connection.request().is_some() {
+            connection.send(tests::answer("200 OK", "back"));
+        }
+    });
+    let mut client = Client::connect(proxy.address());
+    tests::eventually("it is asked again", || client.get("/").text(), |text| text == "back");
+    drop(back);
+}
+
+#[test]
+fn all_refuse_and_the_client_knows_in_time() {
+    let proxy = proxy_with(&[closed_port(), closed_port(), closed_port()], SHORT);
+    for _ in 0..4 {
+        let asked = Instant::now();
+        let reply = Client::connect(proxy.address()).get("/");
+        assert!(asked.elapsed() < Duration::from_millis(700), "{:?}", asked.elapsed());
+        match reply.status {
+            502 => {}
+            503 => assert!(reply.field("retry-after").is_some(), "{}", reply.head),
+            other => panic!("{other}: {}", reply.text()),
+        }
+        assert!(reply.field("tollgate-reason").is_some_and(|r| r.starts_with("UREF ") || r.starts_with("UNON ")));
+    }
+}
+
+/// An event goes out when it comes in. The origin writes the moment into each event; both are on one clock.
+#[test]
+fn events_are_not_held_back() {
+    let started = Instant::now();
+    let origin = Origin::start(move |connection, _| {
+        connection.head();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for _ in 0..20 {
+            thread::sleep(Duration::from_millis(50));
+            let event = format!("data: {}\n\n", started.elapsed().as_micros());
+            if !connection.send(format!("{:x}\r\n{event}\r\n", event.len())) {
+                return;
+            }
+        }
+        connection.send("0\r\n\r\n");
+    });
+    let proxy = proxy_with(&[origin.address()], "");
+    let mut client = Client::connect(proxy.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    client.read_until("\r\n\r\n");
+    let mut delays: Vec<u128> = (0..20)
+        .map(|_| {
+            let event = client.read_until("\n\n\r\n");
+            let sent = event.split("data: ").nth(1).expect("an event").trim().parse::<u128>().expect("a moment");
+            started.elapsed().as_micros() - sent
+        })
+        .collect();
+    delays.sort_unstable();
+    eprintln!("delays of events in us: {delays:?}");
+    // The machine may be busy: what is meant is that no timer and no full buffer is waited for.
+    assert!(delays[10] < 20_000, "{delays:?}");
+}

@@ -1,0 +1,256 @@
+//! Each fault has its verdict: code, side, phase and server, in the answer, in the log, and nowhere else.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    thread,
+    time::Duration,
+};
+
+use tests::{Client, Connection, Origin, Tollgate, closed_port};
+
+use crate::{SHORT, proxy_with};
+
+/// A proxy in front of what does `script` with each connection's request.
+fn behind(script: fn(&mut Connection)) -> (Tollgate, Origin) {
+    let origin = Origin::start(move |connection, _| {
+        if connection.request().is_some() {
+            script(connection);
+        }
+    });
+    (proxy_with(&[origin.address()], &format!("{SHORT}\nretry = {{ attempts = 2 }}")), origin)
+}
+
+/// What the field says, in front of the sentence.
+fn verdict_of(proxy: &Tollgate, request: &str) -> (u16, String, String) {
+    let reply = Client::connect(proxy.address()).ask(request);
+    let reason = reply.field("tollgate-reason").unwrap_or_default();
+    let (verdict, sentence) = reason.split_once(": ").unwrap_or((&reason, ""));
+    (reply.status, verdict.to_owned(), sentence.to_owned())
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Faults of a server whose answer has not begun: the client is told, with the server's address.
+#[test]
+fn faults_before_the_answer() {
+    let faults: [(&str, u16, fn(&mut Connection), &str); 12] = [
+        (
+            "UCLS upstream/response-head",
+            502,
+            |c| c.end(),
+            "closed the connection before it sent a byte of its answer; 2 attempts",
+        ),
+        ("URST upstream/response-head", 502, Connection::reset, "broke the connection"),
+        (
+            "UHTO upstream/response-head",
+            504,
+            |c| drop(c.wait_for_end()),
+            "accepted the connection but sent no response head within 300ms",
+        ),
+        ("UHTO upstream/response-head", 504, |c| drop(c.send("HTTP/1.1 2") && c.wait_for_end()), "no response head"),
+        (
+            "UTRU upstream/response-body",
+            502,
+            |c| drop(c.send("HTTP/1.1 200 OK\r\nConten")),
+            "before its answer was complete",
+        ),
+        ("UBAD upstream/response-head", 502, |c| drop(c.send("SSH-2.0-OpenSSH\r\n\r\n")), "sent a broken answer"),
+        (
+            "UBAD upstream/response-head",
+            502,
+            |c| drop(c.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")),
+            "Content-Length and Transfer-Encoding",
+        ),
+        (
+            "UBAD upstream/response-head",
+            502,
+            |c| drop(c.send("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n")),
+            "Content-Length",
+        ),
+        (
+            "UHDR upstream/response-head",
+            502,
+            |c| drop(c.send(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(70_000)))),
+            "header fields are larger",
+        ),
+        (
+            "UHDR upstream/response-head",
+            502,
+            |c| drop(c.send(format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(200)))),
+            "more header fields",
+        ),
+        (
+            "UHDR upstream/response-head",
+            502,
+            |c| drop(c.send("HTTP/1.1 102 Processing\r\n\r\n".repeat(200))),
+            "too many interim",
+        ),
+        (
+            "USWI upstream/response-head",
+            502,
+            |c| drop(c.send("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")),
+            "although it was not asked to",
+        ),
+    ];
+    for (verdict, status, script, words) in faults {
+        let (proxy, origin) = behind(script);
+        let (got, said, sentence) = verdict_of(&proxy, GET);
+        assert_eq!((got, &*said), (status, verdict), "{words}: {sentence}");
+        assert!(sentence.starts_with(&format!("upstream api {} ", origin.address())), "{sentence}");
+        assert!(sentence.contains(words), "{words}: {sentence}");
+        proxy.process.logged(&format!("{status} {verdict}: upstream api {}", origin.address()), 1);
+    }
+}
+
+/// Faults behind the head: the answer is broken off, and the log knows why.
+#[test]
+fn faults_inside_the_answer() {
+    let faults: [(&str, fn(&mut Connection)); 5] = [
+        ("UTRU upstream/response-body", |c| drop(c.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"))),
+        ("UTRU upstream/response-body", |c| {
+            c.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello");
+            thread::sleep(Duration::from_millis(100));
+            c.reset();
+        }),
+        ("USIL upstream/response-body", |c| {
+            c.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello");
+            c.wait_for_end();
+        }),
+        ("UBAD upstream/response-head", |c| {
+            drop(c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n"));
+        }),
+        ("UTRU upstream/response-body", |c| {
+            drop(c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"));
+        }),
+    ];
+    for (verdict, script) in faults {
+        let (proxy, _origin) = behind(script);
+        let reply = Client::connect(proxy.address()).ask(GET);
+        assert_eq!((reply.status, reply.complete), (200, false), "{verdict}");
+        proxy.process.logged(verdict, 1);
+    }
+}
+
+/// A listener that takes no connection: its queue is full.
+fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
+    use socket2::{Domain, Socket, Type};
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    listener.listen(0).expect("listening");
+    let address = listener.local_addr().expect("an address").as_socket().expect("an IP address");
+    let waiting = (0..3).map(|_| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_nonblocking(true).expect("a socket option");
+        let _ = socket.connect(&address.into());
+        socket
+    });
+    let waiting = waiting.collect();
+    (listener, waiting, address)
+}
+
+#[test]
+fn faults_of_reaching_a_server() {
+    let short = format!("{SHORT}\nretry = {{ attempts = 1 }}");
+    let proxy = proxy_with(&[closed_port()], &short);
+    let (status, verdict, sentence) = verdict_of(&proxy, GET);
+    assert_eq!((status, &*verdict), (502, "UREF upstream/connect"), "{sentence}");
+
+    let (_listener, _waiting, address) = full();
+    let proxy = proxy_with(&[address], &short);
+    let (status, verdict, sentence) = verdict_of(&proxy, GET);
+    assert_eq!((status, &*verdict), (504, "UCTO upstream/connect"), "{sentence}");
+
+    let upstream = |server: &str| {
+        Tollgate::config(&format!(
+            "[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"api\" }}\n[upstream.api]\nservers = [\"{server}\"]\n\
+             timeouts = {{ connect = \"9s\" }}\n"
+        ))
+    };
+    let proxy = upstream("nowhere.invalid:80");
+    let (status, verdict, sentence) = verdict_of(&proxy, GET);
+    assert_eq!((status, &*verdict), (502, "UDNS upstream/connect"), "{sentence}");
+    assert!(sentence.starts_with("upstream api nowhere.invalid:80: the name could not be looked up"), "{sentence}");
+
+    let plain = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = plain.local_addr().expect("an address");
+    let answering = thread::spawn(move || {
+        use std::io::{Read, Write};
+        // Twice, since a try may be repeated.
+        for stream in plain.incoming().take(2) {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let proxy = upstream(&format!("https://{address}"));
+    let (status, verdict, sentence) = verdict_of(&proxy, GET);
+    assert_eq!((status, &*verdict), (502, "UTLS upstream/connect"), "{sentence}");
+    drop(proxy);
+    drop(std::net::TcpStream::connect(address));
+    let _ = answering.join();
+}
+
+/// A client is told what it did wrong.
+#[test]
+fn faults_of_a_client() {
+    let origin = Origin::answering(tests::answer("200 OK", "ok"));
+    let proxy = Tollgate::config(&format!(
+        "[[route]]\npath = \"/exact\"\nmethods = [\"GET\"]\nproxy = {{ upstream = \"api\" }}\n\
+         [[route]]\npath = \"/slow\"\ntimeout = \"200ms\"\nproxy = {{ upstream = \"stuck\" }}\n\
+         [[route]]\npath = \"/up\"\nbody_bytes = \"4\"\nproxy = {{ upstream = \"api\" }}\n\
+         [upstream.api]\nservers = [\"{}\"]\n[upstream.stuck]\nservers = [\"{}\"]\n\
+         [timeouts]\nheader = \"300ms\"\nbody = \"300ms\"\n",
+        origin.address(),
+        full_of_patience().address()
+    ));
+    let faults = [
+        ("GET / HTTP/1.1\r\n\r\n", 400, "CBAD client/request-head"),
+        ("GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "CBAD client/request-head"),
+        ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "CBAD client/request-head"),
+        ("GET / HTTP/1.1\r\nHos", 408, "CHTO client/request-head"),
+        ("GET /other HTTP/1.1\r\nHost: a\r\n\r\n", 404, "CNRT client/route"),
+        ("GET /../exact HTTP/1.1\r\nHost: a\r\n\r\n", 400, "CPTH client/route"),
+        ("PUT /exact HTTP/1.1\r\nHost: a\r\n\r\n", 405, "CMTH client/route"),
+        ("PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 413, "CBIG client/request-body"),
+        ("PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nhel", 408, "CBTO client/request-body"),
+        ("PUT /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "CBRK client/request-body"),
+        ("\x16\x03\x01\x00\x05hello\r\n\r\n", 400, "CTLS client/handshake"),
+        ("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n", 504, "LXTO local/response-body"),
+    ];
+    for (request, status, verdict) in faults {
+        let (got, said, sentence) = verdict_of(&proxy, request);
+        assert_eq!((got, &*said), (status, verdict), "{request:?}: {sentence}");
+    }
+}
+
+/// Takes connections and says nothing for the rest of the process.
+fn full_of_patience() -> &'static Origin {
+    Box::leak(Box::new(Origin::start(|connection, _| drop(connection.wait_for_end()))))
+}
+
+#[test]
+fn a_public_listener_keeps_its_servers_to_itself() {
+    let nobody = closed_port();
+    let proxy = Tollgate::config(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n\n[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"api\" }}\n\n\
+         [upstream.api]\nservers = [\"{nobody}\"]\nretry = {{ attempts = 1 }}\n"
+    ));
+    let reply = Client::connect(proxy.address()).get("/");
+    assert_eq!((reply.status, reply.field("tollgate-reason")), (502, None));
+    assert!(!reply.text().contains(&nobody.to_string()) && !reply.text().contains("api"), "{}", reply.text());
+    proxy.process.logged(&format!("502 UREF upstream/connect: upstream api {nobody}"), 1);
+}
+
+#[test]
+fn a_reload_changes_who_is_told() {
+    let text = |reason: bool| {
+        format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\nreason = {reason}\n\n[[route]]\npath = \"/only\"\nrespond = {{ body = \"x\" }}\n"
+        )
+    };
+    let mut proxy = Tollgate::config(&text(false));
+    let mut client = Client::connect(proxy.address());
+    assert_eq!(client.get("/").field("tollgate-reason"), None);
+    proxy.reload(&text(true));
+    assert!(client.get("/").field("tollgate-reason").expect("a reason").starts_with("CNRT client/route: "));
+}
