@@ -107,8 +107,8 @@ fn a_body_is_asked_for_only_when_the_client_waits() {
     assert_eq!(client.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("hello");
     assert_eq!(client.reply().text(), "ok");
-    assert!(!origin.seen_text().contains("Expect"), "{}", origin.seen_text());
-    let got = curl(["-v", "-H", "Expect: 100-continue", "-d", "body", &proxy.url("/")]);
+    assert!(origin.seen_text().contains("\r\nExpect: 100-continue\r\n"), "{}", origin.seen_text());
+    let got = curl(["-v", "--expect100-timeout", "5", "-H", "Expect: 100-continue", "-d", "body", &proxy.url("/")]);
     assert_eq!(got.out, "ok");
     assert!(got.err.contains("100 Continue"), "{}", got.err);
 }

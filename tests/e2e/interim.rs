@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{Client, Origin, answer, resident_kib};
+use tests::{Client, Origin, answer};
 
 use crate::proxy_with;
 
@@ -60,33 +60,4 @@ fn a_server_that_knows_no_expectations_gets_the_body_after_a_second() {
     let reply = client.ask(format!("{EXPECTS}hello"));
     assert_eq!(reply.text(), "got it");
     assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
-}
-
-#[test]
-fn interim_answers_wait_for_a_client_that_does_not_read() {
-    let origin = Origin::start(|connection, _| {
-        connection.head();
-        let hint = format!("HTTP/1.1 103 Early Hints\r\nLink: <{}>\r\n\r\n", "x".repeat(15_000));
-        for _ in 0..90 {
-            connection.send(&hint);
-        }
-        connection.send(answer("200 OK", "done"));
-        connection.wait_for_end();
-    });
-    let proxy = proxy_with(&[origin.address()], "");
-    let clients: Vec<Client> = (0..30)
-        .map(|_| {
-            let mut client = Client::connect_narrow(proxy.address());
-            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            client.read_exactly(1000);
-            client
-        })
-        .collect();
-    std::thread::sleep(Duration::from_millis(300));
-    let most = resident_kib(proxy.id());
-    // Without back-pressure up to 40 MiB of them would lie in the queues.
-    assert!(most < 24 << 10, "{most} KiB resident");
-    for mut client in clients {
-        assert!(client.read_until("\r\n\r\ndone").ends_with("done"));
-    }
 }

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answers_that_break;
+mod buffered;
 mod connections_that_fail;
 mod demonstration;
 mod error_pages;
@@ -16,6 +17,7 @@ mod files_listed;
 mod files_served_as_told;
 mod files_under_way;
 mod forwarding;
+mod guide;
 mod interim;
 mod life;
 mod reloads;

@@ -135,11 +135,14 @@ impl Site {
             let problem = |e: &dyn std::fmt::Display| PrepareError::new(format!("route {}: {e}", route.name));
             let rules = fields::rules(&route.response_headers, Side::Response).map_err(|e| problem(&e))?;
             let handler = match &route.action {
-                Action::Proxy(proxy) => Handler::Proxy(Box::new(Proxy::new(
-                    Rc::clone(&upstreams[proxy.upstream.0]),
-                    rewrite(proxy, route).map_err(|e| problem(&e))?,
-                    settings.limits,
-                ))),
+                Action::Proxy(proxy) => Handler::Proxy(Box::new(
+                    Proxy::new(
+                        Rc::clone(&upstreams[proxy.upstream.0]),
+                        rewrite(proxy, route).map_err(|e| problem(&e))?,
+                        settings.limits,
+                    )
+                    .buffering(route.buffer_request),
+                )),
                 Action::Files(files) => {
                     let root = root.as_ref().ok_or_else(|| PrepareError::new("a root was not opened"))?;
                     let mut options = static_options(files);

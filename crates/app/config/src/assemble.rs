@@ -13,7 +13,7 @@ use crate::files::{Document, Files};
 use crate::options::{self, nearest};
 use crate::plan::{
     Action, CertificateFiles, ClientAuth, HeaderEdits, HostField, Listener, ListenerTls, Plan, Proxy, Route,
-    TlsVersion, UpstreamId,
+    TlsVersion, UNLIMITED, UpstreamId,
 };
 use crate::read::{self, Draft, Notes, RouteDraft, UpstreamDraft};
 use crate::source::Place;
@@ -98,14 +98,23 @@ fn resolve(
         Action::Proxy(proxy) => Action::Proxy(Proxy { upstream: id?, ..proxy }),
         other => other,
     };
+    let body_bytes = route.body_bytes.unwrap_or(body_bytes);
+    if route.buffer_request && !matches!(action, Action::Proxy(_)) {
+        let wrong = Diagnostic::error("`route.buffer_request` is for routes that proxy");
+        notes.push(wrong.at(route.place.clone()).expected("nothing here reads a request's body"));
+    } else if route.buffer_request && body_bytes == UNLIMITED {
+        let wrong = Diagnostic::error("`route.buffer_request` needs a limit: the body is held in memory");
+        notes.push(wrong.at(route.place.clone()).hint("set `body_bytes` of the route, `\"50MiB\"` for example"));
+    }
     Some(Route {
         name: route.name,
         rule: route.rule?,
         action,
         request_headers: route.request_headers,
         response_headers: route.response_headers,
-        body_bytes: route.body_bytes.unwrap_or(body_bytes),
+        body_bytes,
         timeout: route.timeout,
+        buffer_request: route.buffer_request,
         error_pages: route.error_pages,
     })
 }
@@ -259,6 +268,7 @@ fn catch_all(plan: &Plan, action: Action) -> Route {
         response_headers: HeaderEdits::default(),
         body_bytes: plan.limits.body_bytes,
         timeout: None,
+        buffer_request: false,
         error_pages: Vec::new(),
     }
 }

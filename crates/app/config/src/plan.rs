@@ -200,6 +200,8 @@ pub struct Route {
     pub body_bytes: u64,
     /// How long the whole exchange may take; none: no limit of its own.
     pub timeout: Option<Duration>,
+    /// Whether a request's whole body is read before a server is asked; `body_bytes` is a limit then.
+    pub buffer_request: bool,
     /// Pages in the place of our own, each for other statuses.
     pub error_pages: Vec<ErrorPage>,
 }

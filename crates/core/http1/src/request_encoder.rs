@@ -1,5 +1,7 @@
 //! The writing side of a client.
 
+use std::rc::Rc;
+
 use buf::{OutQueue, Shared};
 use message::{BodyLength, Fields, HeadWriter, Known};
 
@@ -118,6 +120,30 @@ impl RequestEncoder {
             Wrap::Nothing => out.push_shared(bytes),
             Wrap::Chunk => {
                 out.push_shared(bytes);
+                out.put(CRLF);
+            }
+        }
+        Ok(())
+    }
+
+    /// Like [`RequestEncoder::data`], for bytes that somebody else holds as well.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RequestEncoder::data`].
+    pub fn data_cached(&mut self, out: &mut OutQueue, bytes: &Rc<[u8]>) -> Result<(), BodyMismatch> {
+        let State::Body(framing) = &mut self.state else {
+            debug_assert!(false, "a body outside of a message");
+            return Err(BodyMismatch::TooLong);
+        };
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match framing.admit(out, bytes.len() as u64)? {
+            Wrap::Drop => {}
+            Wrap::Nothing => out.push_cached(bytes, 0..bytes.len()),
+            Wrap::Chunk => {
+                out.push_cached(bytes, 0..bytes.len());
                 out.put(CRLF);
             }
         }

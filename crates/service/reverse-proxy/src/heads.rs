@@ -21,6 +21,7 @@ impl Proxy {
         server: ServerId,
         path: Option<&[u8]>,
         asks: bool,
+        body: BodyLength,
         encoder: &mut RequestEncoder,
         out: &mut OutQueue,
     ) -> Result<(), Unfit> {
@@ -51,7 +52,7 @@ impl Proxy {
         let line =
             RequestLine { method: request.method_span.of(bytes), target, whole: whole_line(request, bytes, target) };
         let fields_max = forward::request_len_max(request, &options, &from) + if asks { EXPECT_LEN } else { 0 };
-        encoder.head_with(out, line, request.body, fields_max, |fields| {
+        encoder.head_with(out, line, body, fields_max, |fields| {
             let sent = forward::request(request, &options, &from, fields)?;
             if let Some(connection) = sent.connection {
                 fields.push(Known::Connection, b"Connection", connection.as_bytes());

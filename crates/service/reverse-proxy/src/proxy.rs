@@ -11,6 +11,7 @@ use observe::{Failure, Kind};
 use serve::Exchange;
 use upstream::{Checkout, Upstream};
 
+use crate::buffered::Buffered;
 use crate::failure::{Seen, TryFailed};
 use crate::relay::Relay;
 use crate::tunnel;
@@ -35,6 +36,8 @@ pub struct Proxy {
     pub(crate) limits: Limits,
     /// What answers are read into.
     pub(crate) input_class: Class,
+    /// Whether a body is read whole before a server is asked.
+    buffers: bool,
     /// Where rewritten targets are put together.
     pub(crate) target: RefCell<Vec<u8>>,
 }
@@ -49,9 +52,16 @@ pub(crate) struct Tries {
     /// A dead idle connection was replaced by a fresh one.
     fresh_tried: bool,
     tried: Tried,
+    /// The body, when it was read before.
+    pub(crate) buffered: Option<Box<Buffered>>,
 }
 
 impl Tries {
+    /// Whether the request can be sent once more.
+    pub(crate) fn is_replayable(&self, exchange: &Exchange<'_>) -> bool {
+        exchange.body.is_untouched() || self.buffered.is_some()
+    }
+
     /// The present try, in the words of the retry machine, when it failed for `cause`.
     #[cold]
     pub(crate) fn failed(&self, cause: Cause, seen: Seen, exchange: &Exchange<'_>) -> FailedTry {
@@ -60,7 +70,7 @@ impl Tries {
             attempt: self.attempt,
             idempotent: exchange.request.method.is_idempotent(),
             request_bytes_written: seen.request_bytes_written,
-            replayable: exchange.body.is_untouched(),
+            replayable: self.is_replayable(exchange),
             reused: seen.reused,
             fresh_tried: self.fresh_tried,
             answer_bytes_read: seen.answer_bytes_read,
@@ -73,7 +83,13 @@ impl Proxy {
     /// A handler that sends requests to `upstream`. `limits` bound the heads of its answers.
     pub fn new(upstream: Rc<Upstream>, rewrite: Rewrite, limits: Limits) -> Proxy {
         let input_class = Class::for_bytes(limits.header_bytes);
-        Proxy { upstream, rewrite, limits, input_class, target: RefCell::default() }
+        Proxy { upstream, rewrite, limits, input_class, buffers: false, target: RefCell::default() }
+    }
+
+    /// The same, which reads a request's body whole before it asks a server (`buffers`).
+    #[must_use]
+    pub fn buffering(self, buffers: bool) -> Proxy {
+        Proxy { buffers, ..self }
     }
 
     /// The upstream.
@@ -86,8 +102,12 @@ impl Proxy {
     /// # Errors
     /// Why no answer, or no complete one, came from the upstream; or what became of the client.
     pub async fn handle(&self, exchange: &mut Exchange<'_>, rewritten: Option<Box<[u8]>>) -> Result<(), Failure> {
+        let mut buffered = None;
+        if self.buffers && !exchange.body.is_done() {
+            buffered = Some(Box::new(Box::pin(Buffered::read(exchange)).await?));
+        }
         let Some(server) = self.upstream.pick_first() else { return Err(self.no_server()) };
-        let mut tries = Tries { server, attempt: 1, fresh: false, fresh_tried: false, tried: Tried::none() };
+        let mut tries = Tries { server, attempt: 1, fresh: false, fresh_tried: false, tried: Tried::none(), buffered };
         loop {
             let idle = if tries.fresh { None } else { self.upstream.reuse(tries.server) };
             let checkout = match idle {
@@ -105,7 +125,7 @@ impl Proxy {
                 },
             };
             let mut relay = Relay::new(self, checkout, exchange.request.method);
-            let mut relayed = relay.queue_head(exchange, rewritten.as_deref());
+            let mut relayed = relay.queue_head(exchange, rewritten.as_deref(), tries.buffered.as_deref());
             if relayed.is_ok() {
                 relayed = std::future::poll_fn(|cx| relay.poll(cx, exchange, &tries)).await;
             }

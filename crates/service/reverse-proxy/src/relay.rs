@@ -14,6 +14,7 @@ use observe::Kind;
 use serve::{BodyChunk, Chunk, Exchange, RequestBody, Response};
 use upstream::{Checkout, Timeouts};
 
+use crate::buffered::Buffered;
 use crate::failure::{Seen, TryFailed, Who, coded, garbage, mismatch, unasked_switch};
 use crate::heads::{inform, passed_trailers};
 use crate::proxy::{Proxy, Tries};
@@ -116,17 +117,29 @@ impl<'p> Relay<'p> {
     /// one that was sent.
     // Not inside a future, where it would find all registers taken.
     #[inline(never)]
-    pub(crate) fn queue_head(&mut self, exchange: &Exchange<'_>, path: Option<&[u8]>) -> Result<(), Box<TryFailed>> {
+    pub(crate) fn queue_head(
+        &mut self,
+        exchange: &Exchange<'_>,
+        path: Option<&[u8]>,
+        buffered: Option<&Buffered>,
+    ) -> Result<(), Box<TryFailed>> {
         if exchange.body.awaits_continue() {
             self.upload = Upload::Held;
         }
         let asks = self.upload == Upload::Held;
+        let body = match buffered {
+            None => exchange.request.body,
+            Some(buffered) => buffered.length(exchange.request.body),
+        };
         let Relay { encoder, out, .. } = self;
-        let queued = self.proxy.write_request(exchange, self.checkout.server(), path, asks, encoder, out);
+        let queued = self.proxy.write_request(exchange, self.checkout.server(), path, asks, body, encoder, out);
         queued.map_err(|unfit| unfit.of_client())?;
         // Most requests have no body, and nobody waits to be asked for it.
         if exchange.request.body == BodyLength::None && !exchange.request.expect_continue {
             self.encoder.end(&mut self.out, None).map_err(|_| mismatch())?;
+        } else if let Some(Buffered { bytes, trailers }) = buffered {
+            self.encoder.data_cached(&mut self.out, bytes).map_err(|_| mismatch())?;
+            self.encoder.end(&mut self.out, trailers.as_ref()).map_err(|_| mismatch())?;
         }
         Ok(())
     }
@@ -207,7 +220,7 @@ impl<'p> Relay<'p> {
     /// An error when another try may bring a better answer, and really follows: this one goes to the client otherwise.
     #[cold]
     fn hold_back(&self, status: u16, exchange: &Exchange<'_>, tries: &Tries) -> Result<(), Box<TryFailed>> {
-        if !exchange.body.is_untouched() {
+        if !tries.is_replayable(exchange) {
             return Ok(());
         }
         let cause = Cause::Status(status);
@@ -307,10 +320,12 @@ impl<'p> Relay<'p> {
 
     /// Reads more of the answer. While it waits, what gathered for the client is flushed, and the client is watched.
     fn poll_read(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<'_>) -> Poll<Result<usize, Box<TryFailed>>> {
-        let wait = match () {
-            () if self.answering => Wait::Silence,
-            () if self.upload == Upload::Held => Wait::Continue,
-            () => Wait::Head,
+        let wait = if self.answering {
+            Wait::Silence
+        } else if self.upload == Upload::Held {
+            Wait::Continue
+        } else {
+            Wait::Head
         };
         match self.checkout.stream().poll_read(cx, &mut self.input) {
             Poll::Ready(Ok(n)) => {
@@ -345,7 +360,7 @@ impl<'p> Relay<'p> {
     fn poll_unsent(&mut self, cx: &mut Context<'_>, body: &mut RequestBody<'_>) -> Result<(), Box<TryFailed>> {
         if self.upload == Upload::Held {
             // A server that does not read is found out by its silence, as ever.
-            return self.poll_flush(cx).map(drop);
+            return self.poll_flush(cx).map(|_| ());
         }
         while self.upload == Upload::Streaming {
             if self.encoder.finished() || self.out.len() >= HIGH_MARK {

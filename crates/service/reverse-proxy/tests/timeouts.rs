@@ -221,6 +221,6 @@ fn names_that_do_not_resolve_are_told() {
         assert!(page.starts_with("HTTP/1.1 502 "), "{page}");
         let told = sentence(&page);
         assert!(told.starts_with("upstream api no such name:80: the name could not be looked up: "), "{told}");
-        assert_eq!(world.failures(), [Kind::ConnectFailed]);
+        assert_eq!(world.failures(), [Kind::NameUnknown]);
     });
 }

@@ -26,6 +26,7 @@ pub(crate) struct RouteDraft {
     /// None: the limit for all.
     pub(crate) body_bytes: Option<u64>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) buffer_request: bool,
     pub(crate) error_pages: Vec<ErrorPage>,
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn route(table: Cursor<'_>) -> RouteDraft {
         response_headers: edits(table.section("response_headers"), Side::Response),
         body_bytes: table.optional::<Size>("body_bytes").map(|size| size.0),
         timeout: table.optional("timeout"),
+        buffer_request: table.get("buffer_request"),
         error_pages: error_pages(&table),
     }
 }

@@ -37,7 +37,13 @@ pub(crate) static ROUTE: Section = Section {
         later(off("basic_auth", Kind::Section(&BASIC_AUTH), "", "")),
         off("body_bytes", Kind::SizeOrNone, "\"50MiB\"", "A request's body; absent: limits.body_bytes."),
         off("timeout", Kind::Duration { zero: false }, "\"60s\"", "The whole exchange; absent: no limit of its own."),
-        later(key("buffer_request", Kind::Boolean, "false", "Read the whole request before the upstream is asked.")),
+        key(
+            "buffer_request",
+            Kind::Boolean,
+            "false",
+            "Read a request's whole body, into memory, before the upstream is asked: a slow client takes none of its time, and \
+             the body can be sent again to another server. Needs a limit in body_bytes.",
+        ),
         off(
             "error_pages",
             Kind::TextTable,
