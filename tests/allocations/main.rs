@@ -42,7 +42,7 @@ fn allocations(configuration: &str, path: &'static str, requests: u64) -> u64 {
             let listener = Listener::new(bound).expect("a listener");
             ready.send(()).expect("the client waits");
             let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.expect("a connection");
-            let local = Rc::new(listener.address().clone());
+            let local = serve::Local::new(listener.address().clone(), false);
             let Ok(connection) = serve::connection(accepted, local, &context) else { panic!("there is room") };
             connection.await;
         });

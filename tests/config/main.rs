@@ -114,7 +114,12 @@ fn every_example_starts_and_answers() {
         for (host, path, status, part) in questions {
             let (got, text) = get(&tollgate, host, path);
             assert_eq!(got, *status, "{name}: {host}{path}: {text}");
-            assert!(text.contains(part), "{name}: {host}{path}: {text}");
+            if got == 502 {
+                // Which server it was is for the log only.
+                tollgate.process.logged(part, 1);
+            } else {
+                assert!(text.contains(part), "{name}: {host}{path}: {text}");
+            }
         }
         tollgate.stop();
     }
@@ -127,7 +132,7 @@ fn the_example_with_sockets_answers_on_its_socket() {
     assert!(UnixStream::connect(&socket).is_ok());
     let got = curl(["-i", "--unix-socket", socket.to_str().expect("text"), "http://a/"]);
     assert!(got.out.starts_with("HTTP/1.1 502"), "{}", got.out);
-    assert!(got.out.contains("there is no such socket"), "{}", got.out);
+    tollgate.process.logged("there is no such socket", 1);
 }
 
 #[test]

@@ -10,8 +10,11 @@ use tests::{Client, Connection, Origin, Tollgate, closed_port};
 
 use crate::{SHORT, proxy_with};
 
+/// What an origin does with a request.
+type Script = fn(&mut Connection);
+
 /// A proxy in front of what does `script` with each connection's request.
-fn behind(script: fn(&mut Connection)) -> (Tollgate, Origin) {
+fn behind(script: Script) -> (Tollgate, Origin) {
     let origin = Origin::start(move |connection, _| {
         if connection.request().is_some() {
             script(connection);
@@ -33,7 +36,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// Faults of a server whose answer has not begun: the client is told, with the server's address.
 #[test]
 fn faults_before_the_answer() {
-    let faults: [(&str, u16, fn(&mut Connection), &str); 12] = [
+    let faults: [(&str, u16, Script, &str); 12] = [
         (
             "UCLS upstream/response-head",
             502,
@@ -136,7 +139,7 @@ fn faults_before_the_answer() {
 /// Faults behind the head: the answer is broken off, and the log knows why.
 #[test]
 fn faults_inside_the_answer() {
-    let faults: [(&str, fn(&mut Connection)); 5] = [
+    let faults: [(&str, Script); 5] = [
         ("UTRU upstream/response-body", |c| {
             c.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello");
         }),
