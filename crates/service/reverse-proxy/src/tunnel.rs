@@ -42,6 +42,8 @@ pub(crate) async fn run(proxy: &Proxy, relay: &mut Relay<'_>, exchange: &mut Exc
     };
     ways.arm();
     let relayed = std::future::poll_fn(|cx| ways.poll(cx, who)).await;
+    let sent = ways.down.sent;
+    tunnel.sent(sent);
     if relayed.is_err() {
         // Neither side may take this for an end in order.
         server.reset_on_close();
@@ -65,6 +67,8 @@ struct Ways<'t> {
 struct Way {
     out: OutQueue,
     state: State,
+    /// Bytes that went out.
+    sent: u64,
 }
 
 /// ```text
@@ -147,7 +151,7 @@ impl Ways<'_> {
 
 impl Way {
     fn new(out: OutQueue) -> Way {
-        Way { out, state: State::Open }
+        Way { out, state: State::Open, sent: 0 }
     }
 
     /// Whether the last [`Way::pump`] waits for its source.
@@ -161,7 +165,10 @@ impl Way {
         loop {
             while !self.out.is_empty() {
                 match write_some(cx, to, &self.out) {
-                    Poll::Ready(Ok(n)) => self.out.advance(n as u64),
+                    Poll::Ready(Ok(n)) => {
+                        self.out.advance(n as u64);
+                        self.sent += n as u64;
+                    }
                     Poll::Ready(Err(e)) => return Err(Broken::To(e)),
                     Poll::Pending => break,
                 }

@@ -63,7 +63,8 @@ impl<'c> Response<'c> {
         fields: impl FnOnce(&mut HeadWriter<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.encoder.switching_with(&mut self.wire.out.borrow_mut(), fields_max, fields)?;
-        self.wire.answered.set(true);
+        self.wire.status.set(101);
+        self.wire.body.set(Body::whole(0));
         Ok(())
     }
 

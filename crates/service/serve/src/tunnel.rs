@@ -6,7 +6,7 @@ use buf::ReadBuf;
 use net::{Stream, Transport};
 use observe::Failure;
 
-use crate::wire::Wire;
+use crate::wire::{Body, Wire};
 
 /// The client's side of a switch of protocols ([`crate::Exchange::upgrade`]). It lasts as long as its exchange does: a
 /// handler relays until both directions have ended, and returns.
@@ -35,6 +35,11 @@ impl<'t, 'c> Tunnel<'t, 'c> {
     /// The client's stream, and what has come from it behind the request already: the first bytes of the other protocol.
     pub fn parts(&mut self) -> (&'c Stream, &mut ReadBuf) {
         (self.wire.stream, self.input)
+    }
+
+    /// How many bytes went to the client, for the record of the exchange.
+    pub fn sent(&self, bytes: u64) {
+        self.wire.body.set(Body::whole(usize::try_from(bytes).unwrap_or(usize::MAX)));
     }
 
     /// The exchange fails: the coming close is a reset, which no client can take for an end in order.
