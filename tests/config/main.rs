@@ -66,6 +66,12 @@ fn get(tollgate: &Tollgate, host: &str, path: &str) -> (u16, String) {
 /// What is asked of each file: host, path, status, a part of the body or the location. Nobody listens behind the proxies.
 fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static str)] {
     match name {
+        "canary.toml" => &[
+            ("a", "/internal/x", 403, "at your address"),
+            ("a", "/x?canary", 502, "upstream canary"),
+            ("a:80", "/old/x?y", 308, "http://a:80/new/x?y"),
+            ("a", "/x", 502, "upstream stable"),
+        ],
         "hosts.toml" => &[
             ("example.com", "/", 200, "<"),
             ("www.example.com", "/a?b", 301, "http://example.com/a?b"),
@@ -154,7 +160,7 @@ fn the_example_with_tls_answers_over_tls() {
 #[test]
 fn every_example_passes_the_check() {
     let configs = copied();
-    for name in ["hosts", "include", "mixed", "proxy", "reference", "static", "tls", "tuned", "unix"] {
+    for name in ["canary", "hosts", "include", "mixed", "proxy", "reference", "static", "tls", "tuned", "unix"] {
         let file = configs.path().join(format!("{name}.toml"));
         let ended = run(Tollgate::command("proxy").arg("--check").arg("--config").arg(file));
         assert_eq!(ended.code, Some(0), "{name}: {}", ended.err);

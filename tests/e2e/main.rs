@@ -24,6 +24,7 @@ mod reloads;
 mod reloads_that_fail;
 mod resilience;
 mod retries;
+mod routes;
 mod streams;
 mod tls;
 mod tls_bodies;

@@ -8,11 +8,12 @@ use forward::FieldRules;
 use message::{BodyLength, FieldsBuilder, Known, Method, RequestHead, ResponseHead};
 use observe::{Failure, Kind};
 use reverse_proxy::Proxy;
-use serve::{Chunk, Exchange, Handled};
+use serve::{Chunk, Client, Exchange, Handled};
 use static_files::{Answer, Files, Moment, Step};
 
 use crate::fields;
 use crate::live::{self, Asked, LivePages};
+use crate::split::Split;
 
 /// A normalised path.
 pub(crate) enum Path<'c> {
@@ -42,6 +43,7 @@ impl Path<'_> {
 /// What answers the requests of a route.
 pub(crate) enum Handler {
     Proxy(Box<Proxy>),
+    Split(Box<Split>),
     Files(Box<Files>),
     Live(Box<Live>),
     Redirect(Redirect),
@@ -77,6 +79,10 @@ impl Handler {
     ) -> Handled<'e> {
         match self {
             Handler::Proxy(proxy) => Handled::waits(|| proxy.handle(exchange, path.rewritten())),
+            Handler::Split(split) => match split.pick(exchange.client.ip()) {
+                Some(proxy) => Handled::waits(|| proxy.handle(exchange, path.rewritten())),
+                None => Handled::Done(Err(Failure::new(Kind::NoServer))),
+            },
             Handler::Files(files) => send_file(files, exchange, path, rules),
             Handler::Live(live) => match Asked::of(path.bytes()) {
                 None => send_file(&live.files, exchange, path, rules),
@@ -161,25 +167,37 @@ impl Redirect {
         let request = exchange.request;
         let path = path.bytes();
         let host = router::host_of(request.authority_bytes());
-        if host.is_empty() && self.to.contains(&Piece::Host) {
+        if host.is_empty() && self.to.iter().any(|piece| matches!(piece, Piece::Host | Piece::Authority)) {
             let sentence = "The request names no host, and this redirect needs one.";
             return Err(Failure::because(Kind::BadRequest, sentence));
         }
-        let parts: Vec<&[u8]> = self.to.iter().map(|piece| self.part(piece, request, host, path)).collect();
+        let parts: Vec<&[u8]> =
+            self.to.iter().map(|piece| part(piece, &exchange.client, request, host, path)).collect();
         let mut fields = FieldsBuilder::new();
         fields.push_parts(Known::Location, b"Location", &parts);
         let head = ResponseHead::new(self.status, fields.finish(), BodyLength::Known(0));
         start(exchange, &head, rules);
         exchange.response.finish(None)
     }
+}
 
-    fn part<'a>(&self, piece: &'a Piece, request: &'a RequestHead, host: &'a [u8], path: &'a [u8]) -> &'a [u8] {
-        match piece {
-            Piece::Text(text) => text.as_bytes(),
-            Piece::Host => host,
-            Piece::Uri => origin_form(request),
-            Piece::Path => path,
-        }
+fn part<'a>(
+    piece: &'a Piece,
+    client: &Client<'_>,
+    request: &'a RequestHead,
+    host: &'a [u8],
+    path: &'a [u8],
+) -> &'a [u8] {
+    match piece {
+        Piece::Text(text) => text.as_bytes(),
+        Piece::Host => host,
+        Piece::Authority => request.authority_bytes(),
+        Piece::Uri => origin_form(request),
+        Piece::Path => path,
+        Piece::Query => request.query_bytes().unwrap_or_default(),
+        Piece::Rest(prefix) => path.get(*prefix..).unwrap_or_default(),
+        Piece::Scheme if client.asked_over_tls(request) => b"https",
+        Piece::Scheme => b"http",
     }
 }
 

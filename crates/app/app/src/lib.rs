@@ -7,6 +7,7 @@
 //!
 //! The only place that knows all crates; no algorithm lives here.
 
+mod access;
 mod access_log;
 mod certificates;
 mod control;
@@ -24,6 +25,7 @@ mod reload;
 mod report;
 mod site;
 mod socket_file;
+mod split;
 mod tls_back;
 mod tls_front;
 mod worker;

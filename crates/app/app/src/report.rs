@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use config::{Action, Plan, Server, ServerAddress};
+use config::{Action, Destination, Plan, Server, ServerAddress, Share, UpstreamId};
 
 use crate::listeners::{Listening, keys_of};
 
@@ -95,14 +95,23 @@ fn describe(plan: &Plan, action: &Action) -> String {
             let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
             format!("files in {}{more}", files.root.display())
         }
-        Action::Proxy(proxy) => {
-            let upstream = &plan.upstreams[proxy.upstream.0];
-            let servers: Vec<String> = upstream.servers.iter().take(4).map(server).collect();
-            let more = upstream.servers.len().saturating_sub(4);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("upstream {} ({}{more})", upstream.name, servers.join(", "))
-        }
+        Action::Proxy(proxy) => match &proxy.to {
+            Destination::One(id) => described(plan, *id),
+            Destination::Split { shares, .. } => {
+                let total: u32 = shares.iter().map(|share| share.weight).sum();
+                let share = |share: &Share| format!("{}/{total} {}", share.weight, described(plan, share.upstream));
+                shares.iter().map(share).collect::<Vec<_>>().join(", ")
+            }
+        },
         Action::Redirect(redirect) => format!("redirect with {}", redirect.status),
         Action::Respond(respond) => format!("answer {} with {} bytes", respond.status, respond.body.len()),
     }
+}
+
+fn described(plan: &Plan, UpstreamId(place): UpstreamId) -> String {
+    let upstream = &plan.upstreams[place];
+    let servers: Vec<String> = upstream.servers.iter().take(4).map(server).collect();
+    let more = upstream.servers.len().saturating_sub(4);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("upstream {} ({}{more})", upstream.name, servers.join(", "))
 }

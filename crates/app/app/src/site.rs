@@ -6,24 +6,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Action, Address, HostField, UNLIMITED};
+use config::{Action, Address, Destination, HostField, UNLIMITED, UpstreamId};
 use forward::{FieldRules, HostPolicy, PathRewrite, Side};
 use http1::Limits;
 use message::{Method, TargetForm};
 use net::Peer;
 use observe::{Failure, Kind, Level};
 use reverse_proxy::{Proxy, Rewrite};
-use router::{Found, Normalised, Router, Scratch, normalise};
+use router::{Asked, Found, Normalised, Router, Scratch, normalise};
 use serve::{ErrorPage, ErrorPages, Exchange, Handled, Record, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
 use upstream::{Target, Upstream};
 
+use crate::access::Access;
 use crate::access_log::AccessLog;
 use crate::fields;
 use crate::handlers::{self, Handler, Live, Path, Redirect, Respond};
 use crate::live::LivePages;
 use crate::log::Log;
 use crate::prepared::{PageRead, PrepareError, Prepared};
+use crate::split::Split;
 use crate::tls_back::Back;
 
 /// What outlives a configuration on one worker: idle connections to servers that stay, open files.
@@ -103,8 +105,34 @@ struct Route {
     /// For answers made here; a proxy applies its own.
     rules: FieldRules,
     body_bytes: u64,
+    /// What few routes have.
+    extras: Option<Box<Extras>>,
+}
+
+struct Extras {
+    access: Option<Access>,
     timeout: Option<Duration>,
     error_pages: Option<Rc<ErrorPages>>,
+}
+
+impl Extras {
+    /// None where there are none: a request then asks once, not for each.
+    fn of(route: &config::Route, pages: &[PageRead]) -> Option<Box<Extras>> {
+        let extras = Extras { access: Access::of(route), timeout: route.timeout, error_pages: error_pages(pages) };
+        let any = extras.access.is_some() || extras.timeout.is_some() || extras.error_pages.is_some();
+        any.then(|| Box::new(extras))
+    }
+
+    #[cold]
+    fn apply(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+        if let Some(pages) = &self.error_pages {
+            exchange.response.error_pages(pages);
+        }
+        if let Some(timeout) = self.timeout {
+            exchange.client.limit_exchange(timeout);
+        }
+        self.access.as_ref().map_or(Ok(()), |access| access.check(exchange.client.ip()))
+    }
 }
 
 impl Site {
@@ -135,14 +163,20 @@ impl Site {
             let problem = |e: &dyn std::fmt::Display| PrepareError::new(format!("route {}: {e}", route.name));
             let rules = fields::rules(&route.response_headers, Side::Response).map_err(|e| problem(&e))?;
             let handler = match &route.action {
-                Action::Proxy(proxy) => Handler::Proxy(Box::new(
-                    Proxy::new(
-                        Rc::clone(&upstreams[proxy.upstream.0]),
-                        rewrite(proxy, route, says_hsts(plan)).map_err(|e| problem(&e))?,
-                        settings.limits,
-                    )
-                    .buffering(route.buffer_request),
-                )),
+                Action::Proxy(proxy) => {
+                    let rewrite = rewrite(proxy, route, says_hsts(plan)).map_err(|e| problem(&e))?;
+                    let to = |upstream: UpstreamId| {
+                        Proxy::new(Rc::clone(&upstreams[upstream.0]), rewrite.clone(), settings.limits)
+                            .buffering(route.buffer_request)
+                    };
+                    match &proxy.to {
+                        Destination::One(upstream) => Handler::Proxy(Box::new(to(*upstream))),
+                        Destination::Split { shares, by } => {
+                            let shares = shares.iter().map(|share| (share.weight, to(share.upstream))).collect();
+                            Handler::Split(Box::new(Split::new(shares, *by, resources.worker)))
+                        }
+                    }
+                }
                 Action::Files(files) => {
                     let root = root.as_ref().ok_or_else(|| PrepareError::new("a root was not opened"))?;
                     let mut options = static_options(files);
@@ -161,8 +195,7 @@ impl Site {
                 Action::Redirect(r) => Handler::Redirect(Redirect { to: r.to.clone(), status: r.status }),
                 Action::Respond(respond) => Handler::Respond(Respond::new(respond)),
             };
-            let error_pages = error_pages(pages);
-            routes.push(Route { handler, rules, body_bytes: route.body_bytes, timeout: route.timeout, error_pages });
+            routes.push(Route { handler, rules, body_bytes: route.body_bytes, extras: Extras::of(route, pages) });
         }
         let access = prepared.access.as_ref().zip(plan.access_log.as_ref());
         let access = access.map(|(writer, log)| AccessLog::start(writer, log.format));
@@ -184,27 +217,31 @@ impl Site {
         let path = normalise(sent, &mut scratch).map_err(|bad| Failure::because(Kind::BadPath, bad.to_string()))?;
         let found = match self.router.sole(&path) {
             Some(id) => Found::Route(id),
-            None => self.router.find(request.method_bytes(), request.authority_bytes(), &path),
+            None => self.router.find(&Asked {
+                method: request.method_bytes(),
+                authority: request.authority_bytes(),
+                path: &path,
+                query: request.query_bytes(),
+                fields: &request.fields,
+                client: exchange.client.ip(),
+            }),
         };
         let route = match found {
             Found::Route(id) => &self.routes[id.index()],
             Found::NoRoute => return Err(Failure::new(Kind::NoRoute)),
             Found::MethodNotAllowed(allow) => return Err(Failure::method_not_allowed(allow.to_string())),
         };
-        if matches!(route.handler, Handler::Proxy(_)) && forward::max_forwards(request) == Some(0) {
+        if matches!(route.handler, Handler::Proxy(_) | Handler::Split(_)) && forward::max_forwards(request) == Some(0) {
             return Ok(Step::Options);
         }
         let path = match path {
             Normalised::AsSent(_) => Path::AsSent(sent),
             Normalised::Rewritten(path) => Path::Rewritten(path.into()),
         };
-        if let Some(pages) = &route.error_pages {
-            exchange.response.error_pages(pages);
+        if let Some(extras) = &route.extras {
+            extras.apply(exchange)?;
         }
         exchange.body.limit(if route.body_bytes == UNLIMITED { 0 } else { route.body_bytes })?;
-        if let Some(timeout) = route.timeout {
-            exchange.client.limit_exchange(timeout);
-        }
         Ok(Step::Handle(route, path))
     }
 }

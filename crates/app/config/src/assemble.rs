@@ -12,8 +12,8 @@ use crate::diagnostic::{Diagnostic, Report, Severity};
 use crate::files::{Document, Files};
 use crate::options::{self, nearest};
 use crate::plan::{
-    Action, CertificateFiles, ClientAuth, HeaderEdits, HostField, Listener, ListenerTls, Plan, Proxy, Route,
-    TlsVersion, UNLIMITED, UpstreamId,
+    Action, CertificateFiles, ClientAuth, Destination, HeaderEdits, HostField, Listener, ListenerTls, Plan, Proxy,
+    Route, Share, TlsVersion, UNLIMITED, UpstreamId,
 };
 use crate::read::{self, Draft, Notes, RouteDraft, UpstreamDraft};
 use crate::source::Place;
@@ -84,18 +84,17 @@ fn resolve(
     body_bytes: u64,
     notes: &Notes,
 ) -> Option<Route> {
-    let mut id = None;
-    if let Some((name, place)) = &route.upstream {
-        match upstreams.iter().position(|u| u.name == *name) {
-            Some(found) => {
-                used[found] = true;
-                id = Some(UpstreamId(found));
-            }
+    let mut ids = Vec::with_capacity(route.upstreams.len());
+    for (name, place) in &route.upstreams {
+        let found = upstreams.iter().position(|u| u.name == *name);
+        match found {
+            Some(found) => used[found] = true,
             None => notes.push(unknown_upstream(name, place, upstreams)),
         }
+        ids.push(found.map(UpstreamId));
     }
     let action = match route.action? {
-        Action::Proxy(proxy) => Action::Proxy(Proxy { upstream: id?, ..proxy }),
+        Action::Proxy(proxy) => Action::Proxy(Proxy { to: resolved(proxy.to, &ids)?, ..proxy }),
         other => other,
     };
     let body_bytes = route.body_bytes.unwrap_or(body_bytes);
@@ -112,10 +111,24 @@ fn resolve(
         action,
         request_headers: route.request_headers,
         response_headers: route.response_headers,
+        allow: route.allow,
+        deny: route.deny,
         body_bytes,
         timeout: route.timeout,
         buffer_request: route.buffer_request,
         error_pages: route.error_pages,
+    })
+}
+
+/// The destination with its places in the list of names replaced by what was found for them.
+fn resolved(to: Destination, ids: &[Option<UpstreamId>]) -> Option<Destination> {
+    let id = |UpstreamId(place): UpstreamId| ids.get(place).copied().flatten();
+    Some(match to {
+        Destination::One(upstream) => Destination::One(id(upstream)?),
+        Destination::Split { shares, by } => {
+            let shares = shares.into_iter().map(|share| Some(Share { upstream: id(share.upstream)?, ..share }));
+            Destination::Split { shares: shares.collect::<Option<_>>()?, by }
+        }
     })
 }
 
@@ -249,7 +262,7 @@ impl Plan {
         plan.routes = vec![catch_all(
             &plan,
             Action::Proxy(Proxy {
-                upstream: UpstreamId(0),
+                to: Destination::One(UpstreamId(0)),
                 strip_prefix: String::new(),
                 add_prefix: String::new(),
                 host: HostField::Client,
@@ -267,6 +280,8 @@ fn catch_all(plan: &Plan, action: Action) -> Route {
         action,
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
+        allow: Vec::new(),
+        deny: Vec::new(),
         body_bytes: plan.limits.body_bytes,
         timeout: None,
         buffer_request: false,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use balance::RetryPolicy;
+use client_address::{Network, proxy_protocol};
 use router::Rule;
 
 use crate::address::{Address, ListenAddress};
@@ -137,6 +138,10 @@ pub struct Listener {
     pub reason: bool,
     /// What is needed to speak TLS; none: plain.
     pub tls: Option<ListenerTls>,
+    /// Whether each connection begins with a PROXY header; `trusted_proxies` is not empty then.
+    pub proxy_protocol: bool,
+    /// Whose word about their clients is taken.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// `[listener.tls]`. The files were there and fitted each other when the configuration was read.
@@ -209,6 +214,10 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to the answer's fields.
     pub response_headers: HeaderEdits,
+    /// Whose clients may come in; empty: all.
+    pub allow: Vec<Network>,
+    /// Whose may not, even where they are among those.
+    pub deny: Vec<Network>,
     /// Bytes of a request's body, or [`UNLIMITED`].
     pub body_bytes: u64,
     /// How long the whole exchange may take; none: no limit of its own.
@@ -258,7 +267,7 @@ pub struct UpstreamId(pub usize);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proxy {
     /// Who answers.
-    pub upstream: UpstreamId,
+    pub to: Destination,
     /// Taken off the front of the path where it is whole segments of it, at least `/` is left: begins with `/` and does
     /// not end with one; empty: nothing.
     pub strip_prefix: String,
@@ -266,6 +275,38 @@ pub struct Proxy {
     pub add_prefix: String,
     /// The Host the upstream sees.
     pub host: HostField,
+}
+
+/// Whom a route's requests go to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Destination {
+    /// One upstream.
+    One(UpstreamId),
+    /// Several, each with its share; at least one weight is not zero.
+    Split {
+        /// The shares, of different upstreams.
+        shares: Vec<Share>,
+        /// What they are shares of.
+        by: SplitBy,
+    },
+}
+
+/// One upstream's share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Whose.
+    pub upstream: UpstreamId,
+    /// How large, beside the others: 0 to 1000.
+    pub weight: u32,
+}
+
+/// What shares are shares of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitBy {
+    /// Requests.
+    Request,
+    /// Clients, by their addresses: each stays with its upstream.
+    Client,
 }
 
 /// The Host field of a request to an upstream.
@@ -335,6 +376,14 @@ pub enum Piece {
     Uri,
     /// `{path}`: the request's normalised path.
     Path,
+    /// `{scheme}`: `http` or `https`, whichever the client asked in.
+    Scheme,
+    /// `{authority}`: the request's host and port as they were sent.
+    Authority,
+    /// `{query}`: what stands behind the `?` of the request's target, as it was sent; may be empty.
+    Query,
+    /// `{rest}`: the normalised path without the first so many bytes, which are the route's prefix; empty or begins with `/`.
+    Rest(usize),
 }
 
 /// `respond = { ... }`.
@@ -382,6 +431,8 @@ pub struct Upstream {
     pub retry: RetryPolicy,
     /// How often names are looked up again; not zero.
     pub resolve: Duration,
+    /// The PROXY header that its servers are sent.
+    pub proxy_protocol: Option<proxy_protocol::Version>,
     /// How TLS is spoken to those of its servers that it is spoken to.
     pub tls: UpstreamTls,
 }

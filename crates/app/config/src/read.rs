@@ -4,8 +4,11 @@ mod action;
 mod cursor;
 mod headers;
 mod leaf;
+mod networks;
+mod redirect;
 mod route;
 mod server;
+mod split;
 mod tls;
 mod upstream;
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use config::{
-    Action, Count, ListenAddress, Plan, ServerAddress, Severity, UNLIMITED, UpstreamId, load, parse, parse_with,
+    Action, Count, Destination, ListenAddress, Plan, ServerAddress, Severity, UNLIMITED, UpstreamId, load, parse,
+    parse_with,
 };
 
 fn listen() -> ListenAddress {
@@ -62,7 +63,7 @@ fn the_plan_of_a_plain_proxy() {
     let to: [ServerAddress; 2] = ["127.0.0.1:3000", "app.internal:80"].map(|a| a.parse().unwrap());
     let plan = Plan::for_proxy(listen(), &to).unwrap();
     let Action::Proxy(proxy) = &plan.routes[0].action else { panic!("{:?}", plan.routes[0].action) };
-    assert_eq!(proxy.upstream, UpstreamId(0));
+    assert_eq!(proxy.to, Destination::One(UpstreamId(0)));
     assert_eq!(plan.upstreams[0].servers.iter().map(|s| s.address.clone()).collect::<Vec<_>>(), to.map(|s| s.address));
     assert!(Plan::for_proxy(listen(), &[]).is_err());
 }

@@ -152,7 +152,7 @@ impl PathPattern {
     /// match them; the hint then says what the normal form is.
     pub fn parse(text: &str) -> Result<PathPattern, PatternError> {
         if let Some(expression) = text.strip_prefix('~') {
-            return parse_regex(expression);
+            return regex(expression, "write `/*` to match every path").map(PathPattern::Regex);
         }
         if !text.starts_with('/') {
             let error = PatternError::new("must begin with `/`, or with `~` for a regular expression");
@@ -206,14 +206,13 @@ impl fmt::Display for PathPattern {
     }
 }
 
-fn parse_regex(expression: &str) -> Result<PathPattern, PatternError> {
+/// Compiles what stands behind a `~`; `instead_of_none` is what to write where nothing does.
+pub(crate) fn regex(expression: &str, instead_of_none: &str) -> Result<Regex, PatternError> {
     if expression.is_empty() {
-        return Err(
-            PatternError::new("has no regular expression behind its `~`").hint("write `/*` to match every path")
-        );
+        return Err(PatternError::new("has no regular expression behind its `~`").hint(instead_of_none));
     }
     let built = RegexBuilder::new(expression).unicode(false).size_limit(REGEX_BYTES_MAX).build();
-    built.map(PathPattern::Regex).map_err(|error| match error {
+    built.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => {
             PatternError::new("is a regular expression that compiles to more than 1 MiB")
                 .hint("write smaller repetition counts")

@@ -5,6 +5,7 @@ use std::fmt;
 use memchr::memrchr;
 use message::Method;
 
+use crate::condition::{Asked, Conditions};
 use crate::pattern::{HOST_BYTES_MAX, HostPattern};
 use crate::rule::{RouteId, Rule};
 use crate::table::{Entry, Search, Table};
@@ -13,9 +14,11 @@ use crate::table::{Entry, Search, Table};
 /// path from [`crate::normalise`].
 ///
 /// Cost of a lookup: no allocation; tens of instructions where the first rule takes everything; else one walk along the
-/// path for each host pattern that fits, plus the regular expressions that stand before the best match so far. Clone it
-/// once per worker: a regular expression shared between threads keeps its scratch memory behind a lock, and its clone
-/// has its own (made by its first match).
+/// path for each host pattern that fits, plus the regular expressions that stand before the best match so far: of those
+/// that begin with `^/folder/`, only those whose folder the path goes through. How many rules there are for other hosts and
+/// paths makes next to no difference; rules for one and the same host and path that differ in their conditions are asked in
+/// turn. Clone it once per worker: a regular expression shared between threads keeps its scratch memory behind a lock, and
+/// its clone has its own (made by its first match).
 #[derive(Clone, Debug)]
 pub struct Router {
     /// The first rule takes every request whose path begins with `/`.
@@ -32,6 +35,8 @@ pub struct Router {
     custom: Vec<Box<[u8]>>,
     /// Some rule asks for a method at all.
     methods_matter: bool,
+    /// Of the rules that have any.
+    conditions: Vec<Conditions>,
 }
 
 /// What a lookup found.
@@ -79,10 +84,12 @@ impl Router {
             under_bytes_max: 0,
             custom: Vec::new(),
             methods_matter: false,
+            conditions: Vec::new(),
         };
         for (index, rule) in rules.iter().enumerate() {
             let index = u32::try_from(index).expect("fewer than 2^32 rules");
-            let entry = Entry { index, methods: router.method_bits(rule)? };
+            let entry =
+                Entry { index, methods: router.method_bits(rule)?, conditions: router.place_of(&rule.conditions) };
             if rule.hosts.is_empty() {
                 router.any.insert(&rule.path, entry);
             }
@@ -96,11 +103,9 @@ impl Router {
 
     /// The route of a request: the first rule, in the order of building, that it fits. A rule that only the method keeps
     /// from fitting is passed over; when nothing behind it fits, the answer names the methods that would have.
-    ///
-    /// `authority` is `host` or `host:port`, empty when the client named none; `path` is normalised.
     #[inline]
-    pub fn find(&self, method: &[u8], authority: &[u8], path: &[u8]) -> Found<'_> {
-        self.sole(path).map_or_else(|| self.search(method, authority, path), Found::Route)
+    pub fn find(&self, asked: &Asked<'_>) -> Found<'_> {
+        self.sole(asked.path).map_or_else(|| self.search(asked), Found::Route)
     }
 
     /// The route of a request whatever its method and authority are: [`Router::find`] gives the same. `None` where those
@@ -110,11 +115,12 @@ impl Router {
         (self.first_takes_all && path.first() == Some(&b'/')).then_some(RouteId(0))
     }
 
-    fn search(&self, method: &[u8], authority: &[u8], path: &[u8]) -> Found<'_> {
-        let mut search = Search::new(if self.methods_matter { self.method_bit(method) } else { OTHER });
-        self.any.search(path, &mut search);
+    fn search(&self, asked: &Asked<'_>) -> Found<'_> {
+        let method = if self.methods_matter { self.method_bit(asked.method) } else { OTHER };
+        let mut search = Search::new(method, asked, &self.conditions);
+        self.any.search(asked.path, &mut search);
         if !self.exact.is_empty() || !self.under.is_empty() {
-            self.search_host(host_of(authority), path, &mut search);
+            self.search_host(host_of(asked.authority), asked.path, &mut search);
         }
         match search {
             Search { best: Search::NONE, allow: 0, .. } => Found::NoRoute,
@@ -123,7 +129,7 @@ impl Router {
         }
     }
 
-    fn search_host(&self, host: &[u8], path: &[u8], search: &mut Search) {
+    fn search_host(&self, host: &[u8], path: &[u8], search: &mut Search<'_>) {
         let mut lower = [0; HOST_BYTES_MAX];
         let Some(lower) = lower.get_mut(..host.len()) else { return };
         lower.copy_from_slice(host);
@@ -160,6 +166,15 @@ impl Router {
             }
         };
         &mut tables[place].1
+    }
+
+    fn place_of(&mut self, conditions: &Conditions) -> u32 {
+        if conditions.is_empty() {
+            return Entry::NO_CONDITIONS;
+        }
+        self.conditions.push(conditions.clone());
+        // As many as rules at most.
+        (self.conditions.len() - 1) as u32
     }
 
     fn method_bits(&mut self, rule: &Rule) -> Result<u64, TooManyMethods> {

@@ -1,5 +1,6 @@
 //! A rule: what a request must look like to take a route.
 
+use crate::condition::Conditions;
 use crate::pattern::{HostPattern, MethodToken, PathPattern};
 
 /// The place of a route in the list the router was built from.
@@ -13,7 +14,7 @@ impl RouteId {
     }
 }
 
-/// What a request must look like. Hosts, path and methods must all fit.
+/// What a request must look like. Hosts, path, methods and conditions must all fit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// The hosts it is for; empty means any, a request without a host included.
@@ -22,12 +23,14 @@ pub struct Rule {
     pub path: PathPattern,
     /// The methods it is for; empty means any.
     pub methods: Vec<MethodToken>,
+    /// What else must hold; usually nothing.
+    pub conditions: Conditions,
 }
 
 impl Rule {
     /// The rule that every request fits.
     pub fn any() -> Rule {
-        Rule { hosts: Vec::new(), path: PathPattern::any(), methods: Vec::new() }
+        Rule { hosts: Vec::new(), path: PathPattern::any(), methods: Vec::new(), conditions: Conditions::default() }
     }
 
     /// Whether every request that fits `other` fits this rule too, so that `other` behind it is never reached. May say
@@ -36,6 +39,7 @@ impl Rule {
         covers_all(&self.hosts, &other.hosts, HostPattern::covers)
             && self.path.covers(&other.path)
             && covers_all(&self.methods, &other.methods, MethodToken::eq)
+            && (self.conditions.is_empty() || self.conditions == other.conditions)
     }
 }
 

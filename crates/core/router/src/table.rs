@@ -3,41 +3,70 @@
 use memchr::memchr;
 use regex::bytes::Regex;
 
+use crate::condition::{Asked, Conditions};
+use crate::literal;
 use crate::pattern::PathPattern;
 
-/// A rule as a lookup sees it: its place, and its methods as a set of bits.
+/// A rule as a lookup sees it: its place, its methods as a set of bits, and the place of its conditions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) index: u32,
+    pub(crate) conditions: u32,
     pub(crate) methods: u64,
+}
+
+impl Entry {
+    pub(crate) const NO_CONDITIONS: u32 = u32::MAX;
 }
 
 /// One lookup under way: the best rule so far, and which methods the rules met so far would have taken.
 #[derive(Debug)]
-pub(crate) struct Search {
+pub(crate) struct Search<'s> {
     method: u64,
+    asked: &'s Asked<'s>,
+    conditions: &'s [Conditions],
     pub(crate) best: u32,
     pub(crate) allow: u64,
 }
 
-impl Search {
+impl<'s> Search<'s> {
     pub(crate) const NONE: u32 = u32::MAX;
 
-    pub(crate) fn new(method: u64) -> Search {
-        Search { method, best: Search::NONE, allow: 0 }
+    pub(crate) fn new(method: u64, asked: &'s Asked<'s>, conditions: &'s [Conditions]) -> Search<'s> {
+        Search { method, asked, conditions, best: Search::NONE, allow: 0 }
     }
 
-    /// `entries` fit the path and lie in order, so the first that takes the method is the best of them.
+    /// `entries` fit the path and lie in order, so the first that takes the rest of the request is the best of them.
     fn consider(&mut self, entries: &[Entry]) {
         for entry in entries {
             if entry.index >= self.best {
                 return;
+            }
+            if entry.conditions != Entry::NO_CONDITIONS && !self.meets(entry.conditions) {
+                continue;
             }
             if entry.methods & self.method != 0 {
                 self.best = entry.index;
                 return;
             }
             self.allow |= entry.methods;
+        }
+    }
+
+    #[inline(never)]
+    fn meets(&self, place: u32) -> bool {
+        self.conditions.get(place as usize).is_none_or(|conditions| conditions.hold(self.asked))
+    }
+
+    /// The first of these that fits, of those that could be better than what was found.
+    fn consider_matching(&mut self, path: &[u8], regexes: &[(Entry, Regex)]) {
+        for (entry, regex) in regexes {
+            if entry.index >= self.best {
+                return;
+            }
+            if regex.is_match(path) {
+                self.consider(std::slice::from_ref(entry));
+            }
         }
     }
 }
@@ -50,17 +79,21 @@ struct Node {
     exact: Vec<Entry>,
     /// Rules for a path that ends here or goes on.
     prefix: Vec<Entry>,
+    /// Rules whose expression can match only what goes on below.
+    regexes: Vec<(Entry, Regex)>,
     /// The lowest place of a rule here or below, so that a walk that can find nothing better stops.
     least: u32,
 }
 
 impl Node {
-    const EMPTY: Node = Node { children: Vec::new(), exact: Vec::new(), prefix: Vec::new(), least: Search::NONE };
+    const EMPTY: Node =
+        Node { children: Vec::new(), exact: Vec::new(), prefix: Vec::new(), regexes: Vec::new(), least: Search::NONE };
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     nodes: Vec<Node>,
+    /// Those that can match anywhere.
     regexes: Vec<(Entry, Regex)>,
     least: u32,
 }
@@ -80,7 +113,10 @@ impl Table {
         match path {
             PathPattern::Exact(path) => self.node(path, entry).exact.push(entry),
             PathPattern::Prefix(prefix) => self.node(prefix, entry).prefix.push(entry),
-            PathPattern::Regex(regex) => self.regexes.push((entry, regex.clone())),
+            PathPattern::Regex(regex) => match literal::folder(regex.as_str()) {
+                Some(folder) => self.node(&folder, entry).regexes.push((entry, regex.clone())),
+                None => self.regexes.push((entry, regex.clone())),
+            },
         }
     }
 
@@ -104,27 +140,21 @@ impl Table {
         &mut self.nodes[at]
     }
 
-    pub(crate) fn search(&self, path: &[u8], search: &mut Search) {
+    pub(crate) fn search(&self, path: &[u8], search: &mut Search<'_>) {
         if self.least >= search.best {
             return;
         }
         self.walk(path, search);
-        for (entry, regex) in &self.regexes {
-            if entry.index >= search.best {
-                return;
-            }
-            if regex.is_match(path) {
-                search.consider(std::slice::from_ref(entry));
-            }
-        }
+        search.consider_matching(path, &self.regexes);
     }
 
-    fn walk(&self, path: &[u8], search: &mut Search) {
+    fn walk(&self, path: &[u8], search: &mut Search<'_>) {
         let [b'/', rest @ ..] = path else { return };
         let mut rest = rest;
         let mut node = &self.nodes[0];
         loop {
             search.consider(&node.prefix);
+            search.consider_matching(path, &node.regexes);
             if node.children.is_empty() || node.least >= search.best {
                 return;
             }

@@ -1,19 +1,27 @@
 //! Lookups: the matching rules one by one, then against a plain scan.
 
+use message::{Fields, FieldsBuilder};
 use proptest::prelude::*;
 
-use router::{Found, HostPattern, MethodToken, PathPattern, RouteId, Router, Rule, host_of};
+use router::{Asked, Conditions, Found, HostPattern, MethodToken, PathPattern, RouteId, Router, Rule, host_of};
 
 fn rule(hosts: &[&str], path: &str, methods: &[&str]) -> Rule {
     Rule {
         hosts: hosts.iter().map(|h| HostPattern::parse(h).expect(h)).collect(),
         path: PathPattern::parse(path).expect(path),
         methods: methods.iter().map(|m| MethodToken::parse(m).expect(m)).collect(),
+        conditions: Conditions::default(),
     }
 }
 
+/// A request without fields, query and address.
+fn asked<'a>(method: &'a str, authority: &'a str, path: &'a str, fields: &'a Fields) -> Asked<'a> {
+    let (method, authority, path) = (method.as_bytes(), authority.as_bytes(), path.as_bytes());
+    Asked { method, authority, path, query: None, fields, client: None }
+}
+
 fn find(router: &Router, method: &str, authority: &str, path: &str) -> Result<u32, String> {
-    match router.find(method.as_bytes(), authority.as_bytes(), path.as_bytes()) {
+    match router.find(&asked(method, authority, path, &FieldsBuilder::new().finish())) {
         Found::Route(RouteId(id)) => Ok(id),
         Found::MethodNotAllowed(allow) => Err(allow.to_string()),
         Found::NoRoute => Err("none".into()),
@@ -187,7 +195,26 @@ fn by_scan(rules: &[Rule], method: &str, authority: &str, path: &str) -> Result<
 
 fn some_rule() -> impl Strategy<Value = Rule> {
     let hosts = ["a.test", "b.test", "*.test", "*.a.test", "*.b.a.test", "a.b.a.test"];
-    let paths = ["/*", "/", "/a", "/a/", "/a/*", "/a/b", "/a/b/*", "/ab/*", "/b", "//*", "~b", "~^/a/b$", "~/$"];
+    let paths = [
+        "/*",
+        "/",
+        "/a",
+        "/a/",
+        "/a/*",
+        "/a/b",
+        "/a/b/*",
+        "/ab/*",
+        "/b",
+        "//*",
+        "~b",
+        "~^/a/b$",
+        "~/$",
+        "~^/a/.",
+        "~^/a/*b",
+        "~^/a/b/(c|d)",
+        "~^/a/x|^/b",
+        "~^//a?",
+    ];
     let methods = ["GET", "POST", "PURGE", "BREW"];
     (
         proptest::sample::subsequence(hosts.to_vec(), 0..3),

@@ -1,6 +1,7 @@
 //! One request and its answer.
 
 use std::cell::Ref;
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -43,6 +44,16 @@ impl<'c> Client<'c> {
     /// Who connected.
     pub fn peer(&self) -> &'c Peer {
         self.peer
+    }
+
+    /// The client's address, as far as it is known.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.peer.ip()
+    }
+
+    /// Whether the client asked over TLS.
+    pub fn asked_over_tls(&self, _: &RequestHead) -> bool {
+        self.is_over_tls()
     }
 
     /// The listener's address.

@@ -49,6 +49,7 @@ pub(crate) const ALL: &[&Section] = &[
     &ROUTE,
     &MATCH,
     &PROXY,
+    &SPLIT,
     &FILES,
     &REDIRECT,
     &RESPOND,

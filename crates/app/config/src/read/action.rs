@@ -5,26 +5,27 @@ use std::path::{Path, PathBuf};
 use router::{HostPattern, PathPattern, Rule, host_of};
 
 use crate::diagnostic::Diagnostic;
-use crate::options::{self, nearest};
-use crate::plan::{Action, Files, HostField, Piece, Proxy, Redirect, Respond, Symlinks, UpstreamId};
+use crate::options;
+use crate::plan::{Action, Files, HostField, Proxy, Respond, Symlinks};
 use crate::read::headers::check_value;
 use crate::read::leaf::Word;
-use crate::read::{Cursor, with_defaults};
+use crate::read::redirect::redirect;
+use crate::read::{Cursor, split, with_defaults};
 use crate::source::Place;
 
-/// An action, and the name of the upstream it asks for (its id is filled in later).
+/// An action, and the names of the upstreams it asks for. Until these are looked up, its ids are their places in this list.
 pub(crate) struct ActionDraft {
     pub(crate) action: Option<Action>,
-    pub(crate) upstream: Option<(String, Place)>,
+    pub(crate) upstreams: Vec<(String, Place)>,
 }
 
 pub(crate) fn action(route: &Cursor<'_>, rule: Option<&Rule>) -> ActionDraft {
-    let mut draft = ActionDraft { action: None, upstream: None };
+    let mut draft = ActionDraft { action: None, upstreams: Vec::new() };
     if let Some(table) = route.section("proxy") {
-        (draft.action, draft.upstream) = proxy(table, rule);
+        (draft.action, draft.upstreams) = proxy(table, rule);
     }
     let files = route.section("files").map(files);
-    let redirect = route.section("redirect").map(redirect);
+    let redirect = route.section("redirect").map(|table| redirect(table, rule));
     let respond = route.section("respond").map(respond);
     check_one(route);
     draft.action = draft.action.or(files.flatten()).or(redirect.flatten()).or(respond.flatten());
@@ -55,19 +56,17 @@ fn check_one(route: &Cursor<'_>) {
     }
 }
 
-fn proxy(table: Cursor<'_>, rule: Option<&Rule>) -> (Option<Action>, Option<(String, Place)>) {
-    let upstream: Option<String> = table.required("upstream");
-    let named = upstream.map(|name| (name, table.value_place("upstream")));
+fn proxy(table: Cursor<'_>, rule: Option<&Rule>) -> (Option<Action>, Vec<(String, Place)>) {
+    let (to, named) = split::destination(&table);
     let strip_prefix = prefix(&table, "strip_prefix");
     let add_prefix = prefix(&table, "add_prefix");
     if let (Some(prefix), Some(rule)) = (&strip_prefix, rule) {
         check_strip(&table, prefix, &rule.path);
     }
     let host = host_field(&table);
-    let action = match (strip_prefix, add_prefix, host) {
-        (Some(strip_prefix), Some(add_prefix), Some(host)) if named.is_some() => {
-            // The id is filled in once all files are read.
-            Some(Action::Proxy(Proxy { upstream: UpstreamId(usize::MAX), strip_prefix, add_prefix, host }))
+    let action = match (to, strip_prefix, add_prefix, host) {
+        (Some(to), Some(strip_prefix), Some(add_prefix), Some(host)) => {
+            Some(Action::Proxy(Proxy { to, strip_prefix, add_prefix, host }))
         }
         _ => None,
     };
@@ -255,86 +254,6 @@ pub(crate) fn check_folder(path: &Path) -> Result<PathBuf, String> {
         Ok(_) => Err("is a file, not a folder".to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err("does not exist".to_owned()),
         Err(error) => Err(format!("cannot be used: {}", crate::files::reason(error))),
-    }
-}
-
-fn redirect(table: Cursor<'_>) -> Option<Action> {
-    let status = table.get::<u64>("status") as u16;
-    let status_fits = matches!(status, 301 | 302 | 303 | 307 | 308);
-    if !status_fits {
-        let wrong = Diagnostic::error(format!("`{}` cannot be {status}", table.full_name("status")));
-        table.notes().push(wrong.at(table.value_place("status")).expected("expected 301, 302, 303, 307 or 308"));
-    }
-    let to: String = table.required("to")?;
-    let pieces = pieces(&table, &to)?;
-    status_fits.then_some(Action::Redirect(Redirect { to: pieces, status }))
-}
-
-fn pieces(table: &Cursor<'_>, to: &str) -> Option<Vec<Piece>> {
-    let refuse = |message: String, hint: Option<String>| {
-        let wrong = Diagnostic::error(format!("`{}` {message}", table.full_name("to"))).at(table.value_place("to"));
-        let shape = "expected a URL or a path, such as `\"https://{host}{uri}\"`";
-        table.notes().push(wrong.expected(shape).maybe_hint(hint));
-        None
-    };
-    let mut pieces = Vec::new();
-    let mut rest = to;
-    while !rest.is_empty() {
-        let at = rest.find(['{', '}']).unwrap_or(rest.len());
-        let (text, from) = rest.split_at(at);
-        if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic()) {
-            return refuse(format!("holds `{}`, which cannot stand in a URL", odd.escape_default()), None);
-        }
-        if !text.is_empty() {
-            pieces.push(Piece::Text(text.to_owned()));
-        }
-        if from.is_empty() {
-            break;
-        }
-        let Some((name, after)) = from.strip_prefix('{').and_then(|f| f.split_once('}')) else {
-            return refuse("has a brace without its partner".to_owned(), None);
-        };
-        pieces.push(match name {
-            "host" => Piece::Host,
-            "uri" => Piece::Uri,
-            "path" => Piece::Path,
-            _ => {
-                let near = nearest(name, ["host", "uri", "path"].into_iter());
-                let hint = near.map_or("there are `{host}`, `{uri}` and `{path}`".to_owned(), |n| {
-                    format!("did you mean `{{{n}}}`?")
-                });
-                return refuse(format!("has the unknown placeholder `{{{}}}`", name.escape_debug()), Some(hint));
-            }
-        });
-        rest = after;
-    }
-    match leads_astray(&pieces) {
-        Some((message, hint)) => refuse(message.to_owned(), Some(hint.to_owned())),
-        None => Some(pieces),
-    }
-}
-
-/// A target that a client could turn into a redirect to any host it likes, or that is no URL.
-fn leads_astray(pieces: &[Piece]) -> Option<(&'static str, &'static str)> {
-    let from_client = "would let a request for `//other.host` lead away from this site";
-    match pieces {
-        [] => Some(("is empty", "such as `/elsewhere`")),
-        [Piece::Text(text), ..] if text.starts_with("https://") || text.starts_with("http://") => {
-            let authority = text.split_once("//").map_or("", |(_, after)| after);
-            match (authority, pieces.get(1)) {
-                ("", Some(Piece::Host)) => None,
-                ("", _) => Some(("has no host", "such as `https://{host}{uri}`")),
-                // `https://a.test{uri}` is fine: what is put in begins with a slash.
-                _ => None,
-            }
-        }
-        [Piece::Text(text), next, ..] if text == "/" && *next != Piece::Host => {
-            Some((from_client, "leave the `/` in front out, and write the host"))
-        }
-        [Piece::Text(text), ..] if text.starts_with("//") => Some(("has no scheme", "begin it with `https://`")),
-        [Piece::Text(text), ..] if text.starts_with('/') && (text.len() > 1 || pieces.len() == 1) => None,
-        [Piece::Uri | Piece::Path, ..] => Some((from_client, "write the host: `https://{host}{uri}`")),
-        _ => Some(("is neither a URL nor a path", "begin it with `https://`, `http://` or `/`")),
     }
 }
 

@@ -104,6 +104,6 @@ fn check_variable(table: &Cursor<'_>, name: &str, value: &str, place: Place, may
 }
 
 /// RFC 9110 §5.6.2.
-fn is_token(name: &str) -> bool {
+pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }

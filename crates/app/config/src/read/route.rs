@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use router::{HostPattern, MethodToken, PathPattern, PatternError, Rule};
+use client_address::{Network, Networks};
+use router::{Conditions, HostPattern, MethodToken, PathPattern, PatternError, Rule, ValuePattern};
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Action, ErrorPage, HeaderEdits, Statuses};
 use crate::read::action::{self, ActionDraft};
 use crate::read::cursor::TextEntry;
-use crate::read::headers::{Side, edits};
+use crate::read::headers::{Side, edits, is_token};
 use crate::read::leaf::Size;
+use crate::read::networks::{Sockets, networks, some_networks};
 use crate::read::{Cursor, items_of};
 use crate::source::Place;
 
@@ -19,10 +21,12 @@ pub(crate) struct RouteDraft {
     pub(crate) name: String,
     pub(crate) rule: Option<Rule>,
     pub(crate) action: Option<Action>,
-    /// The upstream it asks for, by name, also where the action has other errors.
-    pub(crate) upstream: Option<(String, Place)>,
+    /// The upstreams it asks for, by name, also where the action has other errors.
+    pub(crate) upstreams: Vec<(String, Place)>,
     pub(crate) request_headers: HeaderEdits,
     pub(crate) response_headers: HeaderEdits,
+    pub(crate) allow: Vec<Network>,
+    pub(crate) deny: Vec<Network>,
     /// None: the limit for all.
     pub(crate) body_bytes: Option<u64>,
     pub(crate) timeout: Option<Duration>,
@@ -31,19 +35,19 @@ pub(crate) struct RouteDraft {
 }
 
 pub(crate) fn route(table: Cursor<'_>) -> RouteDraft {
-    // Nothing in `match` is built; opening it reports what it holds.
-    drop(table.section("match"));
     let rule = rule(&table);
     let name = name(&table, rule.as_ref());
-    let ActionDraft { action, upstream } = action::action(&table, rule.as_ref());
+    let ActionDraft { action, upstreams } = action::action(&table, rule.as_ref());
     RouteDraft {
         place: table.place(),
         name,
         rule,
         action,
-        upstream,
+        upstreams,
         request_headers: edits(table.section("request_headers"), Side::Request),
         response_headers: edits(table.section("response_headers"), Side::Response),
+        allow: some_networks(&table, "allow"),
+        deny: networks(&table, "deny", Sockets::MayNot),
         body_bytes: table.optional::<Size>("body_bytes").map(|size| size.0),
         timeout: table.optional("timeout"),
         buffer_request: table.get("buffer_request"),
@@ -99,7 +103,41 @@ fn rule(table: &Cursor<'_>) -> Option<Rule> {
         let shape = "expected `\"/exact\"`, `\"/prefix/*\"` or `\"~regex\"`";
         table.notes().push(wrong_pattern("route.path", &text, error).at(place).expected(shape));
     });
-    Some(Rule { hosts: hosts?, path: path.ok()?, methods: methods? })
+    let conditions = table.section("match").map_or(Some(Conditions::default()), |table| conditions(&table));
+    Some(Rule { hosts: hosts?, path: path.ok()?, methods: methods?, conditions: conditions? })
+}
+
+fn conditions(table: &Cursor<'_>) -> Option<Conditions> {
+    let clients = table.node("clients").map(|_| Networks::new(&some_networks(table, "clients")));
+    let headers = values(table, "headers", |name| is_token(name).then_some(()).ok_or("is not the name of a field"));
+    let query = values(table, "query", |name| (!name.is_empty()).then_some(()).ok_or("is no name of a parameter"));
+    Some(Conditions { fields: headers?, query: query?, clients })
+}
+
+/// Names and what their values must be; none when one of them is wrong.
+fn values(
+    table: &Cursor<'_>,
+    key: &'static str,
+    check: fn(&str) -> Result<(), &'static str>,
+) -> Option<Vec<(Box<[u8]>, ValuePattern)>> {
+    let entries = table.text_table(key);
+    let count = entries.len();
+    let mut values = Vec::with_capacity(count);
+    for TextEntry { name, name_place, value, value_place } in entries {
+        if let Err(message) = check(&name) {
+            let wrong = Diagnostic::error(format!("`{}`: `{}` {message}", table.full_name(key), name.escape_debug()));
+            table.notes().push(wrong.at(name_place).expected("expected a name such as `x-canary`"));
+            continue;
+        }
+        match ValuePattern::parse(&value) {
+            Ok(pattern) => values.push((name.into_bytes().into(), pattern)),
+            Err(error) => {
+                let wrong = wrong_pattern(&format!("{}.{name}", table.full_name(key)), &value, error).at(value_place);
+                table.notes().push(wrong.expected("expected a value, `\"*\"` for any, or `\"~regex\"`"));
+            }
+        }
+    }
+    (values.len() == count).then_some(values)
 }
 
 /// The patterns of a list; none when one of them, or the list, is wrong.

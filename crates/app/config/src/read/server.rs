@@ -5,6 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::options;
 use crate::plan::{AccessFormat, AccessLog, Limits, Listener, LogTarget, Runtime, Timeouts};
 use crate::read::leaf::{ByteRate, Size, Word, Wrong};
+use crate::read::networks::{Sockets, networks};
 use crate::read::{Cursor, items_of, tls, with_defaults};
 
 pub(crate) fn runtime(table: Cursor<'_>) -> Runtime {
@@ -73,6 +74,15 @@ pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {
         table.wrong("protocols", node, Wrong::new("is empty", "expected `[\"http/1.1\"]`"));
     }
     let reason = table.get("reason");
+    let proxy_protocol = table.get("proxy_protocol");
+    let trusted_proxies = networks(&table, "trusted_proxies", Sockets::May);
+    if proxy_protocol && table.node("trusted_proxies").is_none_or(|n| items_of(n).is_some_and(<[_]>::is_empty)) {
+        let nobody = Diagnostic::error("`listener.proxy_protocol` lets nobody in without `trusted_proxies`");
+        let hint = "name the balancers in front, such as `trusted_proxies = [\"10.0.0.0/8\"]`";
+        table
+            .notes()
+            .push(nobody.at(table.key_place("proxy_protocol")).expected("only they may connect then").hint(hint));
+    }
     let is_plain = table.node("tls").is_none();
     let tls = table.section("tls").and_then(|table| tls::listener(&table));
     let address = table.required::<ListenAddress>("address")?.within(&table.source().folder);
@@ -84,7 +94,7 @@ pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {
         return None;
     }
     // Without what it was to have for TLS, it must not become a plain one.
-    (is_plain || tls.is_some()).then_some(Listener { address, backlog, reason, tls })
+    (is_plain || tls.is_some()).then_some(Listener { address, backlog, reason, tls, proxy_protocol, trusted_proxies })
 }
 
 /// A listener with every default.
@@ -93,6 +103,10 @@ pub(crate) fn default_listener(address: ListenAddress) -> Listener {
         table.node("address");
         table.node("protocols");
         table.node("tls");
-        Listener { address, backlog: table.get::<u64>("backlog") as u32, reason: table.get("reason"), tls: None }
+        let backlog = table.get::<u64>("backlog") as u32;
+        let reason = table.get("reason");
+        let (proxy_protocol, trusted_proxies) = (table.get("proxy_protocol"), Vec::new());
+        table.node("trusted_proxies");
+        Listener { address, backlog, reason, tls: None, proxy_protocol, trusted_proxies }
     })
 }

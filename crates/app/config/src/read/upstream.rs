@@ -1,6 +1,7 @@
 //! `[upstream.NAME]`.
 
 use balance::{RetryOn, RetryPolicy};
+use client_address::proxy_protocol::Version;
 
 use crate::address::{Address, ServerAddress, check_unix_length};
 use crate::diagnostic::Diagnostic;
@@ -45,6 +46,11 @@ fn rest(name: &str, table: &Cursor<'_>) -> Upstream {
         timeouts: timeouts(table.section_or_empty("timeouts")),
         retry: retry(table.section_or_empty("retry")),
         resolve: table.get("resolve"),
+        proxy_protocol: match table.get::<u64>("proxy_protocol") {
+            1 => Some(Version::V1),
+            2 => Some(Version::V2),
+            _ => None,
+        },
         tls: UpstreamTls::default(),
     }
 }

@@ -31,8 +31,18 @@ pub(crate) static ROUTE: Section = Section {
         off("respond", Kind::Section(&RESPOND), "", ""),
         off("request_headers", Kind::Section(&REQUEST_HEADERS), "", ""),
         off("response_headers", Kind::Section(&RESPONSE_HEADERS), "", ""),
-        later(off("allow", Kind::Texts, "[\"10.0.0.0/8\"]", "Networks of clients that may come in; absent: all.")),
-        later(off("deny", Kind::Texts, "[\"10.1.0.0/16\"]", "Networks of clients that may not.")),
+        off(
+            "allow",
+            Kind::Texts,
+            "[\"10.0.0.0/8\"]",
+            "Networks of clients that may come in; absent: all. Others: 403, also those whose address is not known.",
+        ),
+        off(
+            "deny",
+            Kind::Texts,
+            "[\"10.1.0.0/16\"]",
+            "Networks of clients that may not, even where allow has them: 403.",
+        ),
         later(off("rate_limit", Kind::Section(&RATE_LIMIT), "", "")),
         later(off("basic_auth", Kind::Section(&BASIC_AUTH), "", "")),
         off("body_bytes", Kind::SizeOrNone, "\"50MiB\"", "A request's body; absent: limits.body_bytes."),
@@ -59,9 +69,19 @@ pub(crate) static MATCH: Section = Section {
     path: "route.match",
     doc: "",
     keys: &[
-        later(off("headers", Kind::TextTable, "{ \"x-canary\" = \"1\" }", "Fields the request must have.")),
-        later(off("query", Kind::TextTable, "{ \"v\" = \"2\" }", "Query parameters the request must have.")),
-        later(off("clients", Kind::Texts, "[\"10.0.0.0/8\"]", "Networks the client must come from.")),
+        off(
+            "headers",
+            Kind::TextTable,
+            "{ \"x-canary\" = \"1\" }",
+            "Fields the request must have, all of them: with this value, with any (\"*\"), or with one that matches (\"~regex\").",
+        ),
+        off(
+            "query",
+            Kind::TextTable,
+            "{ \"v\" = \"2\" }",
+            "Query parameters the request must have; values as in headers, compared after percent-decoding.",
+        ),
+        off("clients", Kind::Texts, "[\"10.0.0.0/8\"]", "Networks the client must come from."),
     ],
 };
 
@@ -70,7 +90,20 @@ pub(crate) static PROXY: Section = Section {
     path: "route.proxy",
     doc: "",
     keys: &[
-        off("upstream", Kind::Text, "\"api\"", "The upstream that answers, by its name."),
+        off("upstream", Kind::Text, "\"api\"", "The upstream that answers, by its name. This or split."),
+        off(
+            "split",
+            Kind::Sections(&SPLIT),
+            "[{ upstream = \"api\", weight = 95 }, { upstream = \"api-next\", weight = 5 }]",
+            "Several upstreams, each with its share of the requests (a canary).",
+        ),
+        key(
+            "split_by",
+            Kind::Choice(&[works("request"), works("client")]),
+            "\"request\"",
+            "What the shares are of: requests, or clients: then each client address stays with its upstream, on all workers and \
+             over restarts, as long as the weights stay.",
+        ),
         key("strip_prefix", Kind::Text, "\"\"", "Taken off the front of the path; at least / is left."),
         key("add_prefix", Kind::Text, "\"\"", "Put in front of the path, after strip_prefix."),
         key(
@@ -79,6 +112,21 @@ pub(crate) static PROXY: Section = Section {
             "\"client\"",
             "The Host the upstream sees: \"client\" (as the client sent it), \"upstream\" (the server's address), \
              or a name.",
+        ),
+    ],
+};
+
+pub(crate) static SPLIT: Section = Section {
+    title: "route.proxy.split",
+    path: "route.proxy.split",
+    doc: "",
+    keys: &[
+        off("upstream", Kind::Text, "\"api\"", "The upstream, by its name."),
+        key(
+            "weight",
+            Kind::Whole { least: 0, most: 1000 },
+            "1",
+            "Its share beside the other weights; 0: none for now.",
         ),
     ],
 };
@@ -139,8 +187,9 @@ pub(crate) static REDIRECT: Section = Section {
             "to",
             Kind::Text,
             "\"https://{host}{uri}\"",
-            "Where to: a URL or a path. {host}: the request's host without port; {uri}: its path and query as \
-             sent; {path}: its normalised path.",
+            "Where to: a URL or a path. {scheme}: http or https, as the client asked; {host}: the request's host without port; \
+             {authority}: the host with its port as sent; {uri}: its path and query as sent; {path}: its normalised path; \
+             {query}: what stands behind the ?; {rest}: what the * of the route's path stands for, with its / in front.",
         ),
         key("status", Kind::Whole { least: 301, most: 308 }, "308", "301, 302, 303, 307 or 308."),
     ],

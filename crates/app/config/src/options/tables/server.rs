@@ -220,13 +220,15 @@ pub(crate) static LISTENER: Section = Section {
             "proxy_protocol",
             Kind::Boolean,
             "false",
-            "Require and strip a PROXY header (v1 or v2), only from trusted_proxies.",
+            "Require and strip a PROXY header (v1 or v2) in front of each connection, within timeouts.header; only \
+             trusted_proxies may connect then.",
         )),
         later(key(
             "trusted_proxies",
             Kind::Texts,
             "[]",
-            "Networks whose X-Forwarded-For, Forwarded and PROXY are believed.",
+            "Networks whose X-Forwarded-For, Forwarded and PROXY are believed; \"unix:\" for whoever comes through a Unix \
+             socket.",
         )),
         key(
             "backlog",

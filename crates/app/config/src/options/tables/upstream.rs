@@ -54,7 +54,8 @@ pub(crate) static UPSTREAM: Section = Section {
             "proxy_protocol",
             Kind::Whole { least: 0, most: 2 },
             "0",
-            "The PROXY header sent to the server: 0 none, 1 or 2 its version.",
+            "The PROXY header sent to the server: 0 none, 1 or 2 its version. A connection then carries requests of one client \
+             only.",
         )),
         later(off("health", Kind::Section(&HEALTH), "", "")),
         later(off("ejection", Kind::Section(&EJECTION), "", "")),
