@@ -66,6 +66,7 @@ fn get(tollgate: &Tollgate, host: &str, path: &str) -> (u16, String) {
 /// What is asked of each file: host, path, status, a part of the body or the location. Nobody listens behind the proxies.
 fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static str)] {
     match name {
+        "balancing.toml" => &[("a", "/", 502, "upstream app")],
         "canary.toml" => &[
             ("a", "/internal/x", 403, "at your address"),
             ("a", "/x?canary", 502, "upstream canary"),

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answers_that_break;
+mod balancing;
 mod buffered;
 mod connections_that_fail;
 mod demonstration;

@@ -16,7 +16,7 @@ use reverse_proxy::{Proxy, Rewrite};
 use router::{Asked, Found, Normalised, Router, Scratch, normalise};
 use serve::{ErrorPage, ErrorPages, Exchange, Handled, Record, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
-use upstream::{Target, Upstream};
+use upstream::{HashKey, Target, Upstream};
 
 use crate::access::Access;
 use crate::access_log::AccessLog;
@@ -368,7 +368,8 @@ fn upstream_options(
     let server = |s: &config::Server| {
         let tls = back.filter(|_| s.tls).map(|back| back.to(&s.address)).transpose();
         let tls = tls.map_err(|e| PrepareError::new(format!("upstream {}: {e}", plan.name)))?;
-        Ok(upstream::ServerOptions { target: target(&s.address), tls, weight: s.weight })
+        let max_active = s.max_connections.map_or(0, |max| per_worker(max, workers)) as u32;
+        Ok(upstream::ServerOptions { target: target(&s.address), tls, weight: s.weight, backup: s.backup, max_active })
     };
     Ok(upstream::Options {
         name: plan.name.clone(),
@@ -389,7 +390,42 @@ fn upstream_options(
         retry: plan.retry.clone(),
         retries_per_second_min: (balance::RETRIES_PER_SECOND_MIN / workers as u32).max(1),
         resolve: plan.resolve,
+        balancing: balancing(plan, workers),
     })
+}
+
+/// Figures of a process are shared out over its workers, at least one each.
+fn per_worker(figure: u64, workers: usize) -> u64 {
+    (figure / workers as u64).clamp(1, u64::from(u32::MAX))
+}
+
+fn balancing(plan: &config::Upstream, workers: usize) -> upstream::Balancing {
+    let (policy, key) = match &plan.balance {
+        config::Balance::RoundRobin => (balance::Policy::RoundRobin, HashKey::Client),
+        config::Balance::LeastConnections => (balance::Policy::LeastConnections, HashKey::Client),
+        config::Balance::RandomTwo => (balance::Policy::RandomTwo, HashKey::Client),
+        config::Balance::Ewma => (balance::Policy::Ewma, HashKey::Client),
+        config::Balance::First => (balance::Policy::First, HashKey::Client),
+        config::Balance::Hash(key) => (balance::Policy::Hash, hash_key(key)),
+    };
+    upstream::Balancing {
+        policy,
+        key,
+        queue: if plan.queue == 0 { 0 } else { per_worker(plan.queue, workers) as usize },
+        queue_timeout: plan.timeouts.queue,
+        slow_start: plan.slow_start,
+        ejection: plan.ejection,
+    }
+}
+
+fn hash_key(key: &config::HashKey) -> HashKey {
+    match key {
+        config::HashKey::Client => HashKey::Client,
+        config::HashKey::Header(name) => HashKey::Header(name.clone()),
+        config::HashKey::Cookie(name) => HashKey::Cookie(name.clone()),
+        config::HashKey::Path => HashKey::Path,
+        config::HashKey::Query => HashKey::Query,
+    }
 }
 
 fn target(address: &Address) -> Target {

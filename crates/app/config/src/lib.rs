@@ -26,10 +26,10 @@ pub use address::{Address, AddressError, ListenAddress, ServerAddress};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use options::reference;
 pub use plan::{
-    AccessFormat, AccessLog, Action, CertificateFiles, ClientAuth, Count, Destination, ErrorPage, Files, HeaderEdits,
-    HostField, Hsts, KeepAlive, Limits, Listener, ListenerTls, LogTarget, Piece, Plan, Proxy, Redirect, Respond, Route,
-    Runtime, Server, Share, SplitBy, Statuses, Symlinks, Timeouts, TlsVersion, UNLIMITED, Upstream, UpstreamId,
-    UpstreamTimeouts, UpstreamTls,
+    AccessFormat, AccessLog, Action, Balance, CertificateFiles, ClientAuth, Count, Destination, ErrorPage, Files,
+    HashKey, HeaderEdits, HostField, Hsts, KeepAlive, Limits, Listener, ListenerTls, LogTarget, Piece, Plan, Proxy,
+    Redirect, Respond, Route, Runtime, Server, Share, SplitBy, Statuses, Symlinks, Timeouts, TlsVersion, UNLIMITED,
+    Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
 };
 pub use source::Place;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use balance::RetryPolicy;
+use balance::{EjectionPolicy, RetryPolicy};
 use client_address::{Network, proxy_protocol};
 use router::Rule;
 
@@ -416,7 +416,7 @@ impl HeaderEdits {
     }
 }
 
-/// One `[upstream.NAME]`. It is spoken to in HTTP/1.1 and picked from by round robin.
+/// One `[upstream.NAME]`. It is spoken to in HTTP/1.1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// Its name.
@@ -435,6 +435,46 @@ pub struct Upstream {
     pub proxy_protocol: Option<proxy_protocol::Version>,
     /// How TLS is spoken to those of its servers that it is spoken to.
     pub tls: UpstreamTls,
+    /// How a server is chosen.
+    pub balance: Balance,
+    /// Requests that may wait for a server with room, over all workers; 0: none.
+    pub queue: u64,
+    /// How long a server that comes back takes to get its full share; zero: no time.
+    pub slow_start: Duration,
+    /// When servers are ejected for what they answered; none: never.
+    pub ejection: Option<EjectionPolicy>,
+}
+
+/// `balance = ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// `round_robin`.
+    RoundRobin,
+    /// `least_connections`.
+    LeastConnections,
+    /// `random_two`.
+    RandomTwo,
+    /// `ewma`.
+    Ewma,
+    /// `first`.
+    First,
+    /// `ip_hash`, or `{ hash = ... }`.
+    Hash(HashKey),
+}
+
+/// What of a request decides where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address.
+    Client,
+    /// `header:NAME`: a field.
+    Header(String),
+    /// `cookie:NAME`: a cookie.
+    Cookie(String),
+    /// `path`.
+    Path,
+    /// `query`.
+    Query,
 }
 
 /// `[upstream.NAME.tls]`. The files were there and fitted each other when the configuration was read.
@@ -457,8 +497,12 @@ pub struct Server {
     pub address: Address,
     /// Whether TLS is spoken to it.
     pub tls: bool,
-    /// Its share of the requests beside the other weights, 1 to 1000.
+    /// Its share of the requests beside the other weights, 0 to 1000; 0: it gets none.
     pub weight: u32,
+    /// Whether it is used only when no other is left.
+    pub backup: bool,
+    /// Requests under way at a time, over all workers; none: any number.
+    pub max_connections: Option<u64>,
 }
 
 /// `keep_alive = { ... }`.

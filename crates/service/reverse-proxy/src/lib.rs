@@ -7,6 +7,7 @@
 //! Knows nothing of configuration files; which request comes here is the site's choice.
 
 mod buffered;
+mod choice;
 mod failure;
 mod heads;
 mod proxy;

@@ -7,11 +7,12 @@ use balance::{Cause, Decision, FailedTry, GiveUp, ServerId, Tried};
 use buf::Class;
 use forward::{FieldRules, HostPolicy, PathRewrite};
 use http1::Limits;
-use observe::{Failure, Kind};
+use observe::{Failure, Kind, Side};
 use serve::Exchange;
-use upstream::{Checkout, Upstream};
+use upstream::{Checkout, Lease, Upstream};
 
 use crate::buffered::Buffered;
+use crate::choice;
 use crate::failure::{Seen, TryFailed};
 use crate::relay::Relay;
 use crate::tunnel;
@@ -43,7 +44,7 @@ pub struct Proxy {
 }
 
 /// What is known of a request across its tries.
-pub(crate) struct Tries {
+pub(crate) struct Tries<'p> {
     /// Whom the present try goes to.
     server: ServerId,
     attempt: u32,
@@ -54,12 +55,22 @@ pub(crate) struct Tries {
     tried: Tried,
     /// The body, when it was read before.
     pub(crate) buffered: Option<Box<Buffered>>,
+    /// Of an upstream that counts its requests.
+    lease: Option<Lease<'p>>,
 }
 
-impl Tries {
+impl Tries<'_> {
     /// Whether the request can be sent once more.
     pub(crate) fn is_replayable(&self, exchange: &Exchange<'_>) -> bool {
         exchange.body.is_untouched() || self.buffered.is_some()
+    }
+
+    /// The head of an answer came.
+    #[inline]
+    pub(crate) fn answered(&self, status: u16) {
+        if let Some(lease) = &self.lease {
+            lease.answered(status);
+        }
     }
 
     /// The present try, in the words of the retry machine, when it failed for `cause`.
@@ -106,8 +117,13 @@ impl Proxy {
         if self.buffers && !exchange.body.is_done() {
             buffered = Some(Box::new(Box::pin(Buffered::read(exchange)).await?));
         }
-        let Some(server) = self.upstream.pick_first() else { return Err(self.no_server()) };
-        let mut tries = Tries { server, attempt: 1, fresh: false, fresh_tried: false, tried: Tried::none(), buffered };
+        let lease = if self.upstream.is_plain() { None } else { Some(Box::pin(self.lease(exchange)).await?) };
+        let server = match &lease {
+            None => self.upstream.pick_first().ok_or_else(|| self.no_server())?,
+            Some(lease) => lease.server(),
+        };
+        let mut tries =
+            Tries { server, attempt: 1, fresh: false, fresh_tried: false, tried: Tried::none(), buffered, lease };
         loop {
             let idle = if tries.fresh { None } else { self.upstream.reuse(tries.server) };
             let checkout = match idle {
@@ -146,8 +162,11 @@ impl Proxy {
     /// What follows a failed try: makes ready for the next one, or says why there is none.
     #[cold]
     #[inline(never)]
-    fn after(&self, failed: TryFailed, tries: &mut Tries, exchange: &Exchange<'_>) -> Result<(), Failure> {
+    fn after<'p>(&'p self, failed: TryFailed, tries: &mut Tries<'p>, exchange: &Exchange<'_>) -> Result<(), Failure> {
         let TryFailed { cause, failure, decided, seen } = failed;
+        if let Some(lease) = tries.lease.as_ref().filter(|_| failure.kind.side() == Side::Upstream) {
+            lease.failed();
+        }
         let Some(cause) = cause else { return Err(failure) };
         let decision = decided.unwrap_or_else(|| self.upstream.decide(&tries.failed(cause, seen, exchange)));
         match decision {
@@ -159,7 +178,17 @@ impl Proxy {
                 tries.attempt += 1;
                 tries.tried.add(tries.server);
                 tries.fresh = false;
-                tries.server = self.upstream.pick_again(&tries.tried).ok_or_else(|| self.no_server())?;
+                tries.server = match tries.lease.take() {
+                    None => self.upstream.pick_again(&tries.tried),
+                    Some(before) => {
+                        // Ended first: what it failed with counts for the next choice.
+                        drop(before);
+                        let key = choice::key(&self.upstream, exchange);
+                        tries.lease = self.upstream.lease_now(&tries.tried, key);
+                        tries.lease.as_ref().map(Lease::server)
+                    }
+                }
+                .ok_or(failure)?;
             }
             Decision::GiveUp(why) => return Err(told(failure, tries, why)),
         }
@@ -179,6 +208,13 @@ impl Proxy {
         event_loop::race(connect, gone).await
     }
 
+    /// A server that counts its requests, after a wait if need be, unless the client goes away meanwhile.
+    async fn lease(&self, exchange: &Exchange<'_>) -> Result<Lease<'_>, Failure> {
+        let client = exchange.client;
+        let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(Err));
+        event_loop::race(self.upstream.lease(choice::key(&self.upstream, exchange)), gone).await
+    }
+
     #[cold]
     fn no_server(&self) -> Failure {
         let name = &self.upstream.options().name;
@@ -187,7 +223,7 @@ impl Proxy {
 }
 
 /// The failure as the client and the log are told it: with the tries that were made.
-fn told(failure: Failure, tries: &Tries, why: GiveUp) -> Failure {
+fn told(failure: Failure, tries: &Tries<'_>, why: GiveUp) -> Failure {
     let attempts = tries.attempt;
     match why {
         _ if attempts == 1 => failure,

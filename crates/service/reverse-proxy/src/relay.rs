@@ -149,7 +149,7 @@ impl<'p> Relay<'p> {
         &mut self,
         cx: &mut Context<'_>,
         exchange: &mut Exchange<'_>,
-        tries: &Tries,
+        tries: &Tries<'_>,
     ) -> Poll<Result<(), Box<TryFailed>>> {
         if self.upload == Upload::Streaming && !self.out.is_empty() && event_loop::put_off(cx) {
             return Poll::Pending;
@@ -184,7 +184,7 @@ impl<'p> Relay<'p> {
     }
 
     /// Takes the next head of the answer, and has the client's begin when it is the final one.
-    fn head(&mut self, exchange: &mut Exchange<'_>, tries: &Tries) -> Result<Step, Box<TryFailed>> {
+    fn head(&mut self, exchange: &mut Exchange<'_>, tries: &Tries<'_>) -> Result<Step, Box<TryFailed>> {
         let head = match self.decoder.head(&mut self.input, &self.proxy.limits) {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(Step::Read),
@@ -202,6 +202,7 @@ impl<'p> Relay<'p> {
         if proxy.upstream.options().retry.retries_status(head.status) {
             self.hold_back(head.status, exchange, tries)?;
         }
+        tries.answered(head.status);
         self.answering = true;
         let response = &mut exchange.response;
         match self.decoder.whole_body(&self.input).filter(|body| is_small(&head, body)) {
@@ -219,7 +220,7 @@ impl<'p> Relay<'p> {
 
     /// An error when another try may bring a better answer, and really follows: this one goes to the client otherwise.
     #[cold]
-    fn hold_back(&self, status: u16, exchange: &Exchange<'_>, tries: &Tries) -> Result<(), Box<TryFailed>> {
+    fn hold_back(&self, status: u16, exchange: &Exchange<'_>, tries: &Tries<'_>) -> Result<(), Box<TryFailed>> {
         if !tries.is_replayable(exchange) {
             return Ok(());
         }

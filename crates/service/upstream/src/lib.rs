@@ -5,6 +5,7 @@
 //! messages ended cleanly ([`Checkout::give_back`]); dropped otherwise, it is closed.
 
 mod checkout;
+mod lease;
 mod names;
 mod pool;
 mod server;
@@ -12,6 +13,7 @@ mod tls;
 mod upstream;
 
 pub use checkout::Checkout;
+pub use lease::{Balancing, HashKey, Lease};
 pub use server::{Server, Target};
 pub use tls::Tls;
 pub use upstream::{KeepAlive, Options, ServerOptions, Timeouts, Upstream};

@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use balance::{Balancer, Decision, FailedTry, RetryBudget, RetryPolicy, ServerId, Tried};
+use balance::{Balancer, Decision, Ejector, FailedTry, RetryBudget, RetryPolicy, ServerId, ServerSetup, Tried};
 use event_loop::{now, sleep, spawn};
 use observe::Failure;
 
 use crate::checkout::Checkout;
+use crate::lease::{self, Balancing, Queue};
 use crate::pool::Connection;
 use crate::server::{Server, Target};
 use crate::tls::Tls;
@@ -23,8 +24,12 @@ pub struct ServerOptions {
     pub target: Target,
     /// What TLS is spoken with; none: plain.
     pub tls: Option<Tls>,
-    /// Its share of the requests.
+    /// Its share of the requests; 0: it gets none.
     pub weight: u32,
+    /// Whether it is used only when no other is left.
+    pub backup: bool,
+    /// Requests under way on this worker at a time; 0: any number.
+    pub max_active: u32,
 }
 
 /// The waits on a server.
@@ -71,13 +76,19 @@ pub struct Options {
     pub retries_per_second_min: u32,
     /// How often names are looked up again.
     pub resolve: Duration,
+    /// How servers are chosen.
+    pub balancing: Balancing,
 }
 
 /// An upstream on one worker.
 pub struct Upstream {
     options: Options,
     servers: Vec<Server>,
-    balancer: RefCell<Balancer>,
+    pub(crate) balancer: RefCell<Balancer>,
+    pub(crate) ejector: Option<RefCell<Ejector>>,
+    pub(crate) queue: Queue,
+    /// Requests need no lease.
+    is_plain: bool,
     budget: RefCell<RetryBudget>,
     retired: Cell<bool>,
     connect_text: String,
@@ -87,10 +98,22 @@ impl Upstream {
     /// Begins to use an upstream: its names are looked up, its idle connections looked after, until it is dropped. `worker` is
     /// this worker's number, so that not all begin with the same server.
     pub fn start(options: Options, worker: u16) -> Rc<Upstream> {
-        let weights: Vec<u32> = options.servers.iter().map(|s| s.weight).collect();
+        let servers: Vec<Server> =
+            options.servers.iter().map(|s| Server::new(s.target.clone(), s.tls.clone())).collect();
+        let setup = |(s, server): (&ServerOptions, &Server)| ServerSetup {
+            weight: s.weight,
+            backup: s.backup,
+            max_active: s.max_active,
+            identity: balance::hash_of(server.text().as_bytes()),
+        };
+        let setups: Vec<ServerSetup> = options.servers.iter().zip(&servers).map(setup).collect();
+        let balancing = &options.balancing;
         let upstream = Rc::new(Upstream {
-            servers: options.servers.iter().map(|s| Server::new(s.target.clone(), s.tls.clone())).collect(),
-            balancer: RefCell::new(Balancer::new(&weights, worker)),
+            balancer: RefCell::new(Balancer::with(&setups, balancing.policy, balancing.slow_start, worker)),
+            ejector: lease::ejector(balancing, servers.len()),
+            queue: Queue::default(),
+            is_plain: !balancing.counts() && options.servers.iter().all(|s| s.max_active == 0),
+            servers,
             budget: RefCell::new(RetryBudget::new(options.retry.budget, options.retries_per_second_min, now())),
             retired: Cell::new(false),
             connect_text: format!("{:?}", options.timeouts.connect),
@@ -126,6 +149,20 @@ impl Upstream {
         self.balancer.borrow_mut().pick(now, const { &Tried::none() })
     }
 
+    /// Whether [`Upstream::pick_first`] and [`Upstream::pick_again`] do; otherwise each try needs a lease.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    pub(crate) fn count_request(&self) {
+        self.budget.borrow_mut().request(now());
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.balancer.borrow().is_full()
+    }
+
     /// Picks the server for another try.
     pub fn pick_again(&self, tried: &Tried) -> Option<ServerId> {
         self.balancer.borrow_mut().pick(now(), tried)
@@ -151,7 +188,7 @@ impl Upstream {
         let by = now().after(self.options.timeouts.connect);
         match state.connect(&self.options.name, by, &self.connect_text).await {
             Ok(connection) => {
-                self.balancer.borrow_mut().succeeded(server);
+                self.balancer.borrow_mut().succeeded(server, now());
                 Ok(Checkout::new(self, server, connection))
             }
             Err(failure) => {
@@ -184,6 +221,8 @@ async fn look_after(upstream: Weak<Upstream>) {
         if upstream.retired.get() {
             return;
         }
+        upstream.release_ejected();
+        upstream.serve_queue();
         let keep = &upstream.options.keep_alive;
         upstream.servers.iter().for_each(|s| s.pool.prune(now(), keep));
     }

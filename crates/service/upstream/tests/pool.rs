@@ -40,12 +40,13 @@ fn options(target: Target, keep_alive: KeepAlive) -> Options {
     let second = Duration::from_secs(1);
     Options {
         name: "api".into(),
-        servers: vec![ServerOptions { target, tls: None, weight: 1 }],
+        servers: vec![ServerOptions { target, tls: None, weight: 1, backup: false, max_active: 0 }],
         timeouts: Timeouts { connect: 2 * second, header: second, body: second, tunnel: second },
         keep_alive,
         retry: RetryPolicy::default(),
         retries_per_second_min: 3,
         resolve: 10 * second,
+        balancing: upstream::Balancing::default(),
     }
 }
 

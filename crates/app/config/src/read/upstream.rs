@@ -1,12 +1,12 @@
 //! `[upstream.NAME]`.
 
-use balance::{RetryOn, RetryPolicy};
+use balance::{EjectionPolicy, RetryOn, RetryPolicy};
 use client_address::proxy_protocol::Version;
 
 use crate::address::{Address, ServerAddress, check_unix_length};
 use crate::diagnostic::Diagnostic;
 use crate::options::{self, Kind, nearest};
-use crate::plan::{KeepAlive, Server, Upstream, UpstreamTimeouts, UpstreamTls};
+use crate::plan::{Balance, HashKey, KeepAlive, Server, Upstream, UpstreamTimeouts, UpstreamTls};
 use crate::read::leaf::{Word, Wrong};
 use crate::read::{Cursor, items_of, tls, with_defaults};
 use crate::tree::{Node, Value};
@@ -16,14 +16,14 @@ pub(crate) fn upstream(name: &str, table: Cursor<'_>) -> Option<Upstream> {
         let wrong = Diagnostic::error("the name of an upstream is empty or holds a control character");
         table.notes().push(wrong.at(table.place()).expected("expected a name, such as `[upstream.api]`"));
     }
-    check_balance(&table);
+    let balance = balance(&table);
     // HTTP/1.1 is the only protocol that works, so there is nothing to keep.
     table.get::<Word>("protocol");
     let upstream = rest(name, &table);
     let tls = tls::upstream(&table.section_or_empty("tls"));
     let servers = servers(&table)?;
     tls::check_servers(&table, tls.as_ref(), &servers)?;
-    Some(Upstream { servers, tls: tls?, ..upstream })
+    Some(Upstream { servers, tls: tls?, balance: balance?, ..upstream })
 }
 
 /// An upstream of these servers, with a default for all else.
@@ -52,19 +52,55 @@ fn rest(name: &str, table: &Cursor<'_>) -> Upstream {
             _ => None,
         },
         tls: UpstreamTls::default(),
+        balance: Balance::RoundRobin,
+        queue: table.get("queue"),
+        slow_start: table.optional("slow_start").unwrap_or_default(),
+        ejection: table.section("ejection").map(ejection),
     }
 }
 
-/// Round robin is the only way that works; `{ hash = "..." }` is known as well.
-fn check_balance(table: &Cursor<'_>) {
-    match table.node("balance") {
-        Some(node) if matches!(&node.value, Value::Table(t) if t.entry("hash").is_some() && t.entries.len() == 1) => {
-            let wrong = Wrong::new("cannot be a hash: that is not built yet", "expected `\"round_robin\"`");
-            table.wrong("balance", node, wrong);
+fn ejection(table: Cursor<'_>) -> EjectionPolicy {
+    EjectionPolicy {
+        consecutive: table.get::<u64>("consecutive") as u32,
+        share: table.get("share"),
+        window: table.get("window"),
+        time: table.get("for"),
+        max_ejected: table.get("max_ejected"),
+    }
+}
+
+/// One of the words, or `{ hash = "..." }`.
+fn balance(table: &Cursor<'_>) -> Option<Balance> {
+    if let Some(node) = table.node("balance")
+        && let Value::Table(inner) = &node.value
+    {
+        let hash = inner.entry("hash").filter(|_| inner.entries.len() == 1).and_then(|entry| entry.node.text());
+        let key = hash.and_then(hash_key);
+        if key.is_none() {
+            let expected = "expected `{ hash = \"header:NAME\" }`, `\"cookie:NAME\"`, `\"path\"` or `\"query\"`";
+            table.wrong("balance", node, Wrong::new("names nothing that could be hashed", expected));
         }
-        _ => {
-            table.get::<Word>("balance");
-        }
+        return key.map(Balance::Hash);
+    }
+    Some(match table.get::<Word>("balance").0 {
+        "least_connections" => Balance::LeastConnections,
+        "random_two" => Balance::RandomTwo,
+        "ewma" => Balance::Ewma,
+        "ip_hash" => Balance::Hash(HashKey::Client),
+        "first" => Balance::First,
+        _ => Balance::RoundRobin,
+    })
+}
+
+fn hash_key(text: &str) -> Option<HashKey> {
+    let is_token =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b"=;,\"()".contains(&b));
+    match text.split_once(':') {
+        Some(("header", name)) if is_token(name) => Some(HashKey::Header(name.to_owned())),
+        Some(("cookie", name)) if is_token(name) => Some(HashKey::Cookie(name.to_owned())),
+        None if text == "path" => Some(HashKey::Path),
+        None if text == "query" => Some(HashKey::Query),
+        _ => None,
     }
 }
 
@@ -102,14 +138,15 @@ fn server(upstream: &Cursor<'_>, item: &Node) -> Option<Server> {
     let Kind::Servers(section) = options::UPSTREAM.key("servers")?.kind else { return None };
     let path = upstream.full_name("servers");
     let (source, notes) = (upstream.source(), upstream.notes());
-    let address = match &item.value {
+    let server = match &item.value {
         Value::Table(table) => {
             let table = Cursor::new(section, path, source, table, item.span.clone(), notes);
             let weight = table.get::<u64>("weight") as u32;
-            (table.required::<ServerAddress>("address")?, weight)
+            let (backup, max_connections) = (table.get("backup"), table.optional("max_connections"));
+            Server { weight, backup, max_connections, ..plain_server(table.required::<ServerAddress>("address")?) }
         }
         Value::Text(text) => match text.text.parse::<ServerAddress>() {
-            Ok(address) => (address, default_weight()),
+            Ok(address) => plain_server(address),
             Err(error) => {
                 let key = section.key("address")?;
                 let wrong = Wrong::new(error.message, format!("expected {}", key.kind.describe()));
@@ -124,27 +161,28 @@ fn server(upstream: &Cursor<'_>, item: &Node) -> Option<Server> {
             return None;
         }
     };
-    let (ServerAddress { address, tls }, weight) = address;
-    let address = address.within(&source.folder);
+    let address = server.address.within(&source.folder);
     if let Address::Unix(path) = &address
         && let Err(error) = check_unix_length(path)
     {
         upstream.wrong("servers", item, Wrong::new(error.message, "").hint(error.hint));
         return None;
     }
-    Some(Server { address, tls, weight })
+    Some(Server { address, ..server })
 }
 
 fn default_weight() -> u32 {
     with_defaults(&options::SERVER, |table| {
         table.node("address");
+        table.node("backup");
+        table.node("max_connections");
         table.get::<u64>("weight") as u32
     })
 }
 
 /// A server with the default weight.
 pub(crate) fn plain_server(ServerAddress { address, tls }: ServerAddress) -> Server {
-    Server { address, tls, weight: default_weight() }
+    Server { address, tls, weight: default_weight(), backup: false, max_connections: None }
 }
 
 fn keep_alive(table: Cursor<'_>) -> KeepAlive {

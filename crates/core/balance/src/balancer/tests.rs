@@ -46,10 +46,10 @@ fn turns_of_different_weights_are_spread() {
 fn weight_zero_and_no_server_are_never_picked() {
     let mut balancer = Balancer::new(&[0, 2], 0);
     assert_eq!(picks(&mut balancer, 3), [1, 1, 1]);
-    balancer.set_available(ServerId(0), false);
-    balancer.set_available(ServerId(0), true);
+    balancer.set_available(ServerId(0), false, NOW);
+    balancer.set_available(ServerId(0), true, NOW);
     balancer.connect_failed(ServerId(0), NOW);
-    balancer.set_available(ServerId(1), false);
+    balancer.set_available(ServerId(1), false, NOW);
     assert_eq!(balancer.pick(NOW, &Tried::none()), None);
     assert_eq!(balancer.available(), 0);
     assert_eq!(Balancer::new(&[], 9).pick(NOW, &Tried::none()), None);
@@ -71,13 +71,13 @@ fn what_was_tried_comes_last_but_comes() {
 #[test]
 fn a_server_that_is_down_is_never_picked_even_when_nobody_else_is_left() {
     let mut balancer = Balancer::new(&[1, 1, 2], 0);
-    balancer.set_available(ServerId(2), false);
+    balancer.set_available(ServerId(2), false, NOW);
     assert_eq!(picks(&mut balancer, 4), [0, 1, 0, 1]);
     balancer.connect_failed(ServerId(0), NOW);
-    balancer.set_available(ServerId(0), false);
-    balancer.set_available(ServerId(1), false);
+    balancer.set_available(ServerId(0), false, NOW);
+    balancer.set_available(ServerId(1), false, NOW);
     assert_eq!(balancer.pick(NOW, &Tried::none()), None);
-    balancer.set_available(ServerId(0), true);
+    balancer.set_available(ServerId(0), true, NOW);
     assert!(!balancer.is_marked(ServerId(0)), "it comes back with a clean record");
     assert_eq!(picks(&mut balancer, 2), [0, 0]);
 }
@@ -93,7 +93,7 @@ fn a_failed_connect_keeps_a_server_out_for_a_second_and_then_one_request_tries_i
     assert_eq!(later(1_000), 1);
     assert_eq!(later(1_999), 0, "the one on its way has not come back");
     assert_eq!(later(2_000), 1);
-    balancer.succeeded(ServerId(0));
+    balancer.succeeded(ServerId(0), NOW);
     let after = (0..10).filter(|_| balancer.pick(after_ms(2_000), &Tried::none()) == Some(ServerId(0))).count();
     assert_eq!(after, 5);
 }
@@ -112,7 +112,7 @@ fn the_window_doubles_up_to_ten_seconds() {
         windows.push(clock.now().since(marked_at).as_secs());
     }
     assert_eq!(windows, [1, 2, 4, 8, 10, 10]);
-    balancer.succeeded(ServerId(0));
+    balancer.succeeded(ServerId(0), NOW);
     balancer.connect_failed(ServerId(0), clock.now());
     let soon = clock.advance(Duration::from_secs(1));
     assert!((0..2).any(|_| balancer.pick(soon, &Tried::none()) == Some(ServerId(0))), "a success forgets");
@@ -137,7 +137,7 @@ fn when_all_are_marked_all_are_tried() {
     (0..3).for_each(|id| assert!(seen.contains(&id)));
     let first = balancer.pick(NOW, &Tried::none()).expect("never none");
     assert_ne!(balancer.pick(NOW, &tried(&[first.0])), Some(first), "a retry goes elsewhere");
-    balancer.succeeded(ServerId(2));
+    balancer.succeeded(ServerId(2), NOW);
     assert_eq!(picks(&mut balancer, 4), [2, 2, 2, 2]);
 }
 
@@ -145,8 +145,8 @@ fn when_all_are_marked_all_are_tried() {
 fn ids_out_of_range_are_ignored() {
     let mut balancer = Balancer::new(&[1], 0);
     balancer.connect_failed(ServerId(7), NOW);
-    balancer.succeeded(ServerId(7));
-    balancer.set_available(ServerId(7), false);
+    balancer.succeeded(ServerId(7), NOW);
+    balancer.set_available(ServerId(7), false, NOW);
     assert!(!balancer.is_marked(ServerId(7)));
     assert_eq!(picks(&mut balancer, 1), [0]);
 }
@@ -193,7 +193,7 @@ proptest! {
     ) {
         let mut balancer = Balancer::new(&weights, 0);
         failed.iter().for_each(|id| balancer.connect_failed(ServerId(*id), NOW));
-        down.iter().for_each(|id| balancer.set_available(ServerId(*id), false));
+        down.iter().for_each(|id| balancer.set_available(ServerId(*id), false, NOW));
         let up: Vec<u32> = (0..weights.len() as u32).filter(|id| !down.contains(id)).collect();
         let picked = balancer.pick(NOW, &tried(&already)).map(|s| s.0);
         prop_assert_eq!(picked.is_some(), !up.is_empty());
@@ -220,8 +220,8 @@ fn any_order_of_reports_keeps_it_consistent() {
             let server = ServerId(rng.index(weights.len()) as u32);
             match rng.below(6) {
                 0 => balancer.connect_failed(server, clock.now()),
-                1 => balancer.succeeded(server),
-                2 => balancer.set_available(server, rng.chance(2, 3)),
+                1 => balancer.succeeded(server, clock.now()),
+                2 => balancer.set_available(server, rng.chance(2, 3), clock.now()),
                 _ => {
                     let tried = if rng.chance(1, 2) { Tried::none() } else { tried(&[server.0]) };
                     let picked = balancer.pick(clock.now(), &tried);
@@ -232,8 +232,8 @@ fn any_order_of_reports_keeps_it_consistent() {
         }
         // In the end, when all is well again, everyone has its share again.
         for id in 0..weights.len() as u32 {
-            balancer.set_available(ServerId(id), true);
-            balancer.succeeded(ServerId(id));
+            balancer.set_available(ServerId(id), true, NOW);
+            balancer.succeeded(ServerId(id), NOW);
         }
         let cycle: u32 = weights.iter().sum();
         let mut had = vec![0u32; weights.len()];

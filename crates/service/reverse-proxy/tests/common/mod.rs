@@ -81,7 +81,13 @@ impl World {
 }
 
 pub(crate) fn to_servers(servers: &[u32]) -> Options {
-    let server = |n: &u32| ServerOptions { target: Target::Fixed(Address::Memory(*n)), tls: None, weight: 1 };
+    let server = |n: &u32| ServerOptions {
+        target: Target::Fixed(Address::Memory(*n)),
+        tls: None,
+        weight: 1,
+        backup: false,
+        max_active: 0,
+    };
     Options {
         name: "api".into(),
         servers: servers.iter().map(server).collect(),
@@ -100,6 +106,7 @@ pub(crate) fn to_servers(servers: &[u32]) -> Options {
         retry: RetryPolicy::default(),
         retries_per_second_min: 3,
         resolve: Duration::from_secs(10),
+        balancing: upstream::Balancing::default(),
     }
 }
 

@@ -18,14 +18,14 @@ pub(crate) static UPSTREAM: Section = Section {
             "balance",
             Kind::Choice(&[
                 works("round_robin"),
-                planned("least_connections"),
-                planned("random_two"),
-                planned("ewma"),
-                planned("ip_hash"),
-                planned("first"),
+                works("least_connections"),
+                works("random_two"),
+                works("ewma"),
+                works("ip_hash"),
+                works("first"),
             ]),
             "\"round_robin\"",
-            "How a server is picked.",
+            "How a server is picked; also { hash = \"header:NAME\" }, \"cookie:NAME\", \"path\" or \"query\".",
         ),
         key(
             "protocol",
@@ -35,21 +35,21 @@ pub(crate) static UPSTREAM: Section = Section {
         ),
         off("keep_alive", Kind::Section(&KEEP_ALIVE), "", ""),
         off("timeouts", Kind::Section(&UPSTREAM_TIMEOUTS), "", ""),
-        later(key(
+        key(
             "queue",
             Kind::Whole { least: 0, most: u64::MAX },
             "0",
-            "Requests that may wait when every server is at max_connections.",
-        )),
+            "Requests that may wait when every server is at max_connections, shared out over the workers, at least one each.",
+        ),
         off("retry", Kind::Section(&RETRY), "", ""),
         key("resolve", Kind::Duration { zero: false }, "\"10s\"", "How often names are looked up again."),
         later(off("sticky", Kind::Section(&STICKY), "", "")),
-        later(off(
+        off(
             "slow_start",
             Kind::Duration { zero: true },
             "\"30s\"",
             "How long a server that comes back takes to get its full share.",
-        )),
+        ),
         later(key(
             "proxy_protocol",
             Kind::Whole { least: 0, most: 2 },
@@ -58,7 +58,7 @@ pub(crate) static UPSTREAM: Section = Section {
              only.",
         )),
         later(off("health", Kind::Section(&HEALTH), "", "")),
-        later(off("ejection", Kind::Section(&EJECTION), "", "")),
+        off("ejection", Kind::Section(&EJECTION), "", ""),
         off("tls", Kind::Section(&UPSTREAM_TLS), "", ""),
     ],
 };
@@ -76,12 +76,17 @@ pub(crate) static SERVER: Section = Section {
         ),
         key(
             "weight",
-            Kind::Whole { least: 1, most: 1000 },
+            Kind::Whole { least: 0, most: 1000 },
             "1",
-            "Its share of the requests, beside the other weights.",
+            "Its share of the requests, beside the other weights; 0: it gets no new ones, and can be taken away in peace.",
         ),
-        later(key("backup", Kind::Boolean, "false", "Used only when no other server is left.")),
-        later(off("max_connections", Kind::Whole { least: 1, most: u64::MAX }, "200", "Connections to it at a time.")),
+        key("backup", Kind::Boolean, "false", "Used only when no other server is left."),
+        off(
+            "max_connections",
+            Kind::Whole { least: 1, most: u64::MAX },
+            "200",
+            "Requests under way to it at a time, shared out over the workers, at least one each.",
+        ),
     ],
 };
 
@@ -196,13 +201,13 @@ pub(crate) static HEALTH: Section = Section {
 pub(crate) static EJECTION: Section = Section {
     title: "[upstream.NAME.ejection]",
     path: "upstream.NAME.ejection",
-    doc: "",
+    doc: "Absent: no server is ejected. Failures are broken connections, timeouts and statuses from 500. Each worker counts its own.",
     keys: &[
-        later(off("consecutive", Kind::Whole { least: 1, most: 1000 }, "5", "Failures in a row that eject a server.")),
-        later(off("share", Kind::Share, "0.5", "The share of failures that does.")),
-        later(off("window", Kind::Duration { zero: false }, "\"10s\"", "Counted over this time.")),
-        later(off("for", Kind::Duration { zero: false }, "\"10s\"", "How long; doubles on repeat, up to 5m.")),
-        later(off("max_ejected", Kind::Share, "0.5", "Never eject more than this share of the servers.")),
+        key("consecutive", Kind::Whole { least: 1, most: 1000 }, "5", "Failures in a row that eject a server."),
+        key("share", Kind::Share, "0.5", "The share of failures that does, of at least ten results."),
+        key("window", Kind::Duration { zero: false }, "\"10s\"", "Counted over this time."),
+        key("for", Kind::Duration { zero: false }, "\"10s\"", "How long; doubles on repeat, up to 5m."),
+        key("max_ejected", Kind::Share, "0.5", "Never eject more than this share of the servers."),
     ],
 };
 

@@ -1,0 +1,167 @@
+//! The policies, and servers with limits, under seeded chance.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use testkit::{Rng, VirtualClock};
+
+use super::*;
+
+const NOW: Tick = Tick(1_000);
+
+fn setup(weight: u32, backup: bool, max_active: u32, identity: u64) -> ServerSetup {
+    ServerSetup { weight, backup, max_active, identity: crate::hash_of(&identity.to_le_bytes()) }
+}
+
+fn plain(count: u64) -> Vec<ServerSetup> {
+    (0..count).map(|i| setup(1, false, 0, i)).collect()
+}
+
+fn with(servers: &[ServerSetup], policy: Policy) -> Balancer {
+    Balancer::with(servers, policy, Duration::ZERO, 0)
+}
+
+fn pick(balancer: &mut Balancer) -> Option<u32> {
+    let server = balancer.pick(NOW, &Tried::none())?;
+    balancer.begin(server);
+    Some(server.0)
+}
+
+#[test]
+fn least_connections_fills_the_emptiest_by_weight_and_equals_take_turns() {
+    let mut balancer = with(&plain(3), Policy::LeastConnections);
+    let picked: Vec<_> = (0..6).filter_map(|_| pick(&mut balancer)).collect();
+    assert_eq!(picked, [0, 1, 2, 0, 1, 2]);
+    balancer.end(ServerId(1), None, NOW);
+    assert_eq!(pick(&mut balancer), Some(1));
+    let mut weighted = with(&[setup(1, false, 0, 0), setup(3, false, 0, 1)], Policy::LeastConnections);
+    (0..400).for_each(|_| drop(pick(&mut weighted)));
+    assert_eq!((weighted.active(ServerId(0)), weighted.active(ServerId(1))), (100, 300));
+}
+
+#[test]
+fn random_two_stays_close_to_even() {
+    let mut balancer = with(&plain(10), Policy::RandomTwo);
+    (0..1_000).for_each(|_| drop(pick(&mut balancer)));
+    assert!((0..10).all(|i| (90..=110).contains(&balancer.active(ServerId(i)))));
+}
+
+#[test]
+fn ewma_leaves_a_slow_server_and_comes_back_to_it() {
+    let mut balancer = with(&plain(2), Policy::Ewma);
+    let mut slow = 0;
+    let mut now = NOW;
+    for i in 0..4_000 {
+        let server = balancer.pick(now, &Tried::none()).unwrap();
+        balancer.begin(server);
+        slow += u32::from(server.0 == 0);
+        let took = Duration::from_millis(if server.0 == 0 && i < 500 { 200 } else { 5 });
+        now = now.after(Duration::from_millis(20));
+        balancer.end(server, Some(took), now);
+        if i == 499 {
+            assert!(slow < 50, "the slow one got {slow} of 500");
+        }
+    }
+    assert!(slow > 500, "it is quick again, and got {slow} of 4000");
+}
+
+#[test]
+fn first_fills_up_before_the_next_is_asked_and_backups_wait_for_the_end() {
+    let servers = [setup(1, false, 2, 0), setup(1, false, 1, 1), setup(1, true, 0, 2)];
+    let mut balancer = with(&servers, Policy::First);
+    assert_eq!([(); 4].map(|()| pick(&mut balancer)), [Some(0), Some(0), Some(1), None]);
+    assert!(balancer.is_full(), "full is no reason to ask a backup");
+    balancer.set_available(ServerId(0), false, NOW);
+    assert_eq!(pick(&mut balancer), None);
+    balancer.set_ejected(ServerId(1), true, NOW);
+    assert_eq!([(); 2].map(|()| pick(&mut balancer)), [Some(2), Some(2)]);
+    balancer.set_ejected(ServerId(1), false, NOW);
+    balancer.end(ServerId(1), None, NOW);
+    assert_eq!(pick(&mut balancer), Some(1));
+}
+
+/// Consistent hashing, measured: of ten servers one leaves.
+#[test]
+fn only_the_keys_of_a_server_that_leaves_move() {
+    let mut balancer = with(&plain(10), Policy::Hash);
+    let home = |balancer: &mut Balancer| -> Vec<ServerId> {
+        (0..10_000u64).map(|key| balancer.pick_for(NOW, &Tried::none(), key).unwrap()).collect()
+    };
+    let before = home(&mut balancer);
+    balancer.set_available(ServerId(3), false, NOW);
+    let after = home(&mut balancer);
+    let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count();
+    let gone = before.iter().filter(|s| **s == ServerId(3)).count();
+    println!("{moved} of 10000 keys moved");
+    assert_eq!(moved, gone, "no key of another server moves");
+    assert!((800..1_200).contains(&moved), "{moved}");
+    balancer.set_available(ServerId(3), true, NOW);
+    assert_eq!(home(&mut balancer), before);
+}
+
+#[test]
+fn a_key_that_everybody_asks_for_is_shared_out() {
+    let mut balancer = with(&plain(10), Policy::Hash);
+    for _ in 0..1_000 {
+        let server = balancer.pick_for(NOW, &Tried::none(), 7).unwrap();
+        balancer.begin(server);
+    }
+    assert!((0..10).all(|i| balancer.active(ServerId(i)) <= 126), "a quarter more than a tenth at most");
+}
+
+#[test]
+fn a_server_that_comes_back_starts_slowly() {
+    let mut balancer = Balancer::with(&plain(2), Policy::RoundRobin, Duration::from_secs(10), 0);
+    balancer.set_available(ServerId(0), false, NOW);
+    balancer.set_available(ServerId(0), true, NOW);
+    let mut share = |after| {
+        let now = NOW.after(Duration::from_secs(after));
+        (0..200).filter(|_| balancer.pick(now, &Tried::none()) == Some(ServerId(0))).count()
+    };
+    let shares = [share(0), share(5), share(10)];
+    assert!(shares[0] < 20 && shares[0] > 5, "{shares:?}");
+    assert!(shares[1] > 40 && shares[1] < 80, "{shares:?}");
+    assert_eq!(shares[2], 100);
+}
+
+proptest! {
+    /// Whatever happens, nobody unfit is picked, and somebody is while anybody is fit. `check_invariants` does the rest.
+    #[test]
+    fn any_history(seed: u64, policy in 0usize..6, count in 1u32..8) {
+        let policies = [
+            Policy::RoundRobin, Policy::LeastConnections, Policy::RandomTwo, Policy::Ewma, Policy::Hash, Policy::First,
+        ];
+        let mut rng = Rng::new(seed);
+        let mut clock = VirtualClock::new();
+        let servers: Vec<ServerSetup> = (0..count)
+            .map(|i| setup(rng.below(3) as u32, rng.chance(1, 4), rng.below(3) as u32, i.into()))
+            .collect();
+        let mut balancer = Balancer::with(&servers, policies[policy], Duration::from_secs(rng.below(3)), 3);
+        let mut under_way = Vec::new();
+        for _ in 0..300 {
+            let now = clock.now();
+            let server = ServerId(rng.below(u64::from(count)) as u32);
+            match rng.below(8) {
+                0 => balancer.connect_failed(server, now),
+                1 => balancer.succeeded(server, now),
+                2 => balancer.set_available(server, rng.chance(2, 3), now),
+                3 => balancer.set_ejected(server, rng.chance(1, 3), now),
+                4 if !under_way.is_empty() => {
+                    let ended: ServerId = under_way.swap_remove(rng.below(under_way.len() as u64) as usize);
+                    balancer.end(ended, Some(Duration::from_millis(rng.below(50))), now);
+                }
+                _ => {
+                    let picked = balancer.pick_for(now, &Tried::none(), rng.below(1 << 40));
+                    if let Some(server) = picked {
+                        let setup = &servers[server.index()];
+                        prop_assert!(setup.weight > 0);
+                        prop_assert!(setup.max_active == 0 || balancer.active(server) < setup.max_active);
+                        balancer.begin(server);
+                        under_way.push(server);
+                    }
+                }
+            }
+            clock.advance(Duration::from_millis(rng.below(700)));
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Taking servers out of use for what came of requests.
+
+use std::time::Duration;
+
+use clock::Tick;
+
+use crate::ServerId;
+
+/// The longest ejection.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// A share of fewer results than this says nothing.
+const RESULTS_LEAST: u32 = 10;
+
+/// When a server is ejected, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EjectionPolicy {
+    /// After so many failures in a row; 0: not for that.
+    pub consecutive: u32,
+    /// At this share of failures among at least ten results of a window; above 1: not for that.
+    pub share: f64,
+    /// What `share` is counted over.
+    pub window: Duration,
+    /// The first ejection's time. Each further one doubles it, up to five minutes; five minutes of service forget it.
+    pub time: Duration,
+    /// Never more than this share of the servers at a time.
+    pub max_ejected: f64,
+}
+
+/// Counts results and says which server to eject. Feed it with [`Ejector::result`]; ask [`Ejector::release`] now and then.
+/// It only says so: what follows is the caller's.
+#[derive(Clone, Debug)]
+pub struct Ejector {
+    policy: EjectionPolicy,
+    records: Vec<Record>,
+    /// Those that are ejected, and until when.
+    ejected: Vec<(ServerId, Tick)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    in_a_row: u32,
+    window_began: Tick,
+    good: u32,
+    bad: u32,
+    times: u32,
+    back_since: Tick,
+    is_out: bool,
+}
+
+impl Ejector {
+    /// For so many servers, none of which is ejected.
+    pub fn new(policy: EjectionPolicy, servers: usize, now: Tick) -> Ejector {
+        let record =
+            Record { in_a_row: 0, window_began: now, good: 0, bad: 0, times: 0, back_since: now, is_out: false };
+        Ejector { policy, records: vec![record; servers], ejected: Vec::new() }
+    }
+
+    /// A try on `server` ended. Gives the time for which it is ejected, if it is now.
+    pub fn result(&mut self, server: ServerId, good: bool, now: Tick) -> Option<Duration> {
+        let record = self.records.get_mut(server.index()).filter(|record| !record.is_out)?;
+        if now.since(record.window_began) >= self.policy.window {
+            (record.good, record.bad, record.window_began) = (0, 0, now);
+        }
+        if good {
+            record.in_a_row = 0;
+            record.good = record.good.saturating_add(1);
+            return None;
+        }
+        record.in_a_row = record.in_a_row.saturating_add(1);
+        record.bad = record.bad.saturating_add(1);
+        let results = record.good.saturating_add(record.bad);
+        let in_a_row = self.policy.consecutive > 0 && record.in_a_row >= self.policy.consecutive;
+        let share = results >= RESULTS_LEAST && f64::from(record.bad) >= self.policy.share * f64::from(results);
+        if (in_a_row || share) && self.may_eject() { Some(self.eject(server, now)) } else { None }
+    }
+
+    /// The next server whose time is over; it is back with a clean record.
+    pub fn release(&mut self, now: Tick) -> Option<ServerId> {
+        let at = self.ejected.iter().position(|(_, until)| until.is_due(now))?;
+        let (server, _) = self.ejected.swap_remove(at);
+        let record = &mut self.records[server.index()];
+        *record = Record {
+            in_a_row: 0,
+            good: 0,
+            bad: 0,
+            window_began: now,
+            back_since: now,
+            times: record.times,
+            is_out: false,
+        };
+        self.check_invariants();
+        Some(server)
+    }
+
+    /// How many servers are ejected.
+    pub fn ejected(&self) -> usize {
+        self.ejected.len()
+    }
+
+    fn may_eject(&self) -> bool {
+        (self.ejected.len() + 1) as f64 <= self.policy.max_ejected * self.records.len() as f64
+    }
+
+    fn eject(&mut self, server: ServerId, now: Tick) -> Duration {
+        let record = &mut self.records[server.index()];
+        if now.since(record.back_since) >= LONGEST {
+            record.times = 0;
+        }
+        let time = LONGEST.min(self.policy.time.saturating_mul(1 << record.times.min(16)));
+        record.times = record.times.saturating_add(1);
+        record.is_out = true;
+        self.ejected.push((server, now.after(time)));
+        self.check_invariants();
+        time
+    }
+
+    /// The list holds those that are out, each once, and no more than the policy allows.
+    fn check_invariants(&self) {
+        if cfg!(debug_assertions) {
+            assert_eq!(self.records.iter().filter(|r| r.is_out).count(), self.ejected.len());
+            assert!(self.ejected.iter().all(|(server, _)| self.records[server.index()].is_out));
+            assert!(self.ejected.len() as f64 <= self.policy.max_ejected * self.records.len() as f64);
+        }
+    }
+}
+
+/// Whether a server is up, going by checks: `rise` good ones in a row bring it up, `fall` bad ones take it down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checks {
+    rise: u32,
+    fall: u32,
+    up: bool,
+    /// Checks in a row that speak against the present state.
+    against: u32,
+}
+
+impl Checks {
+    /// Begins with a state.
+    pub fn new(rise: u32, fall: u32, up: bool) -> Checks {
+        Checks { rise, fall, up, against: 0 }
+    }
+
+    /// A check ended. True when that changed the state.
+    pub fn result(&mut self, good: bool) -> bool {
+        if good == self.up {
+            self.against = 0;
+            return false;
+        }
+        self.against += 1;
+        if self.against < if self.up { self.fall } else { self.rise } {
+            return false;
+        }
+        self.up = good;
+        self.against = 0;
+        true
+    }
+
+    /// The state.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: EjectionPolicy = EjectionPolicy {
+        consecutive: 3,
+        share: 0.5,
+        window: Duration::from_secs(10),
+        time: Duration::from_secs(10),
+        max_ejected: 0.5,
+    };
+
+    fn at(seconds: u64) -> Tick {
+        Tick(u32::MAX - 50_000).after(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn failures_in_a_row_eject_and_the_time_doubles_up_to_five_minutes() {
+        let mut ejector = Ejector::new(POLICY, 2, at(0));
+        let mut now = 0;
+        for expected in [10, 20, 40, 80, 160, 300, 300] {
+            assert_eq!(ejector.result(ServerId(0), false, at(now)), None);
+            assert_eq!(ejector.result(ServerId(0), false, at(now)), None);
+            assert_eq!(ejector.result(ServerId(0), false, at(now)), Some(Duration::from_secs(expected)));
+            assert_eq!(ejector.result(ServerId(0), false, at(now)), None, "late results change nothing");
+            assert_eq!(ejector.release(at(now + expected - 1)), None);
+            now += expected;
+            assert_eq!(ejector.release(at(now)), Some(ServerId(0)));
+        }
+        now += 300;
+        (0..2).for_each(|_| assert_eq!(ejector.result(ServerId(0), false, at(now)), None));
+        assert_eq!(ejector.result(ServerId(0), false, at(now)), Some(Duration::from_secs(10)), "it served long enough");
+    }
+
+    #[test]
+    fn a_success_ends_a_row_and_a_share_needs_ten_results() {
+        let mut ejector = Ejector::new(POLICY, 4, at(0));
+        for i in 0..9 {
+            assert_eq!(ejector.result(ServerId(1), i % 2 == 0, at(1)), None);
+        }
+        assert!(ejector.result(ServerId(1), false, at(1)).is_some());
+        for i in 0..100 {
+            assert_eq!(ejector.result(ServerId(2), i % 3 != 0, at(2)), None, "a third is no half");
+        }
+    }
+
+    #[test]
+    fn checks_rise_and_fall() {
+        let mut checks = Checks::new(2, 3, true);
+        assert_eq!(
+            [false, false, true, false, false, false].map(|good| checks.result(good)),
+            [false, false, false, false, false, true]
+        );
+        assert!(!checks.is_up());
+        assert_eq!([true, false, true, true].map(|good| checks.result(good)), [false, false, false, true]);
+        assert!(checks.is_up());
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_share(
+            servers in 1usize..12, max in 0.0f64..=1.0, results in proptest::collection::vec((0u32..12, 0u8..4), 0..400),
+        ) {
+            let mut ejector = Ejector::new(EjectionPolicy { max_ejected: max, ..POLICY }, servers, at(0));
+            for (i, (server, what)) in results.into_iter().enumerate() {
+                let now = at(i as u64 / 4);
+                ejector.result(ServerId(server), what == 0, now);
+                while ejector.release(now).is_some() {}
+                prop_assert!(ejector.ejected() as f64 <= max * servers as f64);
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What of a request decides which server it goes to.
+
+use balance::{Policy, hash_of};
+use message::Known;
+use serve::Exchange;
+use upstream::{HashKey, Upstream};
+
+/// The hash of what the upstream's policy goes by; of the client's address where the request does not have it.
+pub(crate) fn key(upstream: &Upstream, exchange: &Exchange<'_>) -> u64 {
+    let balancing = &upstream.options().balancing;
+    if balancing.policy != Policy::Hash {
+        return 0;
+    }
+    let request = exchange.request;
+    let of_request = match &balancing.key {
+        HashKey::Client => None,
+        HashKey::Header(name) => request.fields.first_named(name.as_bytes()),
+        HashKey::Cookie(name) => cookie(request.fields.all(Known::Cookie), name.as_bytes()),
+        HashKey::Path => Some(request.path_bytes()),
+        HashKey::Query => request.query.map(|query| query.of(request.fields.bytes())),
+    };
+    match (of_request, exchange.client.peer().ip()) {
+        (Some(bytes), _) => hash_of(bytes),
+        (None, Some(std::net::IpAddr::V4(ip))) => hash_of(&ip.octets()),
+        (None, Some(std::net::IpAddr::V6(ip))) => hash_of(&ip.octets()),
+        (None, None) => 0,
+    }
+}
+
+/// The value of a cookie (RFC 6265 §4.2.1).
+fn cookie<'a>(mut lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
+    let of_pair = |pair: &'a [u8]| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=");
+    lines.find_map(|line| line.split(|byte| *byte == b';').find_map(of_pair))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name() {
+        let lines = || [b"ab=1; b=2".as_slice(), b"c=3;a=4"].into_iter();
+        assert_eq!(cookie(lines(), b"b"), Some(b"2".as_slice()));
+        assert_eq!(cookie(lines(), b"a"), Some(b"4".as_slice()));
+        assert_eq!(cookie(lines(), b"d"), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! Requests that are counted: for policies that look at loads, for limits and their queue, for ejection.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use balance::{EjectionPolicy, Ejector, Policy, ServerId, Tried};
+use clock::Tick;
+use event_loop::{now, within};
+use observe::{Failure, Kind};
+
+use crate::upstream::Upstream;
+
+/// How servers are chosen, and what becomes of requests for which there is none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Balancing {
+    /// How one is chosen.
+    pub policy: Policy,
+    /// What [`Policy::Hash`] goes by.
+    pub key: HashKey,
+    /// Requests that may wait on this worker while all servers are full.
+    pub queue: usize,
+    /// How long each of them may.
+    pub queue_timeout: Duration,
+    /// How long a server that comes back takes to get its full share.
+    pub slow_start: Duration,
+    /// When servers are ejected.
+    pub ejection: Option<EjectionPolicy>,
+}
+
+/// What of a request decides where it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address.
+    #[default]
+    Client,
+    /// A field.
+    Header(String),
+    /// A cookie.
+    Cookie(String),
+    /// The path.
+    Path,
+    /// The query.
+    Query,
+}
+
+impl Balancing {
+    /// Whether each request has to be counted.
+    pub(crate) fn counts(&self) -> bool {
+        self.policy != Policy::RoundRobin || self.ejection.is_some()
+    }
+}
+
+/// A try on a server, counted until it is dropped.
+pub struct Lease<'u> {
+    upstream: &'u Upstream,
+    server: ServerId,
+    begun: Tick,
+    /// Milliseconds to the head of its answer.
+    took: Cell<Option<Duration>>,
+    failed: Cell<bool>,
+}
+
+impl<'u> Lease<'u> {
+    fn begun(upstream: &'u Upstream, server: ServerId) -> Lease<'u> {
+        Lease { upstream, server, begun: now(), took: Cell::new(None), failed: Cell::new(false) }
+    }
+
+    /// Where it goes.
+    pub fn server(&self) -> ServerId {
+        self.server
+    }
+
+    /// The head of an answer came. A status from 500 counts as a failure of the server.
+    pub fn answered(&self, status: u16) {
+        self.took.set(Some(now().since(self.begun)));
+        self.failed.set(status >= 500);
+    }
+
+    /// The server failed.
+    pub fn failed(&self) {
+        self.failed.set(true);
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let good = if self.failed.get() { Some(false) } else { self.took.get().map(|_| true) };
+        self.upstream.end(self.server, self.took.get(), good);
+    }
+}
+
+/// Those who wait for a server with room, in the order they came.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+#[derive(Default)]
+struct Waiter {
+    key: u64,
+    granted: Cell<Option<ServerId>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// A place in the queue; left on drop. What was granted meanwhile and not taken goes to the next.
+struct Place<'u> {
+    upstream: &'u Upstream,
+    waiter: Rc<Waiter>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(server) = self.waiter.granted.take() {
+            self.upstream.end(server, None, None);
+            return;
+        }
+        // Those who give up have waited longest, so they stand in front.
+        let mut waiting = self.upstream.queue.waiting.borrow_mut();
+        if let Some(at) = waiting.iter().position(|waiter| Rc::ptr_eq(waiter, &self.waiter)) {
+            waiting.remove(at);
+        }
+    }
+}
+
+impl Upstream {
+    /// Counts a new request for the retry budget and leases its first server, after a wait in the queue where there is one.
+    /// `key`: what [`Policy::Hash`] goes by.
+    ///
+    /// # Errors
+    /// No server could take it, or none in time.
+    pub async fn lease(&self, key: u64) -> Result<Lease<'_>, Failure> {
+        self.count_request();
+        if self.queue.waiting.borrow().is_empty()
+            && let Some(lease) = self.lease_now(&Tried::none(), key)
+        {
+            return Ok(lease);
+        }
+        if !self.is_full() {
+            return Err(self.refusal("has no server that could take the request"));
+        }
+        let balancing = &self.options().balancing;
+        if self.queue.waiting.borrow().len() >= balancing.queue {
+            return Err(self.refusal(match balancing.queue {
+                0 => "has no server below its max_connections",
+                _ => "has no server below its max_connections, and its queue is full",
+            }));
+        }
+        let waiter = Rc::new(Waiter { key, ..Waiter::default() });
+        self.queue.waiting.borrow_mut().push_back(Rc::clone(&waiter));
+        let place = Place { upstream: self, waiter };
+        let granted = poll_fn(|cx| match place.waiter.granted.take() {
+            Some(server) => Poll::Ready(server),
+            None => {
+                place.waiter.waker.replace(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        });
+        match within(now().after(balancing.queue_timeout), granted).await {
+            Some(server) => Ok(Lease::begun(self, server)),
+            None => Err(self.refusal("had no server below its max_connections within the queue's time")),
+        }
+    }
+
+    /// Leases a server at once, for another try.
+    pub fn lease_now(&self, tried: &Tried, key: u64) -> Option<Lease<'_>> {
+        let server = self.begin(tried, key)?;
+        Some(Lease::begun(self, server))
+    }
+
+    fn begin(&self, tried: &Tried, key: u64) -> Option<ServerId> {
+        let mut balancer = self.balancer.borrow_mut();
+        let server = balancer.pick_for(now(), tried, key)?;
+        balancer.begin(server);
+        Some(server)
+    }
+
+    fn end(&self, server: ServerId, took: Option<Duration>, good: Option<bool>) {
+        self.balancer.borrow_mut().end(server, took, now());
+        if let (Some(ejector), Some(good)) = (&self.ejector, good)
+            && ejector.borrow_mut().result(server, good, now()).is_some()
+        {
+            self.balancer.borrow_mut().set_ejected(server, true, now());
+        }
+        self.serve_queue();
+    }
+
+    /// Hands servers with room to those who wait.
+    pub(crate) fn serve_queue(&self) {
+        loop {
+            let Some(front) = self.queue.waiting.borrow().front().map(Rc::clone) else { return };
+            let Some(server) = self.begin(&Tried::none(), front.key) else { return };
+            self.queue.waiting.borrow_mut().pop_front();
+            front.granted.set(Some(server));
+            if let Some(waker) = front.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Takes back the ejected whose time is over.
+    pub(crate) fn release_ejected(&self) {
+        let Some(ejector) = &self.ejector else { return };
+        while let Some(server) = ejector.borrow_mut().release(now()) {
+            self.balancer.borrow_mut().set_ejected(server, false, now());
+        }
+    }
+
+    #[cold]
+    fn refusal(&self, why: &str) -> Failure {
+        Failure::because(Kind::NoServer, format!("upstream {} {why}", self.options().name))
+    }
+}
+
+/// The ejector of an upstream that has one.
+pub(crate) fn ejector(balancing: &Balancing, servers: usize) -> Option<RefCell<Ejector>> {
+    balancing.ejection.map(|policy| RefCell::new(Ejector::new(policy, servers, now())))
+}
