@@ -35,14 +35,14 @@ fn least_connections_fills_the_emptiest_by_weight_and_equals_take_turns() {
     balancer.end(ServerId(1), None, NOW);
     assert_eq!(pick(&mut balancer), Some(1));
     let mut weighted = with(&[setup(1, false, 0, 0), setup(3, false, 0, 1)], Policy::LeastConnections);
-    (0..400).for_each(|_| drop(pick(&mut weighted)));
+    (0..400).for_each(|_| assert!(pick(&mut weighted).is_some()));
     assert_eq!((weighted.active(ServerId(0)), weighted.active(ServerId(1))), (100, 300));
 }
 
 #[test]
 fn random_two_stays_close_to_even() {
     let mut balancer = with(&plain(10), Policy::RandomTwo);
-    (0..1_000).for_each(|_| drop(pick(&mut balancer)));
+    (0..1_000).for_each(|_| assert!(pick(&mut balancer).is_some()));
     assert!((0..10).all(|i| (90..=110).contains(&balancer.active(ServerId(i)))));
 }
 
@@ -92,7 +92,6 @@ fn only_the_keys_of_a_server_that_leaves_move() {
     let after = home(&mut balancer);
     let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count();
     let gone = before.iter().filter(|s| **s == ServerId(3)).count();
-    println!("{moved} of 10000 keys moved");
     assert_eq!(moved, gone, "no key of another server moves");
     assert!((800..1_200).contains(&moved), "{moved}");
     balancer.set_available(ServerId(3), true, NOW);
