@@ -19,7 +19,7 @@ pub(crate) fn key(upstream: &Upstream, exchange: &Exchange<'_>) -> u64 {
         HashKey::Path => Some(request.path_bytes()),
         HashKey::Query => request.query.map(|query| query.of(request.fields.bytes())),
     };
-    match (of_request, exchange.client.peer().ip()) {
+    match (of_request, exchange.client.ip()) {
         (Some(bytes), _) => hash_of(bytes),
         (None, Some(std::net::IpAddr::V4(ip))) => hash_of(&ip.octets()),
         (None, Some(std::net::IpAddr::V6(ip))) => hash_of(&ip.octets()),

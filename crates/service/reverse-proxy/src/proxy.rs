@@ -117,7 +117,13 @@ impl Proxy {
         if self.buffers && !exchange.body.is_done() {
             buffered = Some(Box::new(Box::pin(Buffered::read(exchange)).await?));
         }
-        let lease = if self.upstream.is_plain() { None } else { Some(Box::pin(self.lease(exchange)).await?) };
+        let mut lease = None;
+        if !self.upstream.is_plain() {
+            lease = self.upstream.lease_first(choice::key(&self.upstream, exchange));
+            if lease.is_none() {
+                lease = Some(Box::pin(self.lease_in_turn(exchange)).await?);
+            }
+        }
         let server = match &lease {
             None => self.upstream.pick_first().ok_or_else(|| self.no_server())?,
             Some(lease) => lease.server(),
@@ -208,11 +214,11 @@ impl Proxy {
         event_loop::race(connect, gone).await
     }
 
-    /// A server that counts its requests, after a wait if need be, unless the client goes away meanwhile.
-    async fn lease(&self, exchange: &Exchange<'_>) -> Result<Lease<'_>, Failure> {
+    /// A server that counts its requests, after a wait, unless the client goes away meanwhile.
+    async fn lease_in_turn(&self, exchange: &Exchange<'_>) -> Result<Lease<'_>, Failure> {
         let client = exchange.client;
         let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(Err));
-        event_loop::race(self.upstream.lease(choice::key(&self.upstream, exchange)), gone).await
+        event_loop::race(self.upstream.lease_in_turn(choice::key(&self.upstream, exchange)), gone).await
     }
 
     #[cold]

@@ -127,18 +127,19 @@ impl Drop for Place<'_> {
 }
 
 impl Upstream {
-    /// Counts a new request for the retry budget and leases its first server, after a wait in the queue where there is one.
-    /// `key`: what [`Policy::Hash`] goes by.
+    /// Counts a new request for the retry budget and leases its first server, if there is one with room and nobody waits for
+    /// one. `key`: what [`Policy::Hash`] goes by.
+    #[inline]
+    pub fn lease_first(&self, key: u64) -> Option<Lease<'_>> {
+        self.count_request();
+        if self.queue.waiting.borrow().is_empty() { self.lease_now(&Tried::none(), key) } else { None }
+    }
+
+    /// Leases a server after a wait in the queue, where there is one: when [`Upstream::lease_first`] had none.
     ///
     /// # Errors
     /// No server could take it, or none in time.
-    pub async fn lease(&self, key: u64) -> Result<Lease<'_>, Failure> {
-        self.count_request();
-        if self.queue.waiting.borrow().is_empty()
-            && let Some(lease) = self.lease_now(&Tried::none(), key)
-        {
-            return Ok(lease);
-        }
+    pub async fn lease_in_turn(&self, key: u64) -> Result<Lease<'_>, Failure> {
         if !self.is_full() {
             return Err(self.refusal("has no server that could take the request"));
         }
