@@ -8,6 +8,7 @@ use std::time::Duration;
 use buf::{FileRange, ReadBuf};
 use event_loop::{Direction, Ready, Registration};
 use mio::event::Source;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
@@ -128,8 +129,7 @@ impl<S: Source + AsFd> Transport for Socket<S> {
             // The file has become shorter than what was promised. The socket is as ready as before: who asks again is told again.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
-        if (sent as u64) < piece {
-            // The socket is full (or the file at its end, which the next call shows).
+        if (sent as u64) < piece && !self.has_room() {
             self.registration.clear(Ready::WRITE);
         }
         Poll::Ready(Ok(FileSend::Sent(sent)))
@@ -142,6 +142,16 @@ impl<S: Source + AsFd> Transport for Socket<S> {
     fn reset_on_close(&self) {
         // On a Unix socket this has no effect, nor has it need of one: its peer sees the missing bytes.
         let _ = rustix::net::sockopt::set_socket_linger(self.fd(), Some(Duration::ZERO));
+    }
+}
+
+impl<S: AsFd> Socket<S> {
+    /// Whether the socket takes more. `sendfile` stops at a full socket, at the end of a file that was cut short, and when it is
+    /// interrupted; an edge comes after the first alone, and only a question tells them apart.
+    fn has_room(&self) -> bool {
+        let mut fds = [PollFd::new(&self.io, PollFlags::OUT)];
+        // An error here is the next call's to find.
+        !matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(0))
     }
 }
 

@@ -247,6 +247,19 @@ fn a_file_that_became_shorter_is_an_error_not_a_hang() {
         let range = FileRange { file: Rc::new(tempfile::tempfile().unwrap()), offset: 0, len: 10 };
         let sent = poll_fn(|cx| accepted.stream.poll_send_file(cx, &range, true)).await;
         assert_eq!(sent.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+
+        // It ends in the middle of a call: there is room in the socket, so that no edge will tell when to ask again.
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"short").unwrap();
+        let range = FileRange { file: Rc::new(file), offset: 0, len: 10 };
+        let sent = poll_fn(|cx| accepted.stream.poll_send_file(cx, &range, false)).await;
+        assert!(matches!(sent, Ok(FileSend::Sent(5))), "{sent:?}");
+        let range = FileRange { offset: 5, len: 5, ..range };
+        let again = event_loop::within(
+            now().after(Duration::from_secs(5)),
+            poll_fn(|cx| accepted.stream.poll_send_file(cx, &range, false)),
+        );
+        assert_eq!(again.await.expect("no hang").unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     });
 }
 
