@@ -75,6 +75,15 @@ impl Peer {
         }
     }
 
+    /// The peer's address and port; none without IP.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::V4(addr) => Some((*addr).into()),
+            Peer::V6(addr) => Some((**addr).into()),
+            Peer::Unix | Peer::Memory(_) => None,
+        }
+    }
+
     /// The peer's IP address; none for a Unix socket.
     pub fn ip(&self) -> Option<std::net::IpAddr> {
         match self {
@@ -89,6 +98,9 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Somebody else told of it, without a port.
+            Peer::V4(addr) if addr.port() == 0 => addr.ip().fmt(f),
+            Peer::V6(addr) if addr.port() == 0 => addr.ip().fmt(f),
             Peer::V4(addr) => addr.fmt(f),
             Peer::V6(addr) => addr.fmt(f),
             Peer::Unix => f.write_str("unix"),

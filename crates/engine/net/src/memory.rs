@@ -176,6 +176,39 @@ impl MemoryStream {
         Some(n)
     }
 
+    /// Receives into `into`; with `peek` the bytes stay where they are.
+    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, into: &mut [u8], peek: bool) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.registration.poll_ready(cx, Direction::Read))?;
+            self.broken()?;
+            if let Some(n) = self.copy(into, peek) {
+                return Poll::Ready(Ok(n));
+            }
+            self.registration.clear(Ready::READ.and(Ready::READ_CLOSED));
+        }
+    }
+
+    /// Copies from the first segment that has arrived; `None` when a reader must wait.
+    fn copy(&self, into: &mut [u8], peek: bool) -> Option<usize> {
+        let now = event_loop::now();
+        let pipe = self.incoming();
+        let mut segments = pipe.segments.borrow_mut();
+        let Some((_, bytes)) = segments.front_mut().filter(|(at, _)| at.is_due(now)) else {
+            return pipe.ended.get().filter(|at| segments.is_empty() && at.is_due(now)).map(|_| 0);
+        };
+        let n = self.link.portion(bytes.len().min(into.len()));
+        bytes.iter().zip(into).for_each(|(from, to)| *to = *from);
+        if !peek {
+            bytes.drain(..n);
+            if bytes.is_empty() {
+                segments.pop_front();
+            }
+            pipe.held.set(pipe.held.get() - n);
+            self.link.mark(1 - self.end, Ready::WRITE);
+        }
+        Some(n)
+    }
+
     fn give(&self, bytes: &[u8]) -> usize {
         let pipe = self.outgoing();
         let room = self.link.weather.capacity - pipe.held.get();

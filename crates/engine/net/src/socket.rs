@@ -34,6 +34,12 @@ impl<S: Source + AsFd> Socket<S> {
         &self.io
     }
 
+    /// Receives into `into`; with `peek` the bytes stay where they are.
+    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, into: &mut [u8], peek: bool) -> Poll<io::Result<usize>> {
+        let flags = if peek { RecvFlags::PEEK } else { RecvFlags::empty() };
+        self.attempt(cx, Direction::Read, |fd| rustix::net::recv(fd, &mut *into, flags).map(|(n, _)| n))
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
     }

@@ -2,6 +2,7 @@
 
 use std::cell::Ref;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, Waker};
 
@@ -68,6 +69,36 @@ impl Stream {
             Kind::Unix(_) => Some(Peer::Unix),
             Kind::Memory(_) => None,
             Kind::Tls(s) => s.inner().peer(),
+        }
+    }
+
+    /// Looks at what has arrived, and leaves it there. Zero is the end. Plain streams only.
+    ///
+    /// Nothing tells when more than was seen has come: take what was seen before the next look.
+    pub fn poll_peek(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_receive(cx, into, true)
+    }
+
+    /// Takes what has arrived, at most as much as fits into `into`. Zero is the end. Plain streams only.
+    pub fn poll_take(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_receive(cx, into, false)
+    }
+
+    fn poll_receive(&self, cx: &mut Context<'_>, into: &mut [u8], peek: bool) -> Poll<io::Result<usize>> {
+        match &self.0 {
+            Kind::Tcp(s) => s.poll_receive(cx, into, peek),
+            Kind::Unix(s) => s.poll_receive(cx, into, peek),
+            Kind::Memory(s) => s.poll_receive(cx, into, peek),
+            Kind::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Our own address on it; none where there is no IP below.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Kind::Tcp(s) => s.io().local_addr().ok(),
+            Kind::Tls(s) => s.inner().local_addr(),
+            Kind::Unix(_) | Kind::Memory(_) => None,
         }
     }
 
