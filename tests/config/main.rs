@@ -34,7 +34,7 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry.path(), &target);
         } else {
             let text = fs::read_to_string(entry.path()).expect("the examples are text");
-            let ports = ["8080", "8443", "9443"].map(|port| format!("address = \"127.0.0.1:{port}\""));
+            let ports = ["8080", "8081", "8443", "9443"].map(|port| format!("address = \"127.0.0.1:{port}\""));
             let text = ports.iter().fold(text, |text, port| text.replace(port, "address = \"127.0.0.1:0\""));
             fs::write(target, text).expect("a file of ours");
         }
@@ -67,6 +67,8 @@ fn get(tollgate: &Tollgate, host: &str, path: &str) -> (u16, String) {
 fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static str)] {
     match name {
         "balancing.toml" => &[("a", "/", 502, "upstream app")],
+        // More is asked below.
+        "behind-a-balancer.toml" => &[("a", "/internal/x", 403, "at your address"), ("a", "/x", 502, "upstream app")],
         "canary.toml" => &[
             ("a", "/internal/x", 403, "at your address"),
             ("a", "/x?canary", 502, "upstream canary"),
@@ -140,6 +142,16 @@ fn the_example_with_sockets_answers_on_its_socket() {
     let got = curl(["-i", "--unix-socket", socket.to_str().expect("text"), "http://a/"]);
     assert!(got.out.starts_with("HTTP/1.1 502"), "{}", got.out);
     tollgate.process.logged("there is no such socket", 1);
+}
+
+#[test]
+fn the_example_behind_a_balancer_believes_it() {
+    let tollgate = started("behind-a-balancer.toml");
+    let told = "GET /internal/x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.168.1.1\r\n\r\n";
+    assert_eq!(Client::connect(tollgate.address()).ask(told).status, 502, "let in, and nobody is there");
+    let [_, second] = tollgate.listening_on() else { panic!("{:?}", tollgate.listening_on()) };
+    let got = curl(["--haproxy-protocol", "-o", "/dev/null", "-w", "%{http_code}", second]);
+    assert_eq!(got.out, "502", "{}", got.err);
 }
 
 #[test]

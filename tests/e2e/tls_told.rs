@@ -2,9 +2,10 @@
 
 use std::{fs, process::Command};
 
-use tests::{Authority, Client, Origin, Tollgate, folder, peers::curl, run};
+use tests::{Authority, Client, Origin, Tollgate, eventually, folder, peers::curl, run};
 
 use crate::tls::{Secure, configuration, secure, secure_in};
+use crate::trusted::access_logged;
 
 /// A proxy that asks clients for certificates and tells `origin` of them.
 fn telling(origin: &Origin) -> Secure {
@@ -16,7 +17,7 @@ fn telling(origin: &Origin) -> Secure {
     let text = configuration("client_ca = \"authority.pem\"\nclient_auth = \"request\"\nhsts = { max_age = \"1d\" }");
     let route = text.find("[[route]]").expect("a route");
     let text = format!(
-        "{}[[listener]]\naddress = \"127.0.0.1:0\"\n\n[[route]]\nproxy = {{ upstream = \"behind\" }}\n\
+        "[log.access]\npath = \"access.log\"\nformat = \"json\"\n{}[[listener]]\naddress = \"127.0.0.1:0\"\n\n[[route]]\nproxy = {{ upstream = \"behind\" }}\n\
          [route.request_headers.set]\nx-verify = \"{{ssl_client_verify}}\"\nx-subject = \"{{ssl_client_s_dn}}\"\n\
          x-issuer = \"{{ssl_client_i_dn}}\"\nx-serial = \"{{ssl_client_serial}}\"\nx-print = \"{{ssl_client_fingerprint}}\"\n\
          [upstream.behind]\nservers = [\"{}\"]\n",
@@ -49,6 +50,8 @@ fn the_server_behind_is_told_who_the_client_is_and_no_client_can_say_it_itself()
         assert!(seen.contains(&format!("{line}\r\n")), "{line}: {seen}");
     }
     assert!(!seen.contains("root") && seen.contains("x-serial: "), "{seen}");
+    let logged = format!("\"ssl_client_s_dn\":\"CN=jane\",\"ssl_client_fingerprint\":\"{print}\"");
+    access_logged(&site.tollgate, &["\"status\":200", &logged]);
     // Without a certificate, and without TLS, nothing is known.
     assert_eq!(site.curl(&lies).out, "ok");
     let plain = site.tollgate.listening_on()[1].clone();
@@ -58,6 +61,9 @@ fn the_server_behind_is_told_who_the_client_is_and_no_client_can_say_it_itself()
     assert_eq!(seen.matches("x-verify: NONE\r\n").count(), 2, "{seen}");
     assert_eq!(seen.matches("x-subject:").count(), 1, "{seen}");
     assert!(!seen.contains("root"), "{seen}");
+    let read = || fs::read_to_string(site.tollgate.folder().join("access.log")).unwrap_or_default();
+    let log = eventually("three lines", read, |log| log.lines().count() == 3);
+    assert_eq!(log.matches("ssl_client").count(), 2, "{log}");
 }
 
 #[test]

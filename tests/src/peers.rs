@@ -38,6 +38,11 @@ pub fn curl<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ended {
 
 /// nginx with these directives inside its `server` block; root of its files is `root`.
 pub fn nginx(root: &Path, server: &str) -> Peer {
+    nginx_listening("", root, server)
+}
+
+/// The same with more parameters for its `listen`.
+pub fn nginx_listening(listen: &str, root: &Path, server: &str) -> Peer {
     on_a_free_port(|folder, port| {
         let file = folder.join("nginx.conf");
         let here = folder.display();
@@ -48,7 +53,7 @@ pub fn nginx(root: &Path, server: &str) -> Peer {
             "daemon off;\nmaster_process off;\npid {here}/pid;\nerror_log stderr warn;\n\
              events {{ worker_connections 256; }}\n\
              http {{\ninclude /etc/nginx/mime.types;\ndefault_type application/octet-stream;\naccess_log off;\n{temporary}\
-             server {{\nlisten 127.0.0.1:{port};\nroot {};\n{server}\n}}\n}}\n",
+             server {{\nlisten 127.0.0.1:{port} {listen};\nroot {};\n{server}\n}}\n}}\n",
             root.display()
         );
         fs::write(&file, text).expect("a file of ours");
@@ -60,12 +65,17 @@ pub fn nginx(root: &Path, server: &str) -> Peer {
 
 /// HAProxy in HTTP mode in front of these servers.
 pub fn haproxy(servers: &[SocketAddr]) -> Peer {
+    let lines = servers.iter().enumerate().map(|(i, s)| format!("  server s{i} {s}\n")).collect::<String>();
+    haproxy_with("", &format!("  option forwardfor\n{lines}"))
+}
+
+/// HAProxy with more parameters for its `bind`, and these lines.
+pub fn haproxy_with(bind: &str, lines: &str) -> Peer {
     on_a_free_port(|folder, port| {
         let file = folder.join("haproxy.cfg");
-        let lines = servers.iter().enumerate().map(|(i, s)| format!("  server s{i} {s}\n")).collect::<String>();
         let text = format!(
-            "defaults\n  mode http\n  timeout connect 5s\n  timeout client 20s\n  timeout server 20s\n  option forwardfor\n\
-             listen main\n  bind 127.0.0.1:{port}\n{lines}"
+            "defaults\n  mode http\n  timeout connect 5s\n  timeout client 20s\n  timeout server 20s\n\
+             listen main\n  bind 127.0.0.1:{port} {bind}\n{lines}\n"
         );
         fs::write(&file, text).expect("a file of ours");
         let mut command = Command::new(system("haproxy"));

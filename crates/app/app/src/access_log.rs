@@ -278,7 +278,7 @@ fn format_of(format: config::AccessFormat) -> AccessFormat {
 fn access_of<'a>(record: &Record<'a>) -> Access<'a> {
     let field = |name| record.request.and_then(|request| request.fields.first(name));
     Access {
-        client: record.peer.ip(),
+        client: record.client,
         request: record.request.map(|request| {
             let version = match request.version {
                 Version::Http10 => "HTTP/1.0",
@@ -292,6 +292,7 @@ fn access_of<'a>(record: &Record<'a>) -> Access<'a> {
         milliseconds: record.took_ms,
         referer: field(Known::Referer),
         user_agent: field(Known::UserAgent),
+        certificate: record.certificate.map(|shown| (&*shown.subject, &*shown.fingerprint)),
         failure: record.failure.map(|failure| &*failure.sentence),
     }
 }

@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 
+use client_address::Networks;
 use config::{ListenAddress, Listener, Plan};
 use net::{Address, Bound, Reserved, Share};
+use serve::Local;
 
 use crate::prepared::{PrepareError, Prepared};
 use crate::report;
@@ -28,8 +30,7 @@ pub(crate) struct Binding {
 pub(crate) struct Socket {
     pub(crate) key: Key,
     pub(crate) bound: Bound,
-    /// Whether clients are told the reasons of failures.
-    pub(crate) reason: bool,
+    pub(crate) ways: Ways,
     pub(crate) tls: Slot,
 }
 
@@ -51,6 +52,33 @@ pub(crate) struct Place {
     /// What it speaks TLS with at present; its accept loops look here for each connection.
     pub(crate) tls: Slot,
     file: Option<SocketFile>,
+}
+
+/// How a listener treats its clients: what a reload may change while it listens on.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    /// Whether clients are told the reasons of failures.
+    reason: bool,
+    trusted: Networks,
+    proxy_protocol: bool,
+}
+
+impl Ways {
+    fn of(listener: &Listener) -> Ways {
+        let trusted = Networks::new(&listener.trusted_proxies);
+        Ways { reason: listener.reason, trusted, proxy_protocol: listener.proxy_protocol }
+    }
+
+    /// Has `local` do so from now on.
+    pub(crate) fn hold(self, local: &Local) {
+        local.tell_reasons(self.reason);
+        local.trust(self.trusted, self.proxy_protocol);
+    }
+}
+
+/// The listeners of `plan` and how they treat their clients, in its order.
+pub(crate) fn ways_of(plan: &Plan) -> Vec<(Key, Ways)> {
+    keys_of(plan).into_iter().zip(plan.listeners.iter().map(Ways::of)).collect()
 }
 
 impl fmt::Display for Key {
@@ -98,7 +126,7 @@ pub(crate) fn bind(prepared: &Prepared, present: &Listening, workers: usize) -> 
             worker.push(Socket {
                 key: key.clone(),
                 bound: socket,
-                reason: listener.reason,
+                ways: Ways::of(listener),
                 tls: Arc::clone(&place.tls),
             });
         }

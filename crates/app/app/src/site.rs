@@ -387,6 +387,7 @@ fn upstream_options(
             max_requests: keep.max_requests.min(u64::from(u32::MAX)) as u32,
             max_age: keep.max_age,
         },
+        proxy_protocol: plan.proxy_protocol,
         retry: plan.retry.clone(),
         retries_per_second_min: (balance::RETRIES_PER_SECOND_MIN / workers as u32).max(1),
         resolve: plan.resolve,

@@ -15,7 +15,7 @@ use net::Listener;
 use observe::Counters;
 use serve::{Context, Local, Switch, accept_loop_over};
 
-use crate::listeners::{self, Key, Socket};
+use crate::listeners::{self, Key, Socket, Ways};
 use crate::log::Log;
 use crate::prepared::{PrepareError, Prepared};
 use crate::site::{Resources, Site};
@@ -136,8 +136,8 @@ struct Pending {
     site: Rc<Site>,
     /// On the reactor; nobody can connect yet.
     listeners: Vec<Registered>,
-    /// All that it listens on, and whether clients are told the reasons of failures there.
-    keep: Vec<(Key, bool)>,
+    /// All that it listens on, and how clients are treated there.
+    keep: Vec<(Key, Ways)>,
 }
 
 /// A listener on this worker's reactor.
@@ -209,8 +209,7 @@ impl State {
 
     /// Makes everything that could fail in a change to `prepared`, and changes nothing.
     fn prepare(&self, prepared: Arc<Prepared>, listeners: Vec<Socket>) -> Result<(), PrepareError> {
-        let told = prepared.plan.listeners.iter().map(|l| l.reason);
-        let keep = listeners::keys_of(&prepared.plan).into_iter().zip(told).collect();
+        let keep = listeners::ways_of(&prepared.plan);
         let site = Rc::new(Site::prepare(prepared, &self.resources)?);
         self.pending.replace(Some(Pending { site, listeners: registered(listeners)?, keep }));
         Ok(())
@@ -231,7 +230,7 @@ impl State {
         self.listeners.borrow_mut().retain(|key, accepting| {
             let kept = keep.iter().find(|(other, _)| other == key);
             match kept {
-                Some((_, reason)) => accepting.local.tell_reasons(*reason),
+                Some((_, ways)) => ways.clone().hold(&accepting.local),
                 None => accepting.stop.raise(),
             }
             kept.is_some()
@@ -241,9 +240,10 @@ impl State {
 
 /// Puts the sockets on this worker's reactor.
 fn registered(listeners: Vec<Socket>) -> Result<Vec<Registered>, PrepareError> {
-    let register = |Socket { key, bound, reason, tls }| match Listener::new(bound) {
+    let register = |Socket { key, bound, ways, tls }| match Listener::new(bound) {
         Ok(listener) => {
-            let local = Local::new(listener.address().clone(), reason);
+            let local = Local::new(listener.address().clone(), false);
+            ways.hold(&local);
             Ok(Registered { key, listener, local, tls })
         }
         Err(e) => Err(PrepareError::new(format!("cannot listen on {key}: {}", listeners::reason(&e)))),

@@ -43,6 +43,8 @@ pub struct Access<'a> {
     pub referer: Option<&'a [u8]>,
     /// The User-Agent field.
     pub user_agent: Option<&'a [u8]>,
+    /// Whom the client's certificate is for, and its fingerprint, where it has shown one.
+    pub certificate: Option<(&'a str, &'a str)>,
     /// What failed, in a sentence.
     pub failure: Option<&'a str>,
 }
@@ -50,8 +52,8 @@ pub struct Access<'a> {
 /// Of a target or a field, no more than this is written: a line has a bound, whatever a client sends.
 const TEXT_MAX: usize = 2048;
 
-/// No line is longer: six texts, each byte of them written as six at most, and what stands around them.
-pub const ACCESS_LINE_MAX: usize = 80 << 10;
+/// No line is longer: eight texts, each byte of them written as six at most, and what stands around them.
+pub const ACCESS_LINE_MAX: usize = 100 << 10;
 
 /// Writes lines. It keeps the text of the present second.
 #[derive(Debug)]
@@ -154,8 +156,15 @@ impl AccessLines {
         put_number(out, "status", access.status.into());
         put_number(out, "bytes", access.bytes);
         put_number(out, "milliseconds", access.milliseconds.into());
-        let texts = [("referer", access.referer), ("user_agent", access.user_agent)];
-        for (name, text) in texts.into_iter().chain([("failure", access.failure.map(str::as_bytes))]) {
+        let (subject, fingerprint) = access.certificate.unzip();
+        let texts = [
+            ("referer", access.referer),
+            ("user_agent", access.user_agent),
+            ("ssl_client_s_dn", subject.map(str::as_bytes)),
+            ("ssl_client_fingerprint", fingerprint.map(str::as_bytes)),
+            ("failure", access.failure.map(str::as_bytes)),
+        ];
+        for (name, text) in texts {
             if let Some(text) = text {
                 put_text(out, name, text);
             }
@@ -308,6 +317,7 @@ mod tests {
             milliseconds: 3,
             referer: None,
             user_agent: Some(b"curl/8"),
+            certificate: None,
             failure: None,
         }
     }
@@ -331,6 +341,15 @@ mod tests {
             "{\"time\":\"1994-11-06T08:49:37Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\",\"target\":\"/a?b=1\",\
              \"version\":\"HTTP/1.1\",\"host\":\"test:8080\",\"status\":200,\"bytes\":1024,\"milliseconds\":3,\
              \"user_agent\":\"curl/8\"}\n"
+        );
+        let known = Access { certificate: Some(("CN=Ann \"A\" B,O=C", "ab12")), ..access() };
+        assert!(line(AccessFormat::Json, &known).ends_with(
+            "\"user_agent\":\"curl/8\",\"ssl_client_s_dn\":\"CN=Ann \\\"A\\\" B,O=C\",\"ssl_client_fingerprint\":\"ab12\"}\n"
+        ));
+        assert_eq!(
+            line(AccessFormat::Combined, &known),
+            format!("{common} \"-\" \"curl/8\"\n"),
+            "it has no place there"
         );
         assert_eq!(line(PLAIN, &access()), "09:49:37  200  GET /a?b=1  1.0 KB  3 ms\n");
         let failed = Access { status: 404, failure: Some("There is no such file here."), ..access() };
@@ -368,11 +387,14 @@ mod tests {
     #[test]
     fn no_line_is_long() {
         let long = vec![0xff; 1 << 20];
+        let text = "\x07".repeat(1 << 20);
         let asked = Access {
             request: Some((&long, &long, "HTTP/1.1")),
             host: &long,
             referer: Some(&long),
             user_agent: Some(&long),
+            certificate: Some((&text, &text)),
+            failure: Some(&text),
             ..access()
         };
         for format in [AccessFormat::Combined, AccessFormat::Json, PLAIN] {

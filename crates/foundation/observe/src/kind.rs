@@ -25,7 +25,7 @@ impl Side {
 /// When it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Before the first request: the TLS handshake.
+    /// Before the first request: the PROXY header, the TLS handshake.
     Handshake,
     /// Reading the request's head.
     RequestHead,
@@ -85,6 +85,8 @@ pub enum Kind {
     PlainOnTls,
     /// A TLS handshake arrived where HTTP is spoken without.
     TlsOnPlain,
+    /// A connection came from a stranger, or without its PROXY header, where one is required.
+    ProxyHeader,
     /// A client's TLS handshake came to nothing: it was broken, too slow, or had nothing in common with us.
     TlsHandshake,
     /// A client's certificate was not accepted here, or ours there.
@@ -164,6 +166,7 @@ impl Kind {
         Kind::BadRequest,
         Kind::PlainOnTls,
         Kind::TlsOnPlain,
+        Kind::ProxyHeader,
         Kind::TlsHandshake,
         Kind::TlsRefused,
         Kind::HeadTimeout,
@@ -207,6 +210,7 @@ impl Kind {
             Kind::BadRequest => "CBAD",
             Kind::PlainOnTls => "CPLN",
             Kind::TlsOnPlain => "CTLS",
+            Kind::ProxyHeader => "CPRX",
             Kind::TlsHandshake => "CHSK",
             Kind::TlsRefused => "CCRT",
             Kind::HeadTimeout => "CHTO",
@@ -248,7 +252,7 @@ impl Kind {
     pub const fn status(self) -> u16 {
         match self {
             Kind::BadRequest | Kind::BodyBroken | Kind::BadPath | Kind::ClientGone => 400,
-            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => 400,
+            Kind::ProxyHeader | Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => 400,
             Kind::Forbidden => 403,
             Kind::NoRoute | Kind::NotFound => 404,
             Kind::MethodNotAllowed => 405,
@@ -270,7 +274,9 @@ impl Kind {
         match self {
             Kind::BadRequest | Kind::HeadTimeout | Kind::BodyTimeout | Kind::TooSlow => Side::Client,
             Kind::BodyTooLarge | Kind::BodyBroken | Kind::ClientGone | Kind::WriteTimeout => Side::Client,
-            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => Side::Client,
+            Kind::ProxyHeader | Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => {
+                Side::Client
+            }
             Kind::NoRoute | Kind::BadPath | Kind::MethodNotAllowed | Kind::NotFound => Side::Client,
             Kind::Misdirected => Side::Client,
             Kind::Forbidden | Kind::FileError | Kind::Overload | Kind::ExchangeTimeout => Side::Local,
@@ -285,7 +291,9 @@ impl Kind {
     /// When it happens.
     pub const fn phase(self) -> Phase {
         match self {
-            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => Phase::Handshake,
+            Kind::ProxyHeader | Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => {
+                Phase::Handshake
+            }
             Kind::BadRequest | Kind::HeadTimeout => Phase::RequestHead,
             Kind::BodyTimeout | Kind::TooSlow | Kind::BodyTooLarge | Kind::BodyBroken => Phase::RequestBody,
             Kind::NoRoute | Kind::BadPath | Kind::MethodNotAllowed | Kind::Overload | Kind::Internal => Phase::Route,
@@ -311,7 +319,7 @@ impl Kind {
             Kind::UpstreamGarbage | Kind::UpstreamTruncated | Kind::UpstreamSilent => Level::Warn,
             Kind::NameUnknown | Kind::UpstreamTls | Kind::UpstreamReset => Level::Warn,
             Kind::UpstreamHeadTooLarge | Kind::UpstreamSwitched => Level::Warn,
-            Kind::ExchangeTimeout | Kind::Forbidden | Kind::TlsRefused => Level::Info,
+            Kind::ExchangeTimeout | Kind::Forbidden | Kind::TlsRefused | Kind::ProxyHeader => Level::Info,
             Kind::TunnelBroken | Kind::TunnelIdle => Level::Info,
             _ => Level::Debug,
         }
@@ -322,7 +330,7 @@ impl Kind {
         match self {
             Kind::BadRequest | Kind::HeadTimeout | Kind::BodyTimeout | Kind::TooSlow | Kind::BodyTooLarge => true,
             Kind::BodyBroken | Kind::ClientGone | Kind::WriteTimeout | Kind::Internal => true,
-            Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => true,
+            Kind::ProxyHeader | Kind::PlainOnTls | Kind::TlsOnPlain | Kind::TlsHandshake | Kind::TlsRefused => true,
             // What is left of a body is skipped after the answer, as after any early answer.
             _ => false,
         }
@@ -336,6 +344,7 @@ impl Kind {
             Kind::TlsOnPlain => {
                 "This port speaks HTTP without TLS: write http:// instead of https:// in front of its address."
             }
+            Kind::ProxyHeader => "The connection does not begin with a PROXY header from a trusted proxy.",
             Kind::TlsHandshake => "The TLS handshake failed.",
             Kind::TlsRefused => "A certificate was not accepted in the TLS handshake.",
             Kind::HeadTimeout => "The request's head did not arrive in time.",

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use balance::{Cause, Decision, FailedTry, GiveUp, ServerId, Tried};
 use buf::Class;
+use client_address::proxy_protocol::{self, Ends, Version};
 use forward::{FieldRules, HostPolicy, PathRewrite};
 use http1::Limits;
 use observe::{Failure, Kind, Side};
@@ -131,7 +132,7 @@ impl Proxy {
         let mut tries =
             Tries { server, attempt: 1, fresh: false, fresh_tried: false, tried: Tried::none(), buffered, lease };
         loop {
-            let idle = if tries.fresh { None } else { self.upstream.reuse(tries.server) };
+            let idle = if tries.fresh { None } else { self.reuse(tries.server, exchange) };
             let checkout = match idle {
                 Some(checkout) => {
                     exchange.client.counters().reused.add(1);
@@ -162,6 +163,15 @@ impl Proxy {
             };
             failed.seen = relay.seen();
             self.after(*failed, &mut tries, exchange)?;
+        }
+    }
+
+    /// An idle connection: one that speaks for this client, where servers are told whom connections speak for.
+    #[inline(always)]
+    fn reuse(&self, server: ServerId, exchange: &Exchange<'_>) -> Option<Checkout<'_>> {
+        match self.upstream.options().proxy_protocol {
+            None => self.upstream.reuse(server),
+            Some(version) => self.upstream.reuse_for(server, &header(version, exchange)),
         }
     }
 
@@ -208,7 +218,8 @@ impl Proxy {
         let client = exchange.client;
         let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(|f| Err(TryFailed::ours(f))));
         let connect = async {
-            let connected = self.upstream.connect(server).await;
+            let header = self.upstream.options().proxy_protocol.map(|version| header(version, exchange));
+            let connected = self.upstream.connect_for(server, header).await;
             connected.map_err(|failure| TryFailed::with_cause(Cause::Connect, failure))
         };
         event_loop::race(connect, gone).await
@@ -226,6 +237,13 @@ impl Proxy {
         let name = &self.upstream.options().name;
         Failure::because(Kind::NoServer, format!("upstream {name} has no server that could take the request"))
     }
+}
+
+/// The PROXY header that tells of this exchange's client.
+#[cold]
+fn header(version: Version, exchange: &Exchange<'_>) -> Box<[u8]> {
+    let ends = exchange.client.ends().map(|(source, destination)| Ends { source, destination });
+    proxy_protocol::write(version, ends)
 }
 
 /// The failure as the client and the log are told it: with the tries that were made.

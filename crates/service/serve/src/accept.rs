@@ -9,6 +9,7 @@ use net::{Listener, is_exhausted};
 use crate::connection::connection;
 use crate::context::{Context, Site};
 use crate::local::Local;
+use crate::proxied;
 use crate::switch::Switch;
 use crate::tls::{self, Tls};
 
@@ -37,6 +38,7 @@ pub async fn accept_loop_over<S: Site>(
     let begin = |accepted| {
         let local = Rc::clone(&local);
         match tls() {
+            tls if local.requires_header() => drop(spawn(proxied::connection(accepted, tls, local, &context)?)),
             None => drop(spawn(connection(accepted, local, &context)?)),
             Some(tls) => drop(spawn(tls::connection(accepted, tls, local, &context)?)),
         }

@@ -20,7 +20,7 @@ use crate::body::RequestBody;
 use crate::connection::{Connection, Over};
 use crate::context::{Context, Handled, Site};
 use crate::deadlines::Kind;
-use crate::exchange::{Client, Conclusion, Ending, Exchange};
+use crate::exchange::{Client, Conclusion, Ending, Exchange, Told};
 use crate::linger;
 use crate::page;
 use crate::record::{self, Record};
@@ -83,6 +83,7 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
             peer: &connection.admission.peer,
             counters: context.counters(),
             local: &connection.local,
+            told: Told::Nothing,
         };
         let (ending, ends_by_close) = {
             let settings = site.settings();
@@ -93,10 +94,11 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
                 request,
             };
             exchange.response.strict_transport_security(over.hsts());
-            let allowed = match over.covers(&connection.stream, request.authority_bytes()) {
-                true => exchange.body.limit(settings.body_bytes),
-                false => Err(misdirected(request)),
-            };
+            let allowed =
+                exchange.identify().and_then(|()| match over.covers(&connection.stream, request.authority_bytes()) {
+                    true => exchange.body.limit(settings.body_bytes),
+                    false => Err(misdirected(request)),
+                });
             let handled = match allowed {
                 Ok(()) => match site.handle(&mut exchange) {
                     Handled::Done(handled) => handled,
@@ -106,10 +108,10 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
             };
             let (conclusion, failure) = exchange.conclude(handled);
             if let Some(failure) = &failure {
-                report(context, &**site, failure, &connection.admission.peer);
+                report(context, &**site, failure, &exchange.client.named_peer());
             }
             if let Some(began) = began {
-                record::tell(&**site, &wire, &connection.admission.peer, request, began, failure).await;
+                record::tell(&**site, exchange.client, request, began, failure).await;
             }
             let ending = match conclusion {
                 Conclusion::Ends(ending) => ending,

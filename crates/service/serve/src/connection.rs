@@ -39,10 +39,20 @@ pub fn connection<S: Site>(
     context: &Rc<Context<S>>,
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
     let Accepted { stream, peer } = accepted;
-    let admission = context.admit(peer)?;
+    Ok(admitted(stream, local, context.admit(peer)?))
+}
+
+/// The same for a connection that was counted in already.
+pub(crate) fn admitted<S: Site>(
+    stream: Stream,
+    local: Rc<Local>,
+    admission: Admission<S>,
+) -> impl Future<Output = ()> + 'static {
+    let context = &admission.context;
     let head_by = now().after(context.site().settings().timeouts.header);
+    let head_by = context.drain_end().map_or(head_by, |end| head_by.min(end));
     stream.set_deadline(head_by, Kind::Idle as u8);
-    Ok(serve(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }, Plain))
+    serve(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }, Plain)
 }
 
 /// What a connection is served over. A type of its own for each, so that plain connections pay for nothing that concerns TLS.

@@ -1,7 +1,7 @@
 //! One request and its answer.
 
 use std::cell::Ref;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -38,6 +38,16 @@ pub struct Client<'c> {
     pub(crate) peer: &'c Peer,
     pub(crate) counters: &'c Counters,
     pub(crate) local: &'c Local,
+    pub(crate) told: Told,
+}
+
+/// What is known of a client beside its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told {
+    /// Its connection is all that is believed.
+    Nothing,
+    /// It is a trusted proxy, which speaks for a client of this address, or for one that it does not know.
+    By(Option<IpAddr>),
 }
 
 impl<'c> Client<'c> {
@@ -46,14 +56,56 @@ impl<'c> Client<'c> {
         self.peer
     }
 
-    /// The client's address, as far as it is known.
+    /// The client's address, as far as it is known: where a trusted proxy speaks for it, what that one tells.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.peer.ip()
+        match self.told {
+            Told::Nothing => self.peer.ip(),
+            Told::By(told) => told,
+        }
     }
 
-    /// Whether the client asked over TLS.
-    pub fn asked_over_tls(&self, _: &RequestHead) -> bool {
-        self.is_over_tls()
+    /// Whether the peer is a trusted proxy, whose forwarded fields are believed.
+    #[inline]
+    pub fn is_trusted(&self) -> bool {
+        matches!(self.told, Told::By(_))
+    }
+
+    /// The client's address and port, and where it reached us; none when its address is not known. What else is not is zero.
+    #[cold]
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let source = match self.told {
+            Told::By(told) if told != self.peer.ip() => SocketAddr::new(told?, 0),
+            // A proxy that asks for itself too.
+            _ => self.peer.socket_addr()?,
+        };
+        let nowhere = || match source {
+            SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
+            SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
+        };
+        Some((source, self.wire.stream.local_addr().unwrap_or_else(nowhere)))
+    }
+
+    /// Whom logs name: a proxy itself, where it does not know for whom it speaks.
+    pub(crate) fn named(&self) -> Option<IpAddr> {
+        match self.told {
+            Told::By(Some(address)) => Some(address),
+            _ => self.peer.ip(),
+        }
+    }
+
+    /// The same as the peer that it would be.
+    #[cold]
+    pub(crate) fn named_peer(&self) -> Peer {
+        match self.told {
+            Told::By(Some(told)) if Some(told) != self.peer.ip() => Peer::of(SocketAddr::new(told, 0)),
+            _ => self.peer.clone(),
+        }
+    }
+
+    /// Whether the client asked over TLS: us, or the trusted proxy that speaks for it.
+    pub fn asked_over_tls(&self, request: &RequestHead) -> bool {
+        let told = if self.is_trusted() { client_address::told_scheme(&request.fields) } else { None };
+        told.unwrap_or_else(|| self.is_over_tls())
     }
 
     /// The listener's address.
@@ -106,6 +158,26 @@ pub(crate) enum Ending {
 }
 
 impl<'c> Exchange<'c> {
+    /// Finds out who asks, where the peer is a proxy that is believed.
+    ///
+    /// # Errors
+    /// What the proxy's fields tell contradicts itself.
+    #[inline]
+    pub(crate) fn identify(&mut self) -> Result<(), Failure> {
+        if self.client.local.believes() { self.hear_proxy() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn hear_proxy(&mut self) -> Result<(), Failure> {
+        let Client { local, peer, .. } = self.client;
+        if local.trusts(peer) {
+            let told = client_address::told(&self.request.fields, peer.ip(), &local.trusted());
+            let told = told.map_err(|e| Failure::because(observe::Kind::BadRequest, e.to_string()))?;
+            self.client.told = Told::By(told);
+        }
+        Ok(())
+    }
+
     /// What follows from what the handler came to. A failure is answered here while no answer has begun.
     pub(crate) fn conclude(&mut self, handled: Result<(), Failure>) -> (Conclusion, Option<Failure>) {
         // Whatever waited for the body waits no longer: a later wait must set its deadlines anew.

@@ -18,6 +18,7 @@ mod linger;
 mod local;
 mod pace;
 mod page;
+mod proxied;
 mod record;
 mod response;
 mod switch;

@@ -1,13 +1,16 @@
 //! What became of an exchange, for the access log.
 
+use std::net::IpAddr;
+
 use clock::Tick;
 use event_loop::now;
 use message::{Method, RequestHead};
 use net::Peer;
 use observe::{Failure, Kind};
+use tls::{ClientCertificate, Session};
 
 use crate::context::Site;
-use crate::wire::Wire;
+use crate::exchange::Client;
 
 /// The status in the log of an exchange whose client went away before there was an answer: nginx's word for it.
 const CLIENT_GONE: u16 = 499;
@@ -17,8 +20,10 @@ const CLIENT_GONE: u16 = 499;
 pub struct Record<'a> {
     /// What was asked for; none when what came was no request.
     pub request: Option<&'a RequestHead>,
-    /// Who asked.
-    pub peer: &'a Peer,
+    /// Who asked; none: through a Unix socket. Where a trusted proxy speaks for the client, what that one tells.
+    pub client: Option<IpAddr>,
+    /// The certificate that it has shown, and that was found good.
+    pub certificate: Option<&'a ClientCertificate>,
     /// The answer's status; 499 when the client went away before there was one.
     pub status: u16,
     /// Bytes of the answer behind its head, with their chunk lines. Of a body that did not go out to its end, what did.
@@ -33,7 +38,9 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Of something that could not be read as a request, and was refused.
     pub(crate) fn of_no_request(failure: &'a Failure, peer: &'a Peer, body_bytes: u64) -> Record<'a> {
-        Record { request: None, peer, status: failure.status, body_bytes, took_ms: 0, failure: Some(failure) }
+        let client = peer.ip();
+        let status = failure.status;
+        Record { request: None, client, certificate: None, status, body_bytes, took_ms: 0, failure: Some(failure) }
     }
 }
 
@@ -41,12 +48,12 @@ impl<'a> Record<'a> {
 /// what the record is to say.
 pub(crate) async fn tell<S: Site>(
     site: &S,
-    wire: &Wire<'_>,
-    peer: &Peer,
+    client: Client<'_>,
     request: &RequestHead,
     began: Tick,
     failure: Option<Failure>,
 ) {
+    let wire = client.wire;
     let end_of_answer = wire.queued();
     let cut = wire.out.borrow().has_file() && wire.flush().await.is_err();
     let until = if cut { wire.written() } else { end_of_answer };
@@ -58,6 +65,8 @@ pub(crate) async fn tell<S: Site>(
     let has_body = wire.is_answered() && request.method != Method::Head && !matches!(status, 204 | 304);
     let body_bytes = if has_body { wire.body.get().length(until) } else { 0 };
     let took_ms = now().0.wrapping_sub(began.0);
-    let failure = failure.as_ref();
-    site.ended(&Record { request: Some(request), peer, status, body_bytes, took_ms, failure });
+    let (session, failure) = (client.tls(), failure.as_ref());
+    let certificate = session.as_deref().and_then(Session::client_certificate);
+    let (request, client) = (Some(request), client.named());
+    site.ended(&Record { request, client, certificate, status, body_bytes, took_ms, failure });
 }

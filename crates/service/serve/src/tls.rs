@@ -71,14 +71,25 @@ pub(crate) fn connection<S: Site>(
     context: &Rc<Context<S>>,
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
     let Accepted { stream, peer } = accepted;
-    let admission = context.admit(peer)?;
-    stream.set_deadline(now().after(tls.handshake_timeout), Kind::Idle as u8);
-    Ok(async move {
+    Ok(admitted(stream, tls, local, context.admit(peer)?))
+}
+
+/// The same for a connection that was counted in already.
+pub(crate) fn admitted<S: Site>(
+    stream: Stream,
+    tls: Tls,
+    local: Rc<Local>,
+    admission: Admission<S>,
+) -> impl Future<Output = ()> + 'static {
+    let by = now().after(tls.handshake_timeout);
+    let by = admission.context.drain_end().map_or(by, |end| by.min(end));
+    stream.set_deadline(by, Kind::Idle as u8);
+    async move {
         if let Some(connection) = begin(stream, tls.config, local, admission).await {
             // As a task of its own it is hardly larger than a plain connection's, whatever the handshake needed.
             spawn(serve(connection, Secure { hsts: tls.hsts }));
         }
-    })
+    }
 }
 
 /// The handshake. None when there is no connection.

@@ -19,12 +19,14 @@ pub(crate) struct Connection {
     idle_since: Tick,
     /// Exchanges it carried.
     pub(crate) uses: u32,
+    /// The PROXY header that it began with.
+    header: Option<Box<[u8]>>,
 }
 
 impl Connection {
     /// A connection that was opened just now.
-    pub(crate) fn new(stream: Stream, now: Tick) -> Box<Connection> {
-        Box::new(Connection { stream, born: now, idle_since: now, uses: 0 })
+    pub(crate) fn new(stream: Stream, now: Tick, header: Option<Box<[u8]>>) -> Box<Connection> {
+        Box::new(Connection { stream, born: now, idle_since: now, uses: 0, header })
     }
 }
 
@@ -46,10 +48,27 @@ impl Pool {
         }
     }
 
+    /// The same among those that began with this PROXY header.
+    pub(crate) fn take_for(&self, now: Tick, keep: &KeepAlive, header: &[u8]) -> Option<Box<Connection>> {
+        loop {
+            let mut idle = self.idle.borrow_mut();
+            let place = idle.iter().rposition(|connection| connection.header.as_deref() == Some(header))?;
+            let connection = idle.remove(place);
+            drop(idle);
+            if is_good(&connection, now, keep) {
+                return Some(connection);
+            }
+        }
+    }
+
     /// Keeps a connection, if it may be used again and there is room. No deadline is set on it any more.
     pub(crate) fn give(&self, mut connection: Box<Connection>, now: Tick, keep: &KeepAlive) {
         let mut idle = self.idle.borrow_mut();
         let worn_out = connection.uses >= keep.max_requests || is_old(connection.born, now, keep.max_age);
+        if !worn_out && connection.header.is_some() && idle.len() >= keep.idle && !idle.is_empty() {
+            // Those that speak for clients who have gone would keep out the others until they are too old.
+            idle.remove(0);
+        }
         if !worn_out && idle.len() < keep.idle {
             debug_assert!(connection.stream.registration().deadline().is_none());
             connection.idle_since = now;

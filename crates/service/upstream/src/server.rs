@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clock::Tick;
 use event_loop::{now, sleep, spawn, within};
-use net::Address;
+use net::{Address, Transport};
 use observe::{Failure, Kind};
 
 use crate::names;
@@ -133,12 +133,19 @@ impl Server {
         upstream: &str,
         by: Tick,
         timeout_text: &str,
+        header: Option<Box<[u8]>>,
     ) -> Result<Box<Connection>, Failure> {
         let attempt = within(by, async {
             if self.found.addresses.borrow().is_empty() {
                 self.refresh().await;
             }
-            self.connect_to_any(by).await
+            let connected = self.connect_to_any(by).await;
+            match (&connected, &header) {
+                (Some(Ok(stream)), Some(header)) => {
+                    send(stream, header).await.map_or_else(|e| Some(Err(e)), |()| connected)
+                }
+                _ => connected,
+            }
         });
         let text = &self.text;
         let connected = match attempt.await.flatten() {
@@ -151,7 +158,7 @@ impl Server {
                         .map_err(|failed| failed.of(format_args!("upstream {upstream} {text}"), timeout_text))
                         .map_err(|failure| failure.with_server(text))?,
                 };
-                Ok(Connection::new(stream, now()))
+                Ok(Connection::new(stream, now(), header))
             }
             None => Err(Failure::because(
                 Kind::ConnectTimeout,
@@ -209,6 +216,16 @@ impl Server {
         candidates.extend(last);
         candidates
     }
+}
+
+/// Sends all of it. On a fresh connection it goes at once.
+async fn send(stream: &net::Stream, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let n = std::future::poll_fn(|cx| stream.poll_write(cx, &[io::IoSlice::new(rest)], false)).await?;
+        rest = rest.get(n..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 async fn look_up(host: String, port: u16, found: Rc<Found>) {

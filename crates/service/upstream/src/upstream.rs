@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use balance::{Balancer, Decision, Ejector, FailedTry, RetryBudget, RetryPolicy, ServerId, ServerSetup, Tried};
+use client_address::proxy_protocol::Version;
 use event_loop::{now, sleep, spawn};
 use observe::Failure;
 
@@ -74,6 +75,8 @@ pub struct Options {
     pub retry: RetryPolicy,
     /// Retries a second that the budget always allows on this worker.
     pub retries_per_second_min: u32,
+    /// The PROXY header that connections begin with; they then carry exchanges of one client only.
+    pub proxy_protocol: Option<Version>,
     /// How often names are looked up again.
     pub resolve: Duration,
     /// How servers are chosen.
@@ -179,14 +182,29 @@ impl Upstream {
         Some(Checkout::new(self, server, connection))
     }
 
+    /// An idle connection that began with this PROXY header, if there is one: it speaks for that client, and no other.
+    #[cold]
+    pub fn reuse_for(&self, server: ServerId, header: &[u8]) -> Option<Checkout<'_>> {
+        let connection = self.server(server)?.pool.take_for(now(), &self.options.keep_alive, header)?;
+        Some(Checkout::new(self, server, connection))
+    }
+
     /// A new connection to that server.
     ///
     /// # Errors
     /// The reason in a sentence, after the connect timeout at the latest. The balancer has been told.
     pub async fn connect(&self, server: ServerId) -> Result<Checkout<'_>, Failure> {
+        self.connect_for(server, None).await
+    }
+
+    /// The same for a connection that begins with a PROXY header.
+    ///
+    /// # Errors
+    /// As [`Upstream::connect`].
+    pub async fn connect_for(&self, server: ServerId, header: Option<Box<[u8]>>) -> Result<Checkout<'_>, Failure> {
         let Some(state) = self.server(server) else { return Err(Failure::new(observe::Kind::NoServer)) };
         let by = now().after(self.options.timeouts.connect);
-        match state.connect(&self.options.name, by, &self.connect_text).await {
+        match state.connect(&self.options.name, by, &self.connect_text, header).await {
             Ok(connection) => {
                 self.balancer.borrow_mut().succeeded(server, now());
                 Ok(Checkout::new(self, server, connection))

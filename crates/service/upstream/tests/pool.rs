@@ -39,6 +39,7 @@ impl World {
 fn options(target: Target, keep_alive: KeepAlive) -> Options {
     let second = Duration::from_secs(1);
     Options {
+        proxy_protocol: None,
         name: "api".into(),
         servers: vec![ServerOptions { target, tls: None, weight: 1, backup: false, max_active: 0 }],
         timeouts: Timeouts { connect: 2 * second, header: second, body: second, tunnel: second },

@@ -89,6 +89,7 @@ pub(crate) fn to_servers(servers: &[u32]) -> Options {
         max_active: 0,
     };
     Options {
+        proxy_protocol: None,
         name: "api".into(),
         servers: servers.iter().map(server).collect(),
         timeouts: Timeouts {

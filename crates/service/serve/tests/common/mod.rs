@@ -12,7 +12,7 @@ use message::{BodyLength, FieldsBuilder, ResponseHead};
 use net::memory::{self, Weather};
 use net::{Bound, Listener, Peer, Stream, Transport};
 use observe::{Counters, Failure, Kind};
-use serve::{BodyChunk, Chunk, Context, Exchange, Handled, Settings, Site, Switch, accept_loop};
+use serve::{BodyChunk, Chunk, Context, Exchange, Handled, Local, Settings, Site, Switch, accept_loop_over};
 
 #[derive(Default)]
 pub(crate) struct TestSite {
@@ -36,6 +36,12 @@ impl Site for TestSite {
 
 async fn respond(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     match exchange.request.path_bytes() {
+        b"/who" => {
+            let who = exchange.client.ip().map_or("unknown".into(), |ip| ip.to_string());
+            exchange.response.start(&head(BodyLength::Known(who.len() as u64)));
+            exchange.response.push(Chunk::Shared(Shared::copy_of(who.as_bytes())))?;
+            exchange.response.finish(None)
+        }
         b"/hello" => answer(exchange, b"hello", 5),
         b"/echo" => echo(exchange).await,
         b"/early" => answer(exchange, b"no need for a body", 18),
@@ -117,13 +123,25 @@ fn on_panic(panicked: &event_loop::Panicked) {
 }
 
 /// Runs `test` beside a server on a simulated worker, then shows that nothing is left behind.
+#[allow(dead_code, reason = "not every test file needs it")]
 pub(crate) fn serving(weather: Weather, test: impl AsyncFnOnce(Rc<Context<TestSite>>, Rc<Switch>)) {
     serving_with(Settings::default(), weather, test);
 }
 
+#[allow(dead_code, reason = "not every test file needs it")]
 pub(crate) fn serving_with(
     settings: Settings,
     weather: Weather,
+    test: impl AsyncFnOnce(Rc<Context<TestSite>>, Rc<Switch>),
+) {
+    serving_at(settings, weather, |_| (), test);
+}
+
+/// The same with a listener that `prepare` was given.
+pub(crate) fn serving_at(
+    settings: Settings,
+    weather: Weather,
+    prepare: impl FnOnce(&Local),
     test: impl AsyncFnOnce(Rc<Context<TestSite>>, Rc<Switch>),
 ) {
     let driver = Driver::Simulated { seed: weather.split_seed };
@@ -135,7 +153,9 @@ pub(crate) fn serving_with(
             let context = Context::new(site, Arc::new(Counters::default()), 1000);
             let listener = Listener::new(Bound::memory(SERVER)).unwrap();
             let stop = Rc::new(Switch::default());
-            spawn(accept_loop(listener, Rc::clone(&context), Rc::clone(&stop), |_| ()));
+            let local = Local::new(listener.address().clone(), false);
+            prepare(&local);
+            spawn(accept_loop_over(listener, local, || None, Rc::clone(&context), Rc::clone(&stop), |_| ()));
             test(Rc::clone(&context), Rc::clone(&stop)).await;
             stop.raise();
             context.drain();

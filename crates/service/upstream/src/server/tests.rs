@@ -19,7 +19,7 @@ fn run(driver: Driver, test: impl Future<Output = ()>) {
 }
 
 async fn connect(server: &Server, timeout: Duration) -> Result<Box<Connection>, Failure> {
-    server.connect("api", now().after(timeout), "2s").await
+    server.connect("api", now().after(timeout), "2s", None).await
 }
 
 #[test]

@@ -216,20 +216,20 @@ pub(crate) static LISTENER: Section = Section {
             "[\"http/1.1\"]",
             "What is spoken here.",
         ),
-        later(key(
+        key(
             "proxy_protocol",
             Kind::Boolean,
             "false",
             "Require and strip a PROXY header (v1 or v2) in front of each connection, within timeouts.header; only \
              trusted_proxies may connect then.",
-        )),
-        later(key(
+        ),
+        key(
             "trusted_proxies",
             Kind::Texts,
             "[]",
             "Networks whose X-Forwarded-For, Forwarded and PROXY are believed; \"unix:\" for whoever comes through a Unix \
              socket.",
-        )),
+        ),
         key(
             "backlog",
             Kind::Whole { least: 1, most: 1 << 20 },

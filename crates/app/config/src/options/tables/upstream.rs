@@ -50,13 +50,13 @@ pub(crate) static UPSTREAM: Section = Section {
             "\"30s\"",
             "How long a server that comes back takes to get its full share.",
         ),
-        later(key(
+        key(
             "proxy_protocol",
             Kind::Whole { least: 0, most: 2 },
             "0",
             "The PROXY header sent to the server: 0 none, 1 or 2 its version. A connection then carries requests of one client \
              only.",
-        )),
+        ),
         later(off("health", Kind::Section(&HEALTH), "", "")),
         off("ejection", Kind::Section(&EJECTION), "", ""),
         off("tls", Kind::Section(&UPSTREAM_TLS), "", ""),
