@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tests::{Client, PATIENCE, Process, Tollgate, descriptors, eventually, folder, peers};
@@ -122,6 +123,31 @@ fn so_many_listen_and_no_more() {
     // Those that have gone are noticed by their ends.
     eventually("connections", || descriptors(server.id()), |n| *n <= idle + 1);
     Events::listen(&server);
+}
+
+/// Both at once: browsers have some of what they offer over TLS only.
+#[test]
+fn pages_reload_over_tls_too() {
+    let (root, data) = (site(), folder());
+    let mut command = Tollgate::command("server");
+    command.arg(root.path()).args(["--listen", "127.0.0.1:0", "--dev", "--tls"]).env("XDG_DATA_HOME", data.path());
+    let server = Tollgate::listening(&mut command, 1, folder());
+    let authority = data.path().join("tollgate/authority.pem");
+    let authority = authority.to_str().expect("text");
+    let page = peers::curl(["-i", "--cacert", authority, &server.url("/")]);
+    assert!(page.out.contains("<title>One</title>") && page.out.contains("/.tollgate/live.js?0"), "{}", page.err);
+    assert!(page.out.to_lowercase().contains("cache-control: no-store"), "{}", page.out);
+    let script = peers::curl(["--cacert", authority, &server.url("/.tollgate/live.js")]);
+    assert!(script.out.contains("EventSource('/.tollgate/changes')"), "{}", script.err);
+    let mut listen = Command::new("curl");
+    listen.args(["-sS", "-q", "-N", "--noproxy", "*", "--cacert", authority, &server.url("/.tollgate/changes")]);
+    let listener = Process::start(&mut listen);
+    let told = |part: &str| listener.out_line(|line| line.contains(part).then(|| line.to_owned()));
+    told("\"changed\":[]");
+    fs::write(root.path().join("style.css"), "b {}").expect("a file of ours");
+    told("\"changed\":[\"/style.css\"]");
+    drop(listener);
+    server.stop();
 }
 
 /// Without `--dev` too: a file that is asked for all the time shows a change before the next look at it is due.

@@ -72,6 +72,7 @@ const EXAMPLES: &str = "Examples:
   server ./public --dev --open             a site that is being worked on: pages reload by themselves
   server dist --spa --cache 1h --open      an application that routes in the browser
   server ./public --tls                    HTTPS, with a certificate of its own making
+  server ./public --dev --tls --open       both: for what browsers offer over HTTPS only
   server --config site.toml --check        is the configuration right?";
 
 fn main() -> ExitCode {
