@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
@@ -18,9 +19,13 @@ compile_error!("a waker is one 64-bit word here; other widths need another packi
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskId(u64);
 
+/// Generations are counted in 24 bits.
+const GENERATIONS: u32 = 0x00FF_FFFF;
+
 impl TaskId {
     fn new(worker: u8, generation: u32, index: u32) -> TaskId {
-        TaskId(u64::from(worker) << 56 | u64::from(generation & 0x00FF_FFFF) << 32 | u64::from(index))
+        debug_assert!(generation <= GENERATIONS);
+        TaskId(u64::from(worker) << 56 | u64::from(generation) << 32 | u64::from(index))
     }
 
     #[inline]
@@ -44,7 +49,7 @@ impl TaskId {
     }
 
     fn generation(self) -> u32 {
-        (self.0 >> 32) as u32 & 0x00FF_FFFF
+        (self.0 >> 32) as u32 & GENERATIONS
     }
 
     fn index(self) -> usize {
@@ -71,18 +76,40 @@ impl<F: Future<Output = ()>> Task for F {
 pub(crate) type BoxedTask = Pin<Box<dyn Task>>;
 
 struct TaskSlot {
+    /// Of 24 bits, as in a [`TaskId`].
     generation: u32,
-    queued: bool,
-    used: bool,
+    state: State,
     future: Option<BoxedTask>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Free,
+    Waits,
+    Queued,
+}
+
+/// Behind one borrow, since waking and running touch all of it.
+#[derive(Default)]
+struct Table {
+    slots: Vec<TaskSlot>,
+    free: Vec<u32>,
+    queue: VecDeque<u32>,
+}
+
+impl Table {
+    fn free_slot(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.generation = (slot.generation + 1) & GENERATIONS;
+        slot.state = State::Free;
+        self.free.push(index);
+    }
 }
 
 /// The tasks of one worker and the queue of those that can run.
 pub(crate) struct Tasks {
     worker: u8,
-    slots: RefCell<Vec<TaskSlot>>,
-    free: RefCell<Vec<u32>>,
-    queue: RefCell<VecDeque<u32>>,
+    table: RefCell<Table>,
     /// Those that are polled once more at the end of this turn, and who is never among them.
     late: RefCell<Vec<u32>>,
     never_late: Cell<u32>,
@@ -105,9 +132,7 @@ impl Tasks {
     pub(crate) fn new(worker: u8, on_panic: fn(&Panicked)) -> Tasks {
         Tasks {
             worker,
-            slots: RefCell::default(),
-            free: RefCell::default(),
-            queue: RefCell::default(),
+            table: RefCell::default(),
             late: RefCell::default(),
             never_late: Cell::new(u32::MAX),
             panics: Cell::new(0),
@@ -117,17 +142,17 @@ impl Tasks {
     }
 
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) -> TaskId {
-        let mut slots = self.slots.borrow_mut();
-        let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
-            slots.push(TaskSlot { generation: 0, queued: false, used: false, future: None });
-            (slots.len() - 1) as u32
+        let future: BoxedTask = Box::pin(future);
+        let mut table = self.table.borrow_mut();
+        let index = table.free.pop().unwrap_or_else(|| {
+            table.slots.push(TaskSlot { generation: 0, state: State::Free, future: None });
+            (table.slots.len() - 1) as u32
         });
-        let slot = &mut slots[index as usize];
-        slot.future = Some(Box::pin(future));
-        slot.used = true;
-        slot.queued = true;
-        self.queue.borrow_mut().push_back(index);
-        TaskId::new(self.worker, slot.generation, index)
+        let slot = &mut table.slots[index as usize];
+        (slot.future, slot.state) = (Some(future), State::Queued);
+        let id = TaskId::new(self.worker, slot.generation, index);
+        table.queue.push_back(index);
+        id
     }
 
     #[inline]
@@ -137,56 +162,52 @@ impl Tasks {
 
     /// Queues a task; nothing happens when it has ended or is queued already.
     pub(crate) fn wake(&self, task: TaskId) {
-        let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get_mut(task.index()) else { return };
-        if slot.used && !slot.queued && slot.generation & 0x00FF_FFFF == task.generation() {
-            slot.queued = true;
-            self.queue.borrow_mut().push_back(task.index() as u32);
+        let table = &mut *self.table.borrow_mut();
+        let Some(slot) = table.slots.get_mut(task.index()) else { return };
+        if slot.state == State::Waits && slot.generation == task.generation() {
+            slot.state = State::Queued;
+            table.queue.push_back(task.index() as u32);
         }
     }
 
     /// Ends a task and gives its future to the caller to drop, outside any borrow.
     pub(crate) fn take(&self, task: TaskId) -> Option<BoxedTask> {
-        let mut slots = self.slots.borrow_mut();
-        let slot = slots.get_mut(task.index())?;
-        if !slot.used || slot.generation & 0x00FF_FFFF != task.generation() {
+        let mut table = self.table.borrow_mut();
+        let slot = table.slots.get_mut(task.index())?;
+        if slot.state == State::Free || slot.generation != task.generation() {
             return None;
         }
         let future = slot.future.take()?;
-        self.free_slot(slot, task.index() as u32);
+        table.free_slot(task.index() as u32);
         Some(future)
-    }
-
-    fn free_slot(&self, slot: &mut TaskSlot, index: u32) {
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.used = false;
-        self.free.borrow_mut().push(index);
     }
 
     /// Ends all tasks; called while the reactor still stands, so that their destructors find it.
     pub(crate) fn take_all(&self) -> Vec<BoxedTask> {
-        let mut slots = self.slots.borrow_mut();
+        let mut table = self.table.borrow_mut();
         let mut all = Vec::new();
-        for index in 0..slots.len() {
-            if let Some(future) = slots[index].future.take() {
-                self.free_slot(&mut slots[index], index as u32);
+        for index in 0..table.slots.len() {
+            if let Some(future) = table.slots[index].future.take() {
+                table.free_slot(index as u32);
                 all.push(future);
             }
         }
         all
     }
 
+    #[inline]
     pub(crate) fn runnable(&self) -> usize {
-        self.queue.borrow().len()
+        self.table.borrow().queue.len()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.borrow().len() - self.free.borrow().len()
+        let table = self.table.borrow();
+        table.slots.len() - table.free.len()
     }
 
     /// Puts the runnable tasks into another order (simulation).
     pub(crate) fn shuffle(&self, mut random: impl FnMut(usize) -> usize) {
-        let mut queue = self.queue.borrow_mut();
+        let queue = &mut self.table.borrow_mut().queue;
         for i in (1..queue.len()).rev() {
             queue.swap(i, random(i + 1));
         }
@@ -218,8 +239,14 @@ impl Tasks {
     pub(crate) fn run_late(&self, before_each: impl Fn()) {
         let mut late = self.late.take();
         for index in late.drain(..) {
-            before_each();
-            self.run(index);
+            let (generation, future) = {
+                let slot = &mut self.table.borrow_mut().slots[index as usize];
+                (slot.generation, slot.future.take())
+            };
+            if let Some(future) = future {
+                before_each();
+                self.run(index, generation, future);
+            }
         }
         // Nobody is put off at the end of a turn; the room is kept.
         self.late.replace(late);
@@ -228,26 +255,30 @@ impl Tasks {
     /// Polls the next runnable task once. False when there is none.
     #[inline]
     pub(crate) fn run_one(&self) -> bool {
-        let Some(index) = self.queue.borrow_mut().pop_front() else { return false };
-        self.slots.borrow_mut()[index as usize].queued = false;
-        self.run(index);
+        let (index, generation, future) = {
+            let table = &mut *self.table.borrow_mut();
+            let Some(index) = table.queue.pop_front() else { return false };
+            let slot = &mut table.slots[index as usize];
+            if slot.state == State::Queued {
+                slot.state = State::Waits;
+            }
+            (index, slot.generation, slot.future.take())
+        };
+        // A task that was cancelled while queued has no future any more.
+        if let Some(future) = future {
+            self.run(index, generation, future);
+        }
         true
     }
 
-    fn run(&self, index: u32) {
-        let (mut future, id) = {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[index as usize];
-            // A task that was cancelled while queued has no future any more.
-            let Some(future) = slot.future.take() else { return };
-            (future, TaskId::new(self.worker, slot.generation, index))
-        };
-        let waker = waker_of(id);
+    fn run(&self, index: u32, generation: u32, mut future: BoxedTask) {
+        // Dropping a waker does nothing, through a pointer.
+        let waker = ManuallyDrop::new(waker_of(TaskId::new(self.worker, generation, index)));
         let mut cx = Context::from_waker(&waker);
         // A panic costs the task that panicked, no other.
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
         match polled {
-            Ok(Poll::Pending) => self.slots.borrow_mut()[index as usize].future = Some(future),
+            Ok(Poll::Pending) => self.table.borrow_mut().slots[index as usize].future = Some(future),
             Ok(Poll::Ready(())) => self.finish(index, future),
             Err(_) => {
                 self.tell(future.name());
@@ -258,8 +289,8 @@ impl Tasks {
 
     /// What the next runnable task is called.
     pub(crate) fn next_name(&self) -> &'static str {
-        let (queue, slots) = (self.queue.borrow(), self.slots.borrow());
-        let task = queue.front().and_then(|index| slots[*index as usize].future.as_ref());
+        let table = self.table.borrow();
+        let task = table.queue.front().and_then(|index| table.slots[*index as usize].future.as_ref());
         task.map_or("a task that was cancelled", |future| future.name())
     }
 
@@ -288,9 +319,7 @@ impl Tasks {
     fn finish(&self, index: u32, future: BoxedTask) {
         let name = future.name();
         self.catch(name, || drop(future));
-        let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[index as usize];
-        self.free_slot(slot, index);
+        self.table.borrow_mut().free_slot(index);
     }
 }
 
@@ -319,7 +348,7 @@ mod tests {
 
     #[test]
     fn an_id_packs_and_unpacks() {
-        let id = TaskId::new(255, 0x01FF_FFFE, 77);
+        let id = TaskId::new(255, 0x00FF_FFFE, 77);
         assert_eq!((id.worker(), id.generation(), id.index()), (255, 0x00FF_FFFE, 77));
     }
 
