@@ -1,12 +1,12 @@
 //! Calls that block (opening files, looking up names) run on a few threads beside the workers.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
-
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use std::thread::Thread;
 
 /// Threads of the pool, for the whole process. They wait for disks and name servers, so more than there are CPUs.
 const THREADS: usize = 4;
@@ -59,7 +59,7 @@ pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     });
     if crate::is_simulated() {
         job();
-    } else if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = pool().try_send(job) {
+    } else if !pool().try_send(job) {
         complete(&cell, Err(BlockingError::Overloaded));
     }
     Blocking { cell }
@@ -88,16 +88,119 @@ impl<T> Future for Blocking<T> {
     }
 }
 
-fn pool() -> &'static Sender<Job> {
-    static POOL: OnceLock<Sender<Job>> = OnceLock::new();
-    POOL.get_or_init(|| {
-        let (send, receive): (Sender<Job>, Receiver<Job>) = bounded(QUEUE);
-        for n in 0..THREADS {
-            let receive = receive.clone();
+/// The queue, and who waits for something in it.
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// The one that went to rest last is woken first: its caches are warm, and a pool of which one thread is enough uses one.
+    /// (A channel would wake the one that has rested longest, after it had spun for a while.)
+    resting: Vec<Thread>,
+}
+
+struct Pool {
+    queue: Arc<Mutex<Queue>>,
+    threads: usize,
+}
+
+impl Pool {
+    fn start() -> Pool {
+        let queue = Arc::new(Mutex::new(Queue::default()));
+        let started = (0..THREADS).filter(|n| {
+            let queue = Arc::clone(&queue);
             let thread = std::thread::Builder::new().name(format!("blocking-{n}"));
-            // With no thread at all the channel closes and every call is refused as overloaded.
-            let _ = thread.spawn(move || receive.into_iter().for_each(|job| job()));
+            thread
+                .spawn(move || {
+                    loop {
+                        next(&queue)();
+                    }
+                })
+                .is_ok()
+        });
+        let threads = started.count();
+        Pool { queue, threads }
+    }
+
+    /// False when too many wait, or no thread could be had.
+    fn try_send(&self, job: Job) -> bool {
+        let mut queue = lock(&self.queue);
+        if self.threads == 0 || queue.jobs.len() >= QUEUE {
+            return false;
         }
-        send
-    })
+        queue.jobs.push_back(job);
+        let rested = queue.resting.pop();
+        drop(queue);
+        if let Some(thread) = rested {
+            thread.unpark();
+        }
+        true
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Rests until there is a job.
+fn next(queue: &Mutex<Queue>) -> Job {
+    let me = std::thread::current();
+    loop {
+        let mut queue = lock(queue);
+        // It may have woken for nothing.
+        queue.resting.retain(|thread| thread.id() != me.id());
+        if let Some(job) = queue.jobs.pop_front() {
+            return job;
+        }
+        queue.resting.push(me.clone());
+        drop(queue);
+        std::thread::park();
+    }
+}
+
+fn pool() -> &'static Pool {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    POOL.get_or_init(Pool::start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn one_thread_does_what_one_can_and_all_do_what_blocks() {
+        let pool = Pool::start();
+        let (send, receive) = channel();
+        let mut names = HashSet::new();
+        for _ in 0..20 {
+            let send = send.clone();
+            assert!(pool.try_send(Box::new(move || {
+                let _ = send.send(std::thread::current().id());
+            })));
+            names.insert(receive.recv().expect("the job runs"));
+            // It goes to rest before the next job comes.
+            while lock(&pool.queue).resting.len() < THREADS {
+                std::thread::yield_now();
+            }
+        }
+        // The first job came while they still began.
+        assert!(names.len() <= 2, "{names:?}");
+
+        let gate = Arc::new(std::sync::Barrier::new(THREADS + 1));
+        for _ in 0..THREADS {
+            let gate = Arc::clone(&gate);
+            assert!(pool.try_send(Box::new(move || drop(gate.wait()))));
+        }
+        // All wait for each other: it opens only when each has a thread of its own.
+        gate.wait();
+        let hold = Arc::new(Mutex::new(()));
+        let held = hold.lock();
+        let taken = (0..QUEUE + THREADS + 1).filter(|_| {
+            let hold = Arc::clone(&hold);
+            pool.try_send(Box::new(move || drop(hold.lock())))
+        });
+        assert!((QUEUE..=QUEUE + THREADS).contains(&taken.count()));
+        drop(held);
+    }
 }
