@@ -14,8 +14,9 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::transport::{FileSend, Transport};
 
-/// The most one `sendfile` moves, so that one connection does not keep the worker.
-const FILE_PIECE: u64 = 1 << 20;
+/// The most one `sendfile` moves. While the call lasts the socket is locked, and what the peer acknowledges piles up for us to take
+/// care of, where otherwise the CPU on which it arrives would.
+const FILE_PIECE: u64 = 256 << 10;
 
 /// A connected socket, registered once for both directions. 8 bytes.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ impl<S: Source + AsFd> Socket<S> {
     /// Receives into `into`; with `peek` the bytes stay where they are.
     pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, into: &mut [u8], peek: bool) -> Poll<io::Result<usize>> {
         let flags = if peek { RecvFlags::PEEK } else { RecvFlags::empty() };
+        ready!(self.registration.poll_ready(cx, Direction::Read))?;
         self.attempt(cx, Direction::Read, |fd| rustix::net::recv(fd, &mut *into, flags).map(|(n, _)| n))
     }
 
@@ -44,7 +46,7 @@ impl<S: Source + AsFd> Socket<S> {
         self.io.as_fd()
     }
 
-    /// Runs a call when the direction is ready; a would-block clears the bit and waits for the next edge.
+    /// Runs a call, the direction being ready (the caller has asked); a would-block clears the bit and waits for the next edge.
     fn attempt<T>(
         &self,
         cx: &mut Context<'_>,
@@ -56,7 +58,6 @@ impl<S: Source + AsFd> Socket<S> {
             Direction::Write => Ready::WRITE,
         };
         loop {
-            ready!(self.registration.poll_ready(cx, direction))?;
             match call(self.fd()) {
                 Err(Errno::WOULDBLOCK) => {
                     if self.registration.ready().has(Ready::ERROR) {
@@ -71,6 +72,7 @@ impl<S: Source + AsFd> Socket<S> {
                 Err(Errno::INTR) => {}
                 other => return Poll::Ready(other.map_err(io::Error::from)),
             }
+            ready!(self.registration.poll_ready(cx, direction))?;
         }
     }
 }
@@ -80,32 +82,21 @@ impl<S: Source + AsFd> Transport for Socket<S> {
         &self.registration
     }
 
+    // Apart from the read itself, since every second call only finds that nothing is there.
+    #[inline]
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut ReadBuf) -> Poll<io::Result<usize>> {
-        let mut room = 0;
-        let read = self.attempt(cx, Direction::Read, |fd| {
-            let spare = into.spare();
-            room = spare.len();
-            // Not `read`: that goes through the file layer first, which costs more than the copy of a small request.
-            rustix::net::recv(fd, spare, RecvFlags::empty()).map(|(n, _)| n)
-        });
-        match read {
-            Poll::Ready(Ok(n)) => {
-                into.commit(n);
-                // Less than asked for: the socket is empty, and what comes next raises another edge.
-                if n < room && n > 0 {
-                    self.registration.drained();
-                }
-                Poll::Ready(Ok(n))
-            }
-            other => {
+        match self.registration.poll_ready(cx, Direction::Read) {
+            Poll::Ready(Ok(())) => self.read(cx, into),
+            unready => {
                 into.release();
-                other
+                unready.map_ok(|()| 0)
             }
         }
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>], more: bool) -> Poll<io::Result<usize>> {
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        ready!(self.registration.poll_ready(cx, Direction::Write))?;
         let wrote = ready!(self.attempt(cx, Direction::Write, |fd| match slices {
             [one] => rustix::net::send(fd, one, flags),
             many => rustix::net::sendmsg(fd, many, &mut SendAncillaryBuffer::default(), flags),
@@ -135,7 +126,9 @@ impl<S: Source + AsFd> Transport for Socket<S> {
             // The file has become shorter than what was promised. The socket is as ready as before: who asks again is told again.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
-        if (sent as u64) < piece && !self.has_room() {
+        // After a full piece, too: filling the socket to the brim costs more, in calls cut short, than waiting until a third of it
+        // is free.
+        if range.len > sent as u64 && !self.has_room() {
             self.registration.clear(Ready::WRITE);
         }
         Poll::Ready(Ok(FileSend::Sent(sent)))
@@ -151,9 +144,34 @@ impl<S: Source + AsFd> Transport for Socket<S> {
     }
 }
 
-impl<S: AsFd> Socket<S> {
-    /// Whether the socket takes more. `sendfile` stops at a full socket, at the end of a file that was cut short, and when it is
-    /// interrupted; an edge comes after the first alone, and only a question tells them apart.
+impl<S: Source + AsFd> Socket<S> {
+    #[inline(never)]
+    fn read(&self, cx: &mut Context<'_>, into: &mut ReadBuf) -> Poll<io::Result<usize>> {
+        let mut room = 0;
+        let read = self.attempt(cx, Direction::Read, |fd| {
+            let spare = into.spare();
+            room = spare.len();
+            // Not `read`: that goes through the file layer first, which costs more than the copy of a small request.
+            rustix::net::recv(fd, spare, RecvFlags::empty()).map(|(n, _)| n)
+        });
+        match read {
+            Poll::Ready(Ok(n)) => {
+                into.commit(n);
+                // Less than asked for: the socket is empty, and what comes next raises another edge.
+                if n < room && n > 0 {
+                    self.registration.drained();
+                }
+                Poll::Ready(Ok(n))
+            }
+            other => {
+                into.release();
+                other
+            }
+        }
+    }
+
+    /// Whether the kernel calls the socket writable: a third of its room is free. If not, an edge follows. `sendfile` stops at a
+    /// full socket, at the end of a file that was cut short, and when it is interrupted; only the question tells them apart.
     fn has_room(&self) -> bool {
         let mut fds = [PollFd::new(&self.io, PollFlags::OUT)];
         // An error here is the next call's to find.
