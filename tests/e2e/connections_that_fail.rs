@@ -136,6 +136,16 @@ fn answers_that_break_the_rules() {
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
             "Content-Length is repeated",
         ),
+        (
+            "a name that passes for a length",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent_Length: 7\r\n\r\nhello",
+            "almost like",
+        ),
+        (
+            "a name that passes for a coding",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer_Encoding: chunked\r\n\r\nhello",
+            "almost like",
+        ),
         ("bad length", "HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\nhello", "not a plain number"),
         ("space before a colon", "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello", "malformed"),
         ("folded line", "HTTP/1.1 200 OK\r\nX-A: 1\r\n 2\r\n\r\n", "malformed"),

@@ -7,6 +7,7 @@ mod buffered;
 mod connections_that_fail;
 mod demonstration;
 mod error_pages;
+mod faults;
 mod files;
 mod files_by_name;
 mod files_coded;

@@ -64,7 +64,7 @@ fn a_proxy_header_may_come_in_any_pieces() {
 
 #[test]
 fn what_is_no_proxy_header_is_refused_and_logged() {
-    let text = configuration(LISTENER, &origin(), "") + "[timeouts]\nheader = \"300ms\"\n";
+    let text = configuration(LISTENER, &origin(), "") + "[timeouts]\nheader = \"1s\"\n";
     let server = Tollgate::config(&text);
     let refused = |bytes: &[u8], closes: bool| {
         let mut client = Client::connect(server.address());

@@ -276,6 +276,30 @@ fn server_speaks_tls_with_a_certificate_that_proxy_made() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("`/nowhere.pem` cannot be read: no such file"));
 }
 
+/// The plain port is another proxy's, whose only route is the redirect.
+#[test]
+fn http_clients_are_sent_on_to_https_once() {
+    let site = secure("");
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/to-https.toml"));
+    let plain = Tollgate::config(&text.expect("an example").replace("127.0.0.1:8080", "127.0.0.1:0"));
+    let to = format!("localhost:443:127.0.0.1:{}", site.tollgate.address().port());
+    let url = format!("http://localhost:{}/a?b", plain.address().port());
+    let authority = site.path("authority.pem");
+    let options = [
+        "--cacert",
+        &authority,
+        "-L",
+        "--max-redirs",
+        "3",
+        "--connect-to",
+        &to,
+        "-w",
+        "%{num_redirects} %{url_effective}",
+    ];
+    let got = curl(options.into_iter().chain(["--ipv4", &url]));
+    assert_eq!(got.out, "over tls\n1 https://localhost/a?b", "{}", got.err);
+}
+
 #[test]
 fn a_revoked_client_is_refused_and_others_are_not() {
     let folder = folder();

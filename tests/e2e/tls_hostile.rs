@@ -91,6 +91,40 @@ for n in range(2): print(wire.ask().split(b'\\r\\n')[0].decode())
     assert_eq!(got.out, "HTTP/1.1 200 OK\nHTTP/1.1 200 OK\n", "{}", got.err);
 }
 
+/// A hello of 20 KB, in two records, is one like any other; one that says it has 100 KB is not read to its end.
+#[test]
+fn a_large_hello_is_read_and_an_oversized_one_is_not() {
+    let site = secure("");
+    let pid = site.tollgate.id();
+    assert_eq!(site.curl(&[]).out, "over tls\n");
+    let before = eventually("descriptors at rest", || descriptors(pid), |n| *n < 60);
+    let got = site.python(&format!(
+        "{PIECEMEAL}
+context.set_alpn_protocols(['%0250d' % n for n in range(80)] + ['http/1.1'])
+for step in (1 << 20, 1000):
+    wire = Wire(1 << 20, step)
+    wire.run(wire.tls.do_handshake); wire.push()
+    print(wire.sent > 20000, wire.tls.selected_alpn_protocol(), wire.ask().split(b'\\r\\n')[0].decode())
+"
+    ));
+    assert_eq!(got.out, "True http/1.1 HTTP/1.1 200 OK\n".repeat(2), "{}", got.err);
+    let mut oversized = Vec::new();
+    for number in 0..7 {
+        oversized.extend_from_slice(&[0x16, 3, 1, 0x40, 0]);
+        let beginning: &[u8] = if number == 0 { &[1, 1, 0x86, 0xa0, 3, 3] } else { &[] };
+        oversized.extend_from_slice(beginning);
+        oversized.resize(oversized.len() + (16 << 10) - beginning.len(), b'x');
+    }
+    let mut client = Client::connect(site.tollgate.address());
+    // It may be closed before all of it was sent.
+    let _ = client.try_send(&oversized);
+    let (answer, _) = client.read_to_end();
+    assert!(answer.is_empty() || (answer[0] == 0x15 && answer.len() < 64), "{answer:?}");
+    eventually("descriptors", || descriptors(pid), |n| *n <= before);
+    assert_eq!(site.curl(&[]).out, "over tls\n");
+    site.tollgate.stop();
+}
+
 /// Damaged, oversized and misplaced records, before and after the handshake.
 #[test]
 fn broken_records_end_their_connection_only() {

@@ -94,6 +94,15 @@ pub fn node(handler: &str) -> Peer {
     says_its_port(Command::new("node").arg("-e").arg(script))
 }
 
+/// A server in Node that speaks whatever `handler` makes of its `socket`: the body of `(socket) => { ... }`.
+pub fn node_net(handler: &str) -> Peer {
+    let script = format!(
+        "const server = require('net').createServer(socket => {{ {handler} }});\n\
+         server.listen(0, '127.0.0.1', () => console.log('port ' + server.address().port));"
+    );
+    says_its_port(Command::new("node").arg("-e").arg(script))
+}
+
 /// Python's `http.server` over a folder, HTTP/1.1.
 pub fn python(root: &Path) -> Peer {
     let script = "import http.server, functools, sys\n\

@@ -1,6 +1,8 @@
 //! The fields that a client is sent.
 
-use message::{BodyLength, Fields, FieldsBuilder, HeadWriter, Known, KnownSet, ResponseHead, Version};
+use message::{
+    BodyLength, Fields, FieldsBuilder, HeadWriter, Known, KnownSet, ResponseHead, Version, passes_for_framing,
+};
 
 use crate::PSEUDONYM;
 use crate::filter::{CONTENT_LENGTH, Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded, says_length};
@@ -122,5 +124,5 @@ fn is_forbidden_other(name: &[u8]) -> bool {
         b"x-real-ip",
         b"clear-site-data",
     ];
-    is_x_forwarded(name) || FORBIDDEN.iter().any(|f| f.eq_ignore_ascii_case(name))
+    is_x_forwarded(name) || passes_for_framing(name) || FORBIDDEN.iter().any(|f| f.eq_ignore_ascii_case(name))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use message::{FieldsBuilder, HeadWriter, Known, KnownSet};
+use message::{FieldsBuilder, HeadWriter, Known, KnownSet, passes_for_framing};
 
 use crate::client::{CertificatePart, ClientCertificate, ClientInfo};
 
@@ -252,7 +252,10 @@ fn checked_name(side: Side, name: &str) -> Result<Known, RuleError> {
     }
     let known = Known::of(name.as_bytes());
     // Expect is a matter between us and the client: we answer it.
-    if NOT_YOURS.contains(known) || (side == Side::Request && known == Known::Expect) {
+    if NOT_YOURS.contains(known)
+        || passes_for_framing(name.as_bytes())
+        || (side == Side::Request && known == Known::Expect)
+    {
         return Err(error(name, RuleProblem::NotYours));
     }
     Ok(known)

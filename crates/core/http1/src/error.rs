@@ -22,6 +22,8 @@ pub enum Fault {
     ContentLength,
     /// Transfer-Encoding is repeated, malformed, out of place, or does not end in `chunked`.
     TransferEncoding,
+    /// A name would be Content-Length or Transfer-Encoding, but for what stands in the place of the hyphen.
+    FramingName,
     /// Content-Length and Transfer-Encoding are both there.
     BothLengths,
     /// A chunk does not begin with a plain hexadecimal size, or its line is malformed.
@@ -44,6 +46,7 @@ impl Fault {
             Fault::FieldLine => "A header field line is malformed.",
             Fault::ContentLength => "Content-Length is repeated or is not a plain number.",
             Fault::TransferEncoding => "Transfer-Encoding is repeated, malformed, or does not end in chunked.",
+            Fault::FramingName => "A field is named almost like Content-Length or Transfer-Encoding.",
             Fault::BothLengths => "Content-Length and Transfer-Encoding are both present.",
             Fault::ChunkLine => "A chunk does not begin with a valid size.",
             Fault::ChunkEnd => "A chunk is longer than its size says.",

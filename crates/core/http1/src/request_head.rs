@@ -98,8 +98,9 @@ impl Parts {
     }
 }
 
-/// The names that this layer looks into.
-const CONCERN: KnownSet = framing::NAMES.with(KnownSet::of(&[Known::Host, Known::Expect, Known::Upgrade]));
+/// The names that this layer looks into; of those that it does not know, the name itself.
+const CONCERN: KnownSet =
+    framing::NAMES.with(KnownSet::of(&[Known::Host, Known::Expect, Known::Upgrade, Known::Other]));
 
 /// What the fields say that concerns this layer.
 pub(crate) struct Facts {
@@ -144,6 +145,11 @@ impl Facts {
                     self.expect_continue = true;
                 }
                 Known::Upgrade => self.upgrade = true,
+                Known::Other => {
+                    if message::passes_for_framing(line.name.of(bytes)) {
+                        return Err(Fault::FramingName.into());
+                    }
+                }
                 known => self.framing.field(known, value)?,
             }
         }

@@ -2,7 +2,7 @@
 
 use buf::ReadBuf;
 use httparse::{Response, Status};
-use message::{BodyLength, FieldLines, Fields, Method, ResponseHead, Version};
+use message::{BodyLength, FieldLines, Fields, Known, Method, ResponseHead, Version};
 
 use crate::error::{Fault, Garbage};
 use crate::first_line::{self, StatusLine};
@@ -78,6 +78,8 @@ impl Parts {
         for line in lines.lines() {
             if framing::NAMES.contains(line.known) {
                 framing.field(line.known, line.value.of(bytes))?;
+            } else if line.known == Known::Other && message::passes_for_framing(line.name.of(bytes)) {
+                return Err(Fault::FramingName.into());
             }
         }
         // RFC 9112 §6.1: Transfer-Encoding in a 1.0 message means that its framing is faulty.

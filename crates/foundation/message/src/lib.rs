@@ -14,6 +14,6 @@ mod writer;
 pub use builder::FieldsBuilder;
 pub use fields::{Field, FieldLines, FieldRef, Fields, Span};
 pub use head::{BodyLength, Method, RequestHead, ResponseHead, TargetForm, Version};
-pub use names::{Known, KnownSet};
+pub use names::{Known, KnownSet, passes_for_framing};
 pub use status::reason_phrase;
 pub use writer::{HeadWriter, Pieces};

@@ -272,9 +272,45 @@ impl Known {
     }
 }
 
+/// Whether a name that is not known becomes Content-Length or Transfer-Encoding in a reader that makes variables of fields
+/// (CGI and its kin, RFC 3875 §4.1.18): it takes `Content_Length` for the same name, some take `Content.Length`.
+#[inline]
+pub fn passes_for_framing(name: &[u8]) -> bool {
+    let hyphen = match name.len() {
+        14 => 7,
+        17 => 8,
+        _ => return false,
+    };
+    !name[hyphen].is_ascii_alphanumeric() && frames_but_for(name, hyphen)
+}
+
+#[cold]
+fn frames_but_for(name: &[u8], hyphen: usize) -> bool {
+    let framing = [Known::ContentLength, Known::TransferEncoding].map(|known| known.as_str().as_bytes());
+    let same = |(at, (a, b)): (usize, (&u8, &u8))| at == hyphen || a.eq_ignore_ascii_case(b);
+    framing.iter().any(|other| other.len() == name.len() && name.iter().zip(*other).enumerate().all(same))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_passes_for_framing_is_told_from_what_does_not() {
+        for name in ["Content_Length", "content.length", "CONTENT~LENGTH", "Transfer_Encoding", "transfer!encoding"] {
+            assert!(passes_for_framing(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "ContentXLength",
+            "Content_Lengths",
+            "Content_Lengt",
+            "Content_Langth",
+            "Transfer_Encodinh",
+            "content_type",
+        ] {
+            assert!(!passes_for_framing(name.as_bytes()), "{name}");
+        }
+    }
 
     #[test]
     fn sets_are_sets() {

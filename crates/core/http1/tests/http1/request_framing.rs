@@ -36,6 +36,16 @@ fn content_length() {
 }
 
 #[test]
+fn names_that_pass_for_framing() {
+    for name in ["Content_Length", "content.length", "Transfer_Encoding", "TRANSFER_ENCODING", "transfer~encoding"] {
+        assert_eq!(status_of(&with_lines(&format!("{name}: 5\r\n"))), Some(400), "{name}");
+    }
+    for name in ["Content_Type", "ContentXLength", "X_Content_Length", "Content_Lengths"] {
+        assert_eq!(status_of(&with_lines(&format!("{name}: 5\r\n"))), None, "{name}");
+    }
+}
+
+#[test]
 fn transfer_encoding() {
     let cases: &[(&str, u16)] = &[
         ("gzip", 400),
