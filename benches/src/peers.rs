@@ -16,6 +16,12 @@ pub enum Peer {
     Server,
     /// Our reverse proxy.
     Proxy,
+    /// The same in front of ten servers.
+    #[value(name = "proxy-10")]
+    Proxy10,
+    /// The same in front of a thousand.
+    #[value(name = "proxy-1000")]
+    Proxy1000,
     /// The yardstick of a server: no parsing.
     BareEpoll,
     /// The yardstick of a proxy: no parsing.
@@ -59,6 +65,8 @@ impl fmt::Display for Peer {
         f.pad(match self {
             Peer::Server => "server",
             Peer::Proxy => "proxy",
+            Peer::Proxy10 => "proxy-10",
+            Peer::Proxy1000 => "proxy-1000",
             Peer::BareEpoll => "bare-epoll",
             Peer::BareRelay => "bare-relay",
             Peer::BareWrite => "bare-write",
@@ -84,12 +92,15 @@ impl fmt::Display for Peer {
 impl Peer {
     /// It passes requests on to the origin.
     pub fn is_proxy(self) -> bool {
-        matches!(self, Peer::Proxy | Peer::BareRelay | Peer::NginxProxy | Peer::Haproxy)
+        matches!(
+            self,
+            Peer::Proxy | Peer::Proxy10 | Peer::Proxy1000 | Peer::BareRelay | Peer::NginxProxy | Peer::Haproxy
+        )
     }
 
     /// It is ours, the thing under test.
     pub fn is_ours(self) -> bool {
-        matches!(self, Peer::Server | Peer::Proxy | Peer::Echo | Peer::ServerTls)
+        matches!(self, Peer::Server | Peer::Proxy | Peer::Proxy10 | Peer::Proxy1000 | Peer::Echo | Peer::ServerTls)
     }
 
     /// It speaks TLS.
@@ -125,6 +136,8 @@ impl Peer {
         match self {
             Peer::Server => "`server DIR --workers 1`, nothing else",
             Peer::Proxy => "`proxy --to ORIGIN --workers 1`, nothing else",
+            Peer::Proxy10 => "the same in front of ten addresses of the origin, round robin",
+            Peer::Proxy1000 => "the same in front of a thousand addresses of the origin",
             Peer::BareEpoll => "epoll, one read and one write of fixed bytes per request, no parsing",
             Peer::BareRelay => "epoll, two reads and two writes per request, no parsing",
             Peer::Echo => "`echo --workers 1`, nothing else",

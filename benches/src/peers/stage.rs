@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -140,6 +140,8 @@ impl Stage {
         match peer {
             Peer::Server => words("server", &[&site, "--listen", &listen, "--workers", "1"]),
             Peer::Proxy => words("proxy", &["--listen", &listen, "--to", &origin, "--workers", "1"]),
+            Peer::Proxy10 => words("proxy", &["--config", &self.proxy_of(address, 10)?]),
+            Peer::Proxy1000 => words("proxy", &["--config", &self.proxy_of(address, 1_000)?]),
             Peer::BareEpoll => words("bare-epoll", &["--listen", &listen, "--body", &self.served.bytes.to_string()]),
             Peer::BareWrite => bare("write"),
             Peer::BareRead => bare("read"),
@@ -205,6 +207,19 @@ impl Stage {
         Ok(file.to_string_lossy().into_owned())
     }
 
+    /// The configuration of our proxy in front of so many servers, which all are the origin under other names.
+    fn proxy_of(&mut self, address: SocketAddr, servers: u32) -> io::Result<String> {
+        let port = self.origin()?.port();
+        let server = |i: u32| format!("\"{}:{port}\"", Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + i));
+        let servers: Vec<String> = (0..servers).map(server).collect();
+        let text = format!(
+            "[runtime]\nworkers = 1\n[[listener]]\naddress = \"{address}\"\n[[route]]\nproxy = {{ upstream = \"origin\" }}\n\
+             [upstream.origin]\nservers = [{}]\n",
+            servers.join(", ")
+        );
+        self.write(&format!("proxy-{}.toml", servers.len()), &text)
+    }
+
     fn nginx(&self, peer: Peer, single: bool, http: &str) -> io::Result<Vec<String>> {
         let folder = self.folder().join(peer.to_string());
         fs::create_dir_all(&folder)?;
@@ -220,8 +235,10 @@ impl Stage {
             return Ok(*address);
         }
         let address = free_address()?;
+        // On all of loopback's addresses, so that it can stand for many servers.
+        let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
         let mut command = Command::new(sibling("bare-epoll")?);
-        command.args(["--listen", &address.to_string(), "--body", &self.served.bytes.to_string()]);
+        command.args(["--listen", &listen.to_string(), "--body", &self.served.bytes.to_string()]);
         let mut program = Program::start(&mut command, LOAD_CPU, &self.folder().join("origin.log"))?;
         program.wait_until_it_answers(address, Some(&self.served.path))?;
         self.origin = Some((program, address));

@@ -58,6 +58,8 @@ pub enum Bench {
     /// CPU per proxied request, 1 KiB: ours, the bare relay, nginx, HAProxy
     #[value(name = "proxied-1k")]
     Proxied1k,
+    /// CPU per proxied request in front of 10 and of 1,000 servers: ours
+    ProxiedServers,
     /// CPU and instructions per echo of 64 bytes: ours, the bare loop; what the executor costs
     Echo,
     /// CPU per request of the load generator, ours and wrk, and ours' memory at 10,000 connections
@@ -148,6 +150,7 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::FileWalk => files::run(options),
         Bench::ColdFile => cold::run(options),
         Bench::Proxied1k => load::run(&plans::PROXIED_1K, options),
+        Bench::ProxiedServers => load::run(&plans::PROXIED_SERVERS, options),
         Bench::Echo => echo::run(options),
         Bench::Loadgen => loadgen::run(options),
         Bench::IdleMemory => idle::run(options),

@@ -54,6 +54,15 @@ pub(super) const STATIC_BULK: Plan = Plan {
     ],
 };
 
+pub(super) const PROXIED_SERVERS: Plan = Plan {
+    bench: "proxied-servers",
+    peers: &[Peer::Proxy10, Peer::Proxy1000],
+    bytes: 1024,
+    cases: &[(64, 1)],
+    unit: Unit::Request,
+    goals: &[(Peer::Proxy1000, Peer::Proxy10, 1.05, false)],
+};
+
 pub(super) const PROXIED_1K: Plan = Plan {
     bench: "proxied-1k",
     peers: &[Peer::BareRelay, Peer::Proxy, Peer::NginxProxy, Peer::Haproxy],
