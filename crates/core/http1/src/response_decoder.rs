@@ -69,6 +69,8 @@ impl ResponseDecoder {
     ///
     /// [`Garbage::Fault`] for broken framing and exceeded limits (`uri_bytes` plays no part), [`Garbage::Status`],
     /// [`Garbage::TooManyInterim`].
+    // A proxy calls it for each request, from one place; a health check's call is not to make it a call there.
+    #[inline(always)]
     pub fn head(&mut self, input: &mut ReadBuf, limits: &Limits) -> Result<Option<ResponseHead>, Garbage> {
         let State::Head { begun } = &mut self.state else {
             debug_assert!(false, "the final head was given out already");
