@@ -143,6 +143,8 @@ fn a_server_that_fails_is_ejected_but_never_too_many() {
     let mut client = Client::connect(proxy.address());
     let bads = (0..40).filter(|_| client.get("/").status == 500).count();
     assert_eq!(bads, 3, "then it is left out");
+    let told = format!("upstream api {} is ejected for 300s: too many of its latest answers failed", bad.address());
+    proxy.process.logged(&told, 1);
     let worse = Origin::answering(answer("503 Service Unavailable", "worse"));
     let proxy = one_worker(&format!("\"{}\", \"{}\"", bad.address(), worse.address()), ejection);
     let mut client = Client::connect(proxy.address());
@@ -168,6 +170,7 @@ fn an_ejected_server_comes_back() {
     wait_for("the ejection", || client.get("/").status == 500);
     broken.store(false, std::sync::atomic::Ordering::SeqCst);
     wait_for("its return", || client.get("/").text() == "flapping");
+    proxy.process.logged(&format!("upstream api {} is used again after its ejection", flapping.address()), 1);
 }
 
 #[test]

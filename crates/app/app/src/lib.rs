@@ -28,6 +28,7 @@ mod socket_file;
 mod split;
 mod tls_back;
 mod tls_front;
+mod upstreams;
 mod worker;
 
 pub use control::{Source, Start, run};

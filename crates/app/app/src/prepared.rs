@@ -11,6 +11,7 @@ use crate::access_log::AccessWriter;
 use crate::site;
 use crate::tls_back::Back;
 use crate::tls_front::Front;
+use crate::upstreams::healths;
 
 /// A plan that is ready to be served: its router built, its roots opened. Shared by all workers.
 pub struct Prepared {
@@ -24,6 +25,8 @@ pub struct Prepared {
     pub(crate) fronts: Vec<Option<Arc<Front>>>,
     /// By upstream: what TLS is spoken with to its servers.
     pub(crate) backs: Vec<Option<Back>>,
+    /// By upstream: what its checks come to.
+    pub(crate) healths: Vec<Option<Arc<upstream::Health>>>,
     /// Who writes the access log, if there is one.
     pub(crate) access: Option<Arc<AccessWriter>>,
 }
@@ -66,9 +69,10 @@ impl Prepared {
         let fronts = open_fronts(&plan)?;
         let mut system = None;
         let backs = plan.upstreams.iter().map(|u| Back::load(u, &mut system)).collect::<Result<_, _>>()?;
+        let healths = healths(&plan, old.map(|old| (&old.plan, &*old.healths)));
         // Last, since it may make a file.
         let access = open_access(&plan, old)?;
-        Ok(Prepared { plan, router, roots, error_pages, fronts, backs, access })
+        Ok(Prepared { plan, router, roots, error_pages, fronts, backs, healths, access })
     }
 
     /// The plan.

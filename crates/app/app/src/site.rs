@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Action, Address, Destination, HostField, UNLIMITED, UpstreamId};
+use config::{Action, Destination, HostField, UNLIMITED, UpstreamId};
 use forward::{FieldRules, HostPolicy, PathRewrite, Side};
 use http1::Limits;
 use message::{Method, TargetForm};
@@ -16,7 +16,7 @@ use reverse_proxy::{Proxy, Rewrite};
 use router::{Asked, Found, Normalised, Router, Scratch, normalise};
 use serve::{ErrorPage, ErrorPages, Exchange, Handled, Record, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
-use upstream::{HashKey, Target, Upstream};
+use upstream::Upstream;
 
 use crate::access::Access;
 use crate::access_log::AccessLog;
@@ -26,7 +26,7 @@ use crate::live::LivePages;
 use crate::log::Log;
 use crate::prepared::{PageRead, PrepareError, Prepared};
 use crate::split::Split;
-use crate::tls_back::Back;
+use crate::upstreams::{Place, upstream_options};
 
 /// What outlives a configuration on one worker: idle connections to servers that stay, open files.
 pub struct Resources {
@@ -73,7 +73,11 @@ impl Resources {
     fn upstream(&self, options: upstream::Options) -> Rc<Upstream> {
         match self.upstreams.borrow().get(&options.name) {
             Some(present) if *present.options() == options => Rc::clone(present),
-            _ => Upstream::start(options, self.worker),
+            _ => {
+                let log = self.log.clone();
+                let say = move |level, sentence: &str| log.say(level, sentence);
+                Upstream::start_telling(options, self.worker, Rc::new(say))
+            }
         }
     }
 
@@ -154,8 +158,10 @@ impl Site {
             .upstreams
             .iter()
             .zip(&prepared.backs)
-            .map(|(u, back)| {
-                upstream_options(u, back.as_ref(), resources.workers).map(|options| resources.upstream(options))
+            .zip(&prepared.healths)
+            .map(|((plan, back), health)| {
+                let place = Place { worker: resources.worker, workers: resources.workers };
+                upstream_options(plan, back.as_ref(), health.as_ref(), place).map(|options| resources.upstream(options))
             })
             .collect::<Result<_, _>>()?;
         let mut routes = Vec::with_capacity(plan.routes.len());
@@ -357,92 +363,6 @@ fn rewrite(proxy: &config::Proxy, route: &config::Route, says_hsts: bool) -> Res
         request_fields: fields::rules(&route.request_headers, Side::Request).map_err(|e| e.to_string())?,
         response_fields,
     })
-}
-
-fn upstream_options(
-    plan: &config::Upstream,
-    back: Option<&Back>,
-    workers: usize,
-) -> Result<upstream::Options, PrepareError> {
-    let keep = &plan.keep_alive;
-    let server = |s: &config::Server| {
-        let tls = back.filter(|_| s.tls).map(|back| back.to(&s.address)).transpose();
-        let tls = tls.map_err(|e| PrepareError::new(format!("upstream {}: {e}", plan.name)))?;
-        let max_active = s.max_connections.map_or(0, |max| per_worker(max, workers)) as u32;
-        Ok(upstream::ServerOptions { target: target(&s.address), tls, weight: s.weight, backup: s.backup, max_active })
-    };
-    Ok(upstream::Options {
-        name: plan.name.clone(),
-        servers: plan.servers.iter().map(server).collect::<Result<_, _>>()?,
-        timeouts: upstream::Timeouts {
-            connect: plan.timeouts.connect,
-            header: plan.timeouts.header,
-            body: plan.timeouts.body,
-            tunnel: plan.timeouts.tunnel,
-        },
-        keep_alive: upstream::KeepAlive {
-            // Per server and process: shared out over the workers, at least one each.
-            idle: if keep.idle == 0 { 0 } else { (keep.idle / workers).max(1) },
-            idle_timeout: keep.idle_timeout,
-            max_requests: keep.max_requests.min(u64::from(u32::MAX)) as u32,
-            max_age: keep.max_age,
-        },
-        proxy_protocol: plan.proxy_protocol,
-        retry: plan.retry.clone(),
-        retries_per_second_min: (balance::RETRIES_PER_SECOND_MIN / workers as u32).max(1),
-        resolve: plan.resolve,
-        balancing: balancing(plan, workers),
-    })
-}
-
-/// Figures of a process are shared out over its workers, at least one each.
-fn per_worker(figure: u64, workers: usize) -> u64 {
-    (figure / workers as u64).clamp(1, u64::from(u32::MAX))
-}
-
-fn balancing(plan: &config::Upstream, workers: usize) -> upstream::Balancing {
-    let (policy, key) = match &plan.balance {
-        config::Balance::RoundRobin => (balance::Policy::RoundRobin, HashKey::Client),
-        config::Balance::LeastConnections => (balance::Policy::LeastConnections, HashKey::Client),
-        config::Balance::RandomTwo => (balance::Policy::RandomTwo, HashKey::Client),
-        config::Balance::Ewma => (balance::Policy::Ewma, HashKey::Client),
-        config::Balance::First => (balance::Policy::First, HashKey::Client),
-        config::Balance::Hash(key) => (balance::Policy::Hash, hash_key(key)),
-    };
-    upstream::Balancing {
-        policy,
-        key,
-        queue: if plan.queue == 0 { 0 } else { per_worker(plan.queue, workers) as usize },
-        queue_timeout: plan.timeouts.queue,
-        slow_start: plan.slow_start,
-        ejection: plan.ejection,
-    }
-}
-
-fn hash_key(key: &config::HashKey) -> HashKey {
-    match key {
-        config::HashKey::Client => HashKey::Client,
-        config::HashKey::Header(name) => HashKey::Header(name.clone()),
-        config::HashKey::Cookie(name) => HashKey::Cookie(name.clone()),
-        config::HashKey::Path => HashKey::Path,
-        config::HashKey::Query => HashKey::Query,
-    }
-}
-
-fn target(address: &Address) -> Target {
-    match address {
-        Address::Tcp(addr) => Target::Fixed(net::Address::Tcp(*addr)),
-        Address::Unix(path) => Target::Fixed(net::Address::Unix(path.clone())),
-        Address::Name { host, port } => match memory_number(host) {
-            Some(number) => Target::Fixed(net::Address::Memory(number)),
-            None => Target::Name { host: host.clone(), port: *port },
-        },
-    }
-}
-
-/// In a simulation there are no names to look up; servers are called `N.memory`.
-fn memory_number(host: &str) -> Option<u32> {
-    event_loop::is_simulated().then(|| host.strip_suffix(".memory")?.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -27,9 +27,9 @@ pub use diagnostic::{Diagnostic, Report, Severity};
 pub use options::reference;
 pub use plan::{
     AccessFormat, AccessLog, Action, Balance, CertificateFiles, ClientAuth, Count, Destination, ErrorPage, Files,
-    HashKey, HeaderEdits, HostField, Hsts, KeepAlive, Limits, Listener, ListenerTls, LogTarget, Piece, Plan, Proxy,
-    Redirect, Respond, Route, Runtime, Server, Share, SplitBy, Statuses, Symlinks, Timeouts, TlsVersion, UNLIMITED,
-    Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
+    HashKey, HeaderEdits, Health, HostField, Hsts, KeepAlive, Limits, Listener, ListenerTls, LogTarget, Piece, Plan,
+    Proxy, Redirect, Respond, Route, Runtime, Server, Share, SplitBy, Statuses, Sticky, Symlinks, Timeouts, TlsVersion,
+    UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
 };
 pub use source::Place;
 

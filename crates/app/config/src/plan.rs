@@ -240,9 +240,9 @@ pub struct ErrorPage {
 /// Which statuses are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statuses {
-    /// One, from 400 to 599.
+    /// One, from 200 to 599.
     One(u16),
-    /// All of a class, 4 or 5.
+    /// All of a class, 2 to 5.
     Class(u8),
 }
 
@@ -443,6 +443,51 @@ pub struct Upstream {
     pub slow_start: Duration,
     /// When servers are ejected for what they answered; none: never.
     pub ejection: Option<EjectionPolicy>,
+    /// How servers are checked; none: they are not.
+    pub health: Option<Health>,
+    /// How clients are kept with their servers; none: they are not.
+    pub sticky: Option<Sticky>,
+}
+
+/// `[upstream.NAME.health]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// What is asked for, begins with `/`; none: it is enough that a connection comes about.
+    pub path: Option<String>,
+    /// The Host field; none: the server's address.
+    pub host: Option<String>,
+    /// What the answer's body must hold, not empty; none: anything.
+    pub body: Option<String>,
+    /// The statuses that are good; at least one.
+    pub expect: Vec<Statuses>,
+    /// From one check to the next; not zero.
+    pub interval: Duration,
+    /// The interval is shorter or longer by up to this share, 0 to 1.
+    pub jitter: f64,
+    /// How long a check may take; not zero.
+    pub timeout: Duration,
+    /// Good checks in a row that bring a server up, at least 1.
+    pub rise: u32,
+    /// Bad checks in a row that take it down, at least 1.
+    pub fall: u32,
+}
+
+/// `[upstream.NAME.sticky]`.
+#[derive(Clone, PartialEq)]
+pub struct Sticky {
+    /// The cookie's name.
+    pub cookie: String,
+    /// How long clients keep it; none: as long as their browsers run.
+    pub ttl: Option<Duration>,
+    /// What signs it; not empty.
+    pub secret: String,
+}
+
+/// The secret is nobody's business.
+impl std::fmt::Debug for Sticky {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sticky").field("cookie", &self.cookie).field("ttl", &self.ttl).finish_non_exhaustive()
+    }
 }
 
 /// `balance = ...`.

@@ -3,6 +3,7 @@
 mod action;
 mod cursor;
 mod headers;
+mod health;
 mod leaf;
 mod networks;
 mod redirect;

@@ -145,9 +145,13 @@ impl Balancer {
         if !self.marked.is_empty() && self.release_at.is_due(now) {
             self.release(now);
         }
-        let ask = Ask { now, key, loads: &self.loads, active: self.active };
         let server = if tried.is_empty() {
-            match self.chooser.next(&ask) {
+            let next = match &mut self.chooser {
+                // It asks nothing.
+                Chooser::Rotation(rotation) => rotation.next(),
+                chooser => chooser.next(&Ask { now, key, loads: &self.loads, active: self.active }),
+            };
+            match next {
                 Some(server) => server,
                 None => self.last_resort(now, key)?,
             }
@@ -162,12 +166,14 @@ impl Balancer {
         Some(server)
     }
 
-    /// Whether `server` can take a request that insists on it: it is up and has room, whatever its weight.
+    /// Whether `server` can take a request that insists on it: it is well and has room, whatever its weight.
     pub fn would_take(&self, server: ServerId) -> bool {
-        self.servers.get(server.index()).is_some_and(|s| {
-            let has_room = s.max_active == 0 || self.loads[server.index()].active < s.max_active;
-            !s.down && !s.ejected && s.failures == 0 && has_room
-        })
+        self.is_well(server) && !self.lacks_room(server)
+    }
+
+    /// Whether nothing speaks against `server`, unless it is full.
+    pub fn is_well(&self, server: ServerId) -> bool {
+        self.servers.get(server.index()).is_some_and(|s| s.is_in_use() && s.failures == 0)
     }
 
     /// Whether a server that is fit is left out only because it is full.
@@ -217,11 +223,15 @@ impl Balancer {
         let Some(state) = self.servers.get_mut(server.index()) else { return };
         // Many requests may have been on their way when a server died: their failures tell nothing more.
         let told_before = state.failures > 0 && !state.trial_under_way;
-        if state.down || state.ejected || state.weight == 0 || told_before {
+        if state.down || state.ejected || told_before {
             return;
         }
         state.failures = state.failures.saturating_add(1);
         state.trial_under_way = false;
+        if state.weight == 0 {
+            // It is never picked; only who insists on it goes elsewhere from now on.
+            return;
+        }
         self.mark(server, now);
         self.check_invariants();
     }

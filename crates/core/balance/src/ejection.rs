@@ -131,29 +131,36 @@ pub struct Checks {
     rise: u32,
     fall: u32,
     up: bool,
+    /// No check has ended yet, now or in another's time.
+    unproven: bool,
     /// Checks in a row that speak against the present state.
     against: u32,
 }
 
 impl Checks {
-    /// Begins with a state.
+    /// Begins with a state that earlier checks have found.
     pub fn new(rise: u32, fall: u32, up: bool) -> Checks {
-        Checks { rise, fall, up, against: 0 }
+        Checks { rise, fall, up, unproven: false, against: 0 }
     }
 
-    /// A check ended. True when that changed the state.
-    pub fn result(&mut self, good: bool) -> bool {
+    /// Begins with a server of which nothing is known: it is taken for up, and its first check alone decides.
+    pub fn unproven(rise: u32, fall: u32) -> Checks {
+        Checks { unproven: true, ..Checks::new(rise, fall, true) }
+    }
+
+    /// A check ended. When that changed the state: by how many checks in a row.
+    pub fn result(&mut self, good: bool) -> Option<u32> {
+        let is_first = std::mem::take(&mut self.unproven);
         if good == self.up {
             self.against = 0;
-            return false;
+            return None;
         }
         self.against += 1;
-        if self.against < if self.up { self.fall } else { self.rise } {
-            return false;
+        if !is_first && self.against < if self.up { self.fall } else { self.rise } {
+            return None;
         }
         self.up = good;
-        self.against = 0;
-        true
+        Some(std::mem::take(&mut self.against))
     }
 
     /// The state.
@@ -213,13 +220,21 @@ mod tests {
     #[test]
     fn checks_rise_and_fall() {
         let mut checks = Checks::new(2, 3, true);
-        assert_eq!(
-            [false, false, true, false, false, false].map(|good| checks.result(good)),
-            [false, false, false, false, false, true]
-        );
+        let results = [false, false, true, false, false, false].map(|good| checks.result(good));
+        assert_eq!(results, [None, None, None, None, None, Some(3)]);
         assert!(!checks.is_up());
-        assert_eq!([true, false, true, true].map(|good| checks.result(good)), [false, false, false, true]);
+        assert_eq!([true, false, true, true].map(|good| checks.result(good)), [None, None, None, Some(2)]);
         assert!(checks.is_up());
+    }
+
+    #[test]
+    fn the_first_check_of_all_decides_alone() {
+        let mut checks = Checks::unproven(2, 3);
+        assert!(checks.is_up());
+        assert_eq!(checks.result(false), Some(1));
+        assert_eq!([true, true].map(|good| checks.result(good)), [None, Some(2)]);
+        let mut checks = Checks::unproven(2, 3);
+        assert_eq!([true, false, false, false].map(|good| checks.result(good)), [None, None, None, Some(3)]);
     }
 
     proptest! {

@@ -3,10 +3,19 @@
 use balance::{Policy, hash_of};
 use message::Known;
 use serve::Exchange;
-use upstream::{HashKey, Upstream};
+use upstream::{HashKey, Upstream, Wanted};
+
+/// What the request says about where it goes.
+pub(crate) fn wanted(upstream: &Upstream, exchange: &Exchange<'_>) -> Wanted {
+    let home = upstream.sticky_cookie().and_then(|name| {
+        let value = cookie(exchange.request.fields.all(Known::Cookie), name.as_bytes())?;
+        upstream.home_of(value)
+    });
+    Wanted { key: key(upstream, exchange), home }
+}
 
 /// The hash of what the upstream's policy goes by; of the client's address where the request does not have it.
-pub(crate) fn key(upstream: &Upstream, exchange: &Exchange<'_>) -> u64 {
+fn key(upstream: &Upstream, exchange: &Exchange<'_>) -> u64 {
     let balancing = &upstream.options().balancing;
     if balancing.policy != Policy::Hash {
         return 0;

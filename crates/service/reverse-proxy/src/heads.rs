@@ -69,22 +69,45 @@ impl Proxy {
         })
     }
 
-    /// Queues the answer as the client is to have it, whose whole body is at hand.
+    /// Queues the answer as the client is to have it, whose whole body is at hand. `cookie`: a Set-Cookie of ours.
     #[inline]
-    pub(crate) fn answer(&self, head: &ResponseHead, body: &[u8], response: &mut Response<'_>) -> Result<(), Unfit> {
+    pub(crate) fn answer(
+        &self,
+        head: &ResponseHead,
+        body: &[u8],
+        cookie: Option<&str>,
+        response: &mut Response<'_>,
+    ) -> Result<(), Unfit> {
         let options = self.response_options();
-        let fields_max = forward::response_len_max(head, &options);
-        response.answer_with(head.status, body, fields_max, |fields| Ok(forward::response(head, &options, fields)?))
+        let fields_max = forward::response_len_max(head, &options) + cookie.map_or(0, cookie_len);
+        response.answer_with(head.status, body, fields_max, |fields| {
+            forward::response(head, &options, fields)?;
+            if let Some(cookie) = cookie {
+                set_cookie(fields, cookie);
+            }
+            Ok(())
+        })
     }
 
     /// Queues the head of the answer as the client is to have it.
     #[inline(never)]
-    pub(crate) fn start_answer(&self, head: &ResponseHead, response: &mut Response<'_>) -> Result<(), Unfit> {
+    pub(crate) fn start_answer(
+        &self,
+        head: &ResponseHead,
+        cookie: Option<&str>,
+        response: &mut Response<'_>,
+    ) -> Result<(), Unfit> {
         let options = self.response_options();
         // A bodiless answer declares the length of the body it would have.
         let length = forward::declared_length(head).map_or(head.body, BodyLength::Known);
-        let fields_max = forward::response_len_max(head, &options);
-        response.start_with(head.status, length, fields_max, |fields| Ok(forward::response(head, &options, fields)?))
+        let fields_max = forward::response_len_max(head, &options) + cookie.map_or(0, cookie_len);
+        response.start_with(head.status, length, fields_max, |fields| {
+            forward::response(head, &options, fields)?;
+            if let Some(cookie) = cookie {
+                set_cookie(fields, cookie);
+            }
+            Ok(())
+        })
     }
 
     /// Answers the client with the server's 101.
@@ -104,6 +127,19 @@ impl Proxy {
         ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false }
     }
 }
+
+/// The whole line of a Set-Cookie.
+#[cold]
+fn cookie_len(cookie: &str) -> usize {
+    SET_COOKIE.len() + ": \r\n".len() + cookie.len()
+}
+
+#[cold]
+fn set_cookie(fields: &mut HeadWriter<'_>, cookie: &str) {
+    fields.push(Known::SetCookie, SET_COOKIE, cookie.as_bytes());
+}
+
+const SET_COOKIE: &[u8] = b"Set-Cookie";
 
 /// What a server is told of a client's certificate.
 #[cold]

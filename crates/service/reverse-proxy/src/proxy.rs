@@ -8,7 +8,7 @@ use buf::Class;
 use client_address::proxy_protocol::{self, Ends, Version};
 use forward::{FieldRules, HostPolicy, PathRewrite};
 use http1::Limits;
-use observe::{Failure, Kind, Side};
+use observe::{Failure, Side};
 use serve::Exchange;
 use upstream::{Checkout, Lease, Upstream};
 
@@ -60,18 +60,17 @@ pub(crate) struct Tries<'p> {
     lease: Option<Lease<'p>>,
 }
 
-impl Tries<'_> {
+impl<'p> Tries<'p> {
     /// Whether the request can be sent once more.
     pub(crate) fn is_replayable(&self, exchange: &Exchange<'_>) -> bool {
         exchange.body.is_untouched() || self.buffered.is_some()
     }
 
-    /// The head of an answer came.
+    /// The head of an answer came. Gives the Set-Cookie that the client's has to carry besides.
     #[inline]
-    pub(crate) fn answered(&self, status: u16) {
-        if let Some(lease) = &self.lease {
-            lease.answered(status);
-        }
+    pub(crate) fn answered(&self, status: u16, exchange: &Exchange<'_>) -> Option<&'p str> {
+        let lease = self.lease.as_ref()?;
+        leased_answered(lease, status, exchange)
     }
 
     /// The present try, in the words of the retry machine, when it failed for `cause`.
@@ -118,15 +117,15 @@ impl Proxy {
         if self.buffers && !exchange.body.is_done() {
             buffered = Some(Box::new(Box::pin(Buffered::read(exchange)).await?));
         }
-        let mut lease = None;
-        if !self.upstream.is_plain() {
-            lease = self.upstream.lease_first(choice::key(&self.upstream, exchange));
-            if lease.is_none() {
-                lease = Some(Box::pin(self.lease_in_turn(exchange)).await?);
-            }
-        }
+        let lease = match self.upstream.is_plain() {
+            true => None,
+            false => match self.lease_first(exchange) {
+                None => Some(Box::pin(self.lease_in_turn(exchange)).await?),
+                at_once => at_once,
+            },
+        };
         let server = match &lease {
-            None => self.upstream.pick_first().ok_or_else(|| self.no_server())?,
+            None => self.upstream.pick_first().ok_or_else(|| self.upstream.no_server())?,
             Some(lease) => lease.server(),
         };
         let mut tries =
@@ -199,8 +198,8 @@ impl Proxy {
                     Some(before) => {
                         // Ended first: what it failed with counts for the next choice.
                         drop(before);
-                        let key = choice::key(&self.upstream, exchange);
-                        tries.lease = self.upstream.lease_now(&tries.tried, key);
+                        let wanted = choice::wanted(&self.upstream, exchange);
+                        tries.lease = self.upstream.lease_now(&tries.tried, wanted);
                         tries.lease.as_ref().map(Lease::server)
                     }
                 }
@@ -225,18 +224,25 @@ impl Proxy {
         event_loop::race(connect, gone).await
     }
 
+    /// A server that counts its requests, if there is one with room.
+    // Not inside the future, which most upstreams go through without it.
+    #[inline(never)]
+    fn lease_first(&self, exchange: &Exchange<'_>) -> Option<Lease<'_>> {
+        self.upstream.lease_first(choice::wanted(&self.upstream, exchange))
+    }
+
     /// A server that counts its requests, after a wait, unless the client goes away meanwhile.
     async fn lease_in_turn(&self, exchange: &Exchange<'_>) -> Result<Lease<'_>, Failure> {
         let client = exchange.client;
         let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(Err));
-        event_loop::race(self.upstream.lease_in_turn(choice::key(&self.upstream, exchange)), gone).await
+        event_loop::race(self.upstream.lease_in_turn(choice::wanted(&self.upstream, exchange)), gone).await
     }
+}
 
-    #[cold]
-    fn no_server(&self) -> Failure {
-        let name = &self.upstream.options().name;
-        Failure::because(Kind::NoServer, format!("upstream {name} has no server that could take the request"))
-    }
+#[inline(never)]
+fn leased_answered<'p>(lease: &Lease<'p>, status: u16, exchange: &Exchange<'_>) -> Option<&'p str> {
+    lease.answered(status);
+    lease.cookie(exchange.client.asked_over_tls(exchange.request))
 }
 
 /// The PROXY header that tells of this exchange's client.

@@ -202,17 +202,17 @@ impl<'p> Relay<'p> {
         if proxy.upstream.options().retry.retries_status(head.status) {
             self.hold_back(head.status, exchange, tries)?;
         }
-        tries.answered(head.status);
+        let cookie = tries.answered(head.status, exchange);
         self.answering = true;
         let response = &mut exchange.response;
         match self.decoder.whole_body(&self.input).filter(|body| is_small(&head, body)) {
             Some(body) => {
-                proxy.answer(&head, body, response).map_err(|unfit| unfit.of_server(self.who()))?;
+                proxy.answer(&head, body, cookie, response).map_err(|unfit| unfit.of_server(self.who()))?;
                 self.decoder.skip_whole_body(&mut self.input);
                 Ok(Step::Complete)
             }
             None => {
-                proxy.start_answer(&head, response).map_err(|unfit| unfit.of_server(self.who()))?;
+                proxy.start_answer(&head, cookie, response).map_err(|unfit| unfit.of_server(self.who()))?;
                 Ok(Step::Again)
             }
         }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use balance::{EjectionPolicy, Ejector, Policy, ServerId, Tried};
 use clock::Tick;
 use event_loop::{now, within};
-use observe::{Failure, Kind};
+use observe::{Failure, Kind, Level};
 
+use crate::sticky::StickyOptions;
 use crate::upstream::Upstream;
 
 /// How servers are chosen, and what becomes of requests for which there is none.
@@ -29,6 +30,17 @@ pub struct Balancing {
     pub slow_start: Duration,
     /// When servers are ejected.
     pub ejection: Option<EjectionPolicy>,
+    /// How clients are kept with their servers; none: they are not.
+    pub sticky: Option<StickyOptions>,
+}
+
+/// What a request says about where it goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// What [`Policy::Hash`] goes by.
+    pub key: u64,
+    /// The server that its cookie names.
+    pub home: Option<ServerId>,
 }
 
 /// What of a request decides where it goes.
@@ -50,7 +62,7 @@ pub enum HashKey {
 impl Balancing {
     /// Whether each request has to be counted.
     pub(crate) fn counts(&self) -> bool {
-        self.policy != Policy::RoundRobin || self.ejection.is_some()
+        self.policy != Policy::RoundRobin || self.ejection.is_some() || self.sticky.is_some()
     }
 }
 
@@ -62,11 +74,14 @@ pub struct Lease<'u> {
     /// Milliseconds to the head of its answer.
     took: Cell<Option<Duration>>,
     failed: Cell<bool>,
+    /// From now on this is its client's server.
+    settles: bool,
 }
 
 impl<'u> Lease<'u> {
-    fn begun(upstream: &'u Upstream, server: ServerId) -> Lease<'u> {
-        Lease { upstream, server, begun: now(), took: Cell::new(None), failed: Cell::new(false) }
+    fn begun(upstream: &'u Upstream, server: ServerId, wanted: Wanted) -> Lease<'u> {
+        let settles = upstream.sticky.is_some() && upstream.settles(server, wanted);
+        Lease { upstream, server, begun: now(), took: Cell::new(None), failed: Cell::new(false), settles }
     }
 
     /// Where it goes.
@@ -80,6 +95,11 @@ impl<'u> Lease<'u> {
         self.failed.set(status >= 500);
     }
 
+    /// The Set-Cookie that its answer has to carry, if any. `secure`: the client came over TLS.
+    pub fn cookie(&self, secure: bool) -> Option<&'u str> {
+        if self.settles { self.upstream.sticky.as_ref().map(|sticky| sticky.line(self.server, secure)) } else { None }
+    }
+
     /// The server failed.
     pub fn failed(&self) {
         self.failed.set(true);
@@ -87,6 +107,7 @@ impl<'u> Lease<'u> {
 }
 
 impl Drop for Lease<'_> {
+    #[inline(never)]
     fn drop(&mut self) {
         let good = if self.failed.get() { Some(false) } else { self.took.get().map(|_| true) };
         self.upstream.end(self.server, self.took.get(), good);
@@ -101,7 +122,7 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct Waiter {
-    key: u64,
+    wanted: Wanted,
     granted: Cell<Option<ServerId>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -128,20 +149,20 @@ impl Drop for Place<'_> {
 
 impl Upstream {
     /// Counts a new request for the retry budget and leases its first server, if there is one with room and nobody waits for
-    /// one. `key`: what [`Policy::Hash`] goes by.
+    /// one.
     #[inline]
-    pub fn lease_first(&self, key: u64) -> Option<Lease<'_>> {
+    pub fn lease_first(&self, wanted: Wanted) -> Option<Lease<'_>> {
         self.count_request();
-        if self.queue.waiting.borrow().is_empty() { self.lease_now(&Tried::none(), key) } else { None }
+        if self.queue.waiting.borrow().is_empty() { self.lease_now(&Tried::none(), wanted) } else { None }
     }
 
     /// Leases a server after a wait in the queue, where there is one: when [`Upstream::lease_first`] had none.
     ///
     /// # Errors
     /// No server could take it, or none in time.
-    pub async fn lease_in_turn(&self, key: u64) -> Result<Lease<'_>, Failure> {
+    pub async fn lease_in_turn(&self, wanted: Wanted) -> Result<Lease<'_>, Failure> {
         if !self.is_full() {
-            return Err(self.refusal("has no server that could take the request"));
+            return Err(self.no_server());
         }
         let balancing = &self.options().balancing;
         if self.queue.waiting.borrow().len() >= balancing.queue {
@@ -150,7 +171,7 @@ impl Upstream {
                 _ => "has no server below its max_connections, and its queue is full",
             }));
         }
-        let waiter = Rc::new(Waiter { key, ..Waiter::default() });
+        let waiter = Rc::new(Waiter { wanted, ..Waiter::default() });
         self.queue.waiting.borrow_mut().push_back(Rc::clone(&waiter));
         let place = Place { upstream: self, waiter };
         let granted = poll_fn(|cx| match place.waiter.granted.take() {
@@ -161,30 +182,57 @@ impl Upstream {
             }
         });
         match within(now().after(balancing.queue_timeout), granted).await {
-            Some(server) => Ok(Lease::begun(self, server)),
+            Some(server) => Ok(Lease::begun(self, server, wanted)),
             None => Err(self.refusal("had no server below its max_connections within the queue's time")),
         }
     }
 
     /// Leases a server at once, for another try.
-    pub fn lease_now(&self, tried: &Tried, key: u64) -> Option<Lease<'_>> {
-        let server = self.begin(tried, key)?;
-        Some(Lease::begun(self, server))
+    pub fn lease_now(&self, tried: &Tried, wanted: Wanted) -> Option<Lease<'_>> {
+        self.follow_health();
+        let server = self.begin(tried, wanted)?;
+        Some(Lease::begun(self, server, wanted))
     }
 
-    fn begin(&self, tried: &Tried, key: u64) -> Option<ServerId> {
+    fn begin(&self, tried: &Tried, Wanted { key, home }: Wanted) -> Option<ServerId> {
         let mut balancer = self.balancer.borrow_mut();
-        let server = balancer.pick_for(now(), tried, key)?;
+        let home = home.filter(|home| balancer.would_take(*home) && !tried.contains(*home));
+        let server = match home {
+            Some(home) => home,
+            None => balancer.pick_for(now(), tried, key)?,
+        };
         balancer.begin(server);
         Some(server)
+    }
+
+    /// Whether a client goes to `server` from now on. One whose own server is only full comes back to it.
+    fn settles(&self, server: ServerId, wanted: Wanted) -> bool {
+        wanted.home != Some(server) && !wanted.home.is_some_and(|home| self.balancer.borrow().is_well(home))
+    }
+
+    /// The name of the cookie that clients are kept with their servers by.
+    #[inline]
+    pub fn sticky_cookie(&self) -> Option<&str> {
+        self.options().balancing.sticky.as_ref().map(|sticky| &*sticky.cookie)
+    }
+
+    /// The server that the value of such a cookie names.
+    pub fn home_of(&self, cookie: &[u8]) -> Option<ServerId> {
+        self.sticky.as_ref()?.server_of(cookie)
     }
 
     fn end(&self, server: ServerId, took: Option<Duration>, good: Option<bool>) {
         self.balancer.borrow_mut().end(server, took, now());
         if let (Some(ejector), Some(good)) = (&self.ejector, good)
-            && ejector.borrow_mut().result(server, good, now()).is_some()
+            && let Some(time) = ejector.borrow_mut().result(server, good, now())
         {
             self.balancer.borrow_mut().set_ejected(server, true, now());
+            let text = self.server(server).map_or("?", |s| s.text());
+            let name = &self.options().name;
+            self.say(
+                Level::Warn,
+                format_args!("upstream {name} {text} is ejected for {time:?}: too many of its latest answers failed"),
+            );
         }
         self.serve_queue();
     }
@@ -193,7 +241,7 @@ impl Upstream {
     pub(crate) fn serve_queue(&self) {
         loop {
             let Some(front) = self.queue.waiting.borrow().front().map(Rc::clone) else { return };
-            let Some(server) = self.begin(&Tried::none(), front.key) else { return };
+            let Some(server) = self.begin(&Tried::none(), front.wanted) else { return };
             self.queue.waiting.borrow_mut().pop_front();
             front.granted.set(Some(server));
             if let Some(waker) = front.waker.take() {
@@ -207,6 +255,11 @@ impl Upstream {
         let Some(ejector) = &self.ejector else { return };
         while let Some(server) = ejector.borrow_mut().release(now()) {
             self.balancer.borrow_mut().set_ejected(server, false, now());
+            let text = self.server(server).map_or("?", |s| s.text());
+            self.say(
+                Level::Info,
+                format_args!("upstream {} {text} is used again after its ejection", self.options().name),
+            );
         }
     }
 

@@ -3,17 +3,24 @@
 //!
 //! A [`Checkout`] is a connection on loan. It goes back to its server's idle pool only when the borrower says that both
 //! messages ended cleanly ([`Checkout::give_back`]); dropped otherwise, it is closed.
+//!
+//! What goes on between requests happens here too: names are looked up again, servers are checked ([`Health`]).
 
+mod checker;
 mod checkout;
+mod health;
 mod lease;
 mod names;
 mod pool;
 mod server;
+mod sticky;
 mod tls;
 mod upstream;
 
 pub use checkout::Checkout;
-pub use lease::{Balancing, HashKey, Lease};
+pub use health::{Health, HealthOptions, HealthPolicy, Probe};
+pub use lease::{Balancing, HashKey, Lease, Wanted};
 pub use server::{Server, Target};
+pub use sticky::StickyOptions;
 pub use tls::Tls;
-pub use upstream::{KeepAlive, Options, ServerOptions, Timeouts, Upstream};
+pub use upstream::{KeepAlive, Options, Say, ServerOptions, Timeouts, Upstream};

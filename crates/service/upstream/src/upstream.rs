@@ -1,19 +1,26 @@
 //! An upstream: its servers, whom to ask, the retry budget.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use balance::{Balancer, Decision, Ejector, FailedTry, RetryBudget, RetryPolicy, ServerId, ServerSetup, Tried};
 use client_address::proxy_protocol::Version;
 use event_loop::{now, sleep, spawn};
-use observe::Failure;
+use observe::{Failure, Kind, Level};
 
+use crate::checker;
 use crate::checkout::Checkout;
+use crate::health::HealthOptions;
 use crate::lease::{self, Balancing, Queue};
 use crate::pool::Connection;
 use crate::server::{Server, Target};
+use crate::sticky::Sticky;
 use crate::tls::Tls;
+
+/// So many servers that are down are named in a sentence.
+const TOLD: usize = 3;
 
 /// How often idle connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
@@ -81,7 +88,12 @@ pub struct Options {
     pub resolve: Duration,
     /// How servers are chosen.
     pub balancing: Balancing,
+    /// How they are checked; none: not at all.
+    pub health: Option<HealthOptions>,
 }
+
+/// Who is told what happens to servers, in sentences.
+pub type Say = Rc<dyn Fn(Level, &str)>;
 
 /// An upstream on one worker.
 pub struct Upstream {
@@ -90,8 +102,12 @@ pub struct Upstream {
     pub(crate) balancer: RefCell<Balancer>,
     pub(crate) ejector: Option<RefCell<Ejector>>,
     pub(crate) queue: Queue,
+    pub(crate) sticky: Option<Sticky>,
     /// Requests need no lease.
     is_plain: bool,
+    /// The changes of the checks that the balancer has heard of.
+    health_seen: Cell<u32>,
+    say: Say,
     budget: RefCell<RetryBudget>,
     retired: Cell<bool>,
     connect_text: String,
@@ -101,6 +117,11 @@ impl Upstream {
     /// Begins to use an upstream: its names are looked up, its idle connections looked after, until it is dropped. `worker` is
     /// this worker's number, so that not all begin with the same server.
     pub fn start(options: Options, worker: u16) -> Rc<Upstream> {
+        Upstream::start_telling(options, worker, Rc::new(|_, _| {}))
+    }
+
+    /// The same; `say` is told of servers that go down or are ejected, and of those that come back.
+    pub fn start_telling(options: Options, worker: u16, say: Say) -> Rc<Upstream> {
         let servers: Vec<Server> =
             options.servers.iter().map(|s| Server::new(s.target.clone(), s.tls.clone())).collect();
         let setup = |(s, server): (&ServerOptions, &Server)| ServerSetup {
@@ -115,6 +136,9 @@ impl Upstream {
             balancer: RefCell::new(Balancer::with(&setups, balancing.policy, balancing.slow_start, worker)),
             ejector: lease::ejector(balancing, servers.len()),
             queue: Queue::default(),
+            sticky: balancing.sticky.as_ref().map(|sticky| Sticky::new(sticky, &options.name, &servers)),
+            health_seen: Cell::new(0),
+            say,
             is_plain: !balancing.counts() && options.servers.iter().all(|s| s.max_active == 0),
             servers,
             budget: RefCell::new(RetryBudget::new(options.retry.budget, options.retries_per_second_min, now())),
@@ -122,6 +146,10 @@ impl Upstream {
             connect_text: format!("{:?}", options.timeouts.connect),
             options,
         });
+        upstream.follow_health();
+        if let Some(health) = upstream.options.health.as_ref().filter(|health| health.here) {
+            checker::start(&upstream, &health.shared);
+        }
         spawn(look_after(Rc::downgrade(&upstream)));
         let named = upstream.servers.iter().any(|s| matches!(s.target(), Target::Name { .. }));
         if named {
@@ -149,6 +177,7 @@ impl Upstream {
     pub fn pick_first(&self) -> Option<ServerId> {
         let now = now();
         self.budget.borrow_mut().request(now);
+        self.follow_health();
         self.balancer.borrow_mut().pick(now, const { &Tried::none() })
     }
 
@@ -156,6 +185,60 @@ impl Upstream {
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.is_plain
+    }
+
+    /// Has the balancer go by the latest of the checks. Where there are none, a test of that.
+    #[inline]
+    pub(crate) fn follow_health(&self) {
+        if let Some(health) = &self.options.health {
+            let generation = health.shared.generation();
+            if generation != self.health_seen.get() {
+                self.follow(health, generation);
+            }
+        }
+    }
+
+    #[cold]
+    fn follow(&self, health: &HealthOptions, generation: u32) {
+        self.health_seen.set(generation);
+        for (number, server) in (0..).zip(&self.servers) {
+            let id = ServerId(number);
+            let is_up = health.shared.is_up(id);
+            self.balancer.borrow_mut().set_available(id, is_up, now());
+            if !is_up {
+                server.pool.clear();
+            }
+        }
+        self.serve_queue();
+    }
+
+    pub(crate) fn say(&self, level: Level, sentence: fmt::Arguments<'_>) {
+        (self.say)(level, &sentence.to_string());
+    }
+
+    /// Why no server can take a request.
+    #[cold]
+    pub fn no_server(&self) -> Failure {
+        let name = &self.options.name;
+        let down = |number| {
+            let (id, health) = (ServerId(number), self.options.health.as_ref()?);
+            let why = health.shared.why_down(id)?;
+            Some(format!("{}: {why}", self.server(id)?.text()))
+        };
+        let mut down: Vec<String> = (0..self.servers.len() as u32).filter_map(down).collect();
+        if down.len() < self.servers.len() || down.is_empty() {
+            let sentence = format!("upstream {name} has no server that could take the request");
+            return Failure::because(Kind::NoServer, sentence);
+        }
+        let more = down.len().saturating_sub(TOLD);
+        down.truncate(TOLD);
+        let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+        let sentence = format!("upstream {name} has no server that is up: {}{more}", down.join("; "));
+        Failure::because(Kind::NoServer, sentence)
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 
     pub(crate) fn count_request(&self) {
@@ -168,6 +251,7 @@ impl Upstream {
 
     /// Picks the server for another try.
     pub fn pick_again(&self, tried: &Tried) -> Option<ServerId> {
+        self.follow_health();
         self.balancer.borrow_mut().pick(now(), tried)
     }
 
@@ -239,6 +323,7 @@ async fn look_after(upstream: Weak<Upstream>) {
         if upstream.retired.get() {
             return;
         }
+        upstream.follow_health();
         upstream.release_ejected();
         upstream.serve_queue();
         let keep = &upstream.options.keep_alive;

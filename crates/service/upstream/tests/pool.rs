@@ -48,6 +48,7 @@ fn options(target: Target, keep_alive: KeepAlive) -> Options {
         retries_per_second_min: 3,
         resolve: 10 * second,
         balancing: upstream::Balancing::default(),
+        health: None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::options::{self, Kind, nearest};
 use crate::plan::{Balance, HashKey, KeepAlive, Server, Upstream, UpstreamTimeouts, UpstreamTls};
 use crate::read::leaf::{Word, Wrong};
-use crate::read::{Cursor, items_of, tls, with_defaults};
+use crate::read::{Cursor, health, items_of, tls, with_defaults};
 use crate::tree::{Node, Value};
 
 pub(crate) fn upstream(name: &str, table: Cursor<'_>) -> Option<Upstream> {
@@ -56,6 +56,8 @@ fn rest(name: &str, table: &Cursor<'_>) -> Upstream {
         queue: table.get("queue"),
         slow_start: table.optional("slow_start").unwrap_or_default(),
         ejection: table.section("ejection").map(ejection),
+        health: table.section("health").map(|table| health::health(&table)),
+        sticky: table.section("sticky").and_then(|table| health::sticky(&table)),
     }
 }
 

@@ -108,6 +108,7 @@ pub(crate) fn to_servers(servers: &[u32]) -> Options {
         retries_per_second_min: 3,
         resolve: Duration::from_secs(10),
         balancing: upstream::Balancing::default(),
+        health: None,
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) static UPSTREAM: Section = Section {
         ),
         off("retry", Kind::Section(&RETRY), "", ""),
         key("resolve", Kind::Duration { zero: false }, "\"10s\"", "How often names are looked up again."),
-        later(off("sticky", Kind::Section(&STICKY), "", "")),
+        off("sticky", Kind::Section(&STICKY), "", ""),
         off(
             "slow_start",
             Kind::Duration { zero: true },
@@ -57,7 +57,7 @@ pub(crate) static UPSTREAM: Section = Section {
             "The PROXY header sent to the server: 0 none, 1 or 2 its version. A connection then carries requests of one client \
              only.",
         ),
-        later(off("health", Kind::Section(&HEALTH), "", "")),
+        off("health", Kind::Section(&HEALTH), "", ""),
         off("ejection", Kind::Section(&EJECTION), "", ""),
         off("tls", Kind::Section(&UPSTREAM_TLS), "", ""),
     ],
@@ -171,30 +171,34 @@ pub(crate) static RETRY: Section = Section {
 pub(crate) static STICKY: Section = Section {
     title: "[upstream.NAME.sticky]",
     path: "upstream.NAME.sticky",
-    doc: "",
+    doc: "Absent: every request is balanced. A client's first answer names its server in a signed cookie (HttpOnly, SameSite=Lax, \
+          and Secure over TLS).",
     keys: &[
-        later(off("cookie", Kind::Text, "\"tg\"", "The cookie that remembers the server.")),
-        later(off("ttl", Kind::Duration { zero: false }, "\"1h\"", "How long.")),
-        later(off("secret", Kind::Text, "\"${STICKY_SECRET}\"", "What signs the cookie.")),
+        key("cookie", Kind::Text, "\"tg\"", "The cookie's name."),
+        off("ttl", Kind::Age, "\"1h\"", "How long clients keep it; absent: as long as their browsers run."),
+        off("secret", Kind::Text, "\"${STICKY_SECRET}\"", "What signs it, 16 characters or more. Must be there."),
     ],
 };
 
 pub(crate) static HEALTH: Section = Section {
     title: "[upstream.NAME.health]",
     path: "upstream.NAME.health",
-    doc: "",
+    doc: "Absent: servers are not checked. One worker checks for all. The first check of a server decides alone.",
     keys: &[
-        later(off("path", Kind::Text, "\"/healthz\"", "What is asked for.")),
-        later(off("interval", Kind::Duration { zero: false }, "\"5s\"", "How often.")),
-        later(off("timeout", Kind::Duration { zero: false }, "\"2s\"", "How long an answer may take.")),
-        later(off(
-            "rise",
-            Kind::Whole { least: 1, most: 1000 },
-            "2",
-            "Good answers in a row that bring a server back.",
-        )),
-        later(off("fall", Kind::Whole { least: 1, most: 1000 }, "3", "Bad answers in a row that take it out.")),
-        later(off("expect", Kind::Texts, "[\"2xx\", \"3xx\"]", "Statuses that are good.")),
+        off(
+            "path",
+            Kind::Text,
+            "\"/healthz\"",
+            "What is asked for; absent: a connection (over TLS with its handshake) is enough.",
+        ),
+        off("host", Kind::Text, "\"app.internal\"", "The Host field of the check; absent: the server's address."),
+        key("interval", Kind::Duration { zero: false }, "\"5s\"", "From the end of a check to the next."),
+        key("jitter", Kind::Share, "0.1", "The interval is shorter or longer by up to this share."),
+        key("timeout", Kind::Duration { zero: false }, "\"2s\"", "How long a check may take."),
+        key("rise", Kind::Whole { least: 1, most: 1000 }, "2", "Good checks in a row that bring a server back."),
+        key("fall", Kind::Whole { least: 1, most: 1000 }, "3", "Bad checks in a row that take it out."),
+        key("expect", Kind::Texts, "[\"2xx\", \"3xx\"]", "Statuses that are good."),
+        off("body", Kind::Text, "\"ok\"", "Text that the first 64 KiB of the answer must hold."),
     ],
 };
 

@@ -1,0 +1,168 @@
+//! Upstreams as the plan has them, for the workers.
+
+use std::sync::Arc;
+
+use balance::hash_of;
+use config::{Address, Statuses};
+use upstream::{HashKey, Health, HealthOptions, HealthPolicy, Probe, StickyOptions, Target};
+
+use crate::prepared::PrepareError;
+use crate::tls_back::Back;
+
+/// What the checks of each upstream come to. Where nothing has changed that they depend on they go on as they are; else
+/// servers that stay keep their standing, as long as they are checked.
+pub(crate) fn healths(
+    new: &config::Plan,
+    old: Option<(&config::Plan, &[Option<Arc<Health>>])>,
+) -> Vec<Option<Arc<Health>>> {
+    let of = |upstream: &config::Upstream| {
+        let policy = upstream.health.as_ref()?;
+        let before = old.and_then(|(plan, healths)| {
+            let at = plan.upstreams.iter().position(|u| u.name == upstream.name)?;
+            Some((&plan.upstreams[at], healths[at].as_ref()?))
+        });
+        let is_same = |a: &config::Server, b: &config::Server| a.address == b.address && a.tls == b.tls;
+        if let Some((plan, health)) = before
+            && plan.health.as_ref() == Some(policy)
+            && plan.servers.len() == upstream.servers.len()
+            && plan.servers.iter().zip(&upstream.servers).all(|(a, b)| is_same(a, b))
+        {
+            return Some(Arc::clone(health));
+        }
+        let standing = |i: usize| {
+            let (plan, health) = before?;
+            Some((&**health, plan.servers.iter().position(|s| is_same(s, &upstream.servers[i]))?))
+        };
+        Some(Health::new(health_policy(policy), upstream.servers.len(), standing))
+    };
+    new.upstreams.iter().map(of).collect()
+}
+
+fn health_policy(plan: &config::Health) -> HealthPolicy {
+    let range = |statuses: &Statuses| match *statuses {
+        Statuses::One(status) => status..=status,
+        Statuses::Class(class) => u16::from(class) * 100..=u16::from(class) * 100 + 99,
+    };
+    let probe = plan.path.as_ref().map(|path| Probe {
+        path: path.clone(),
+        host: plan.host.clone(),
+        statuses: plan.expect.iter().map(range).collect(),
+        body: plan.body.clone(),
+    });
+    HealthPolicy {
+        probe,
+        interval: plan.interval,
+        jitter: plan.jitter,
+        timeout: plan.timeout,
+        rise: plan.rise,
+        fall: plan.fall,
+    }
+}
+
+/// A worker and how many there are: figures of a process are shared out over them.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) worker: u16,
+    pub(crate) workers: usize,
+}
+
+/// An upstream of the plan as one worker is to have it.
+///
+/// # Errors
+/// A name that no certificate can carry.
+pub(crate) fn upstream_options(
+    plan: &config::Upstream,
+    back: Option<&Back>,
+    health: Option<&Arc<Health>>,
+    place: Place,
+) -> Result<upstream::Options, PrepareError> {
+    let keep = &plan.keep_alive;
+    let workers = place.workers;
+    let server = |s: &config::Server| {
+        let tls = back.filter(|_| s.tls).map(|back| back.to(&s.address)).transpose();
+        let tls = tls.map_err(|e| PrepareError::new(format!("upstream {}: {e}", plan.name)))?;
+        let max_active = s.max_connections.map_or(0, |max| per_worker(max, workers)) as u32;
+        Ok(upstream::ServerOptions { target: target(&s.address), tls, weight: s.weight, backup: s.backup, max_active })
+    };
+    Ok(upstream::Options {
+        name: plan.name.clone(),
+        servers: plan.servers.iter().map(server).collect::<Result<_, _>>()?,
+        timeouts: upstream::Timeouts {
+            connect: plan.timeouts.connect,
+            header: plan.timeouts.header,
+            body: plan.timeouts.body,
+            tunnel: plan.timeouts.tunnel,
+        },
+        keep_alive: upstream::KeepAlive {
+            // Per server and process: shared out over the workers, at least one each.
+            idle: if keep.idle == 0 { 0 } else { (keep.idle / workers).max(1) },
+            idle_timeout: keep.idle_timeout,
+            max_requests: keep.max_requests.min(u64::from(u32::MAX)) as u32,
+            max_age: keep.max_age,
+        },
+        proxy_protocol: plan.proxy_protocol,
+        retry: plan.retry.clone(),
+        retries_per_second_min: (balance::RETRIES_PER_SECOND_MIN / workers as u32).max(1),
+        resolve: plan.resolve,
+        balancing: balancing(plan, workers),
+        health: health.map(|shared| HealthOptions {
+            shared: Arc::clone(shared),
+            here: hash_of(plan.name.as_bytes()) % workers as u64 == u64::from(place.worker),
+        }),
+    })
+}
+
+/// Figures of a process are shared out over its workers, at least one each.
+fn per_worker(figure: u64, workers: usize) -> u64 {
+    (figure / workers as u64).clamp(1, u64::from(u32::MAX))
+}
+
+fn balancing(plan: &config::Upstream, workers: usize) -> upstream::Balancing {
+    let (policy, key) = match &plan.balance {
+        config::Balance::RoundRobin => (balance::Policy::RoundRobin, HashKey::Client),
+        config::Balance::LeastConnections => (balance::Policy::LeastConnections, HashKey::Client),
+        config::Balance::RandomTwo => (balance::Policy::RandomTwo, HashKey::Client),
+        config::Balance::Ewma => (balance::Policy::Ewma, HashKey::Client),
+        config::Balance::First => (balance::Policy::First, HashKey::Client),
+        config::Balance::Hash(key) => (balance::Policy::Hash, hash_key(key)),
+    };
+    upstream::Balancing {
+        policy,
+        key,
+        queue: if plan.queue == 0 { 0 } else { per_worker(plan.queue, workers) as usize },
+        queue_timeout: plan.timeouts.queue,
+        slow_start: plan.slow_start,
+        ejection: plan.ejection,
+        sticky: plan.sticky.as_ref().map(|sticky| StickyOptions {
+            cookie: sticky.cookie.clone(),
+            ttl: sticky.ttl,
+            secret: sticky.secret.clone(),
+        }),
+    }
+}
+
+fn hash_key(key: &config::HashKey) -> HashKey {
+    match key {
+        config::HashKey::Client => HashKey::Client,
+        config::HashKey::Header(name) => HashKey::Header(name.clone()),
+        config::HashKey::Cookie(name) => HashKey::Cookie(name.clone()),
+        config::HashKey::Path => HashKey::Path,
+        config::HashKey::Query => HashKey::Query,
+    }
+}
+
+fn target(address: &Address) -> Target {
+    match address {
+        Address::Tcp(addr) => Target::Fixed(net::Address::Tcp(*addr)),
+        Address::Unix(path) => Target::Fixed(net::Address::Unix(path.clone())),
+        Address::Name { host, port } => match memory_number(host) {
+            Some(number) => Target::Fixed(net::Address::Memory(number)),
+            None => Target::Name { host: host.clone(), port: *port },
+        },
+    }
+}
+
+/// In a simulation there are no names to look up; servers are called `N.memory`.
+fn memory_number(host: &str) -> Option<u32> {
+    event_loop::is_simulated().then(|| host.strip_suffix(".memory")?.parse().ok()).flatten()
+}
