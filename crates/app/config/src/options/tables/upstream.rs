@@ -1,6 +1,6 @@
 //! The options of an upstream.
 
-use super::{key, later, off, planned, works};
+use super::{key, off, planned, works};
 use crate::options::{Kind, Section};
 
 pub(crate) static UPSTREAM: Section = Section {
