@@ -190,7 +190,9 @@ mod tests {
         let gate = Arc::new(std::sync::Barrier::new(THREADS + 1));
         for _ in 0..THREADS {
             let gate = Arc::clone(&gate);
-            assert!(pool.try_send(Box::new(move || drop(gate.wait()))));
+            assert!(pool.try_send(Box::new(move || {
+                gate.wait();
+            })));
         }
         // All wait for each other: it opens only when each has a thread of its own.
         gate.wait();
@@ -198,7 +200,9 @@ mod tests {
         let held = hold.lock();
         let taken = (0..QUEUE + THREADS + 1).filter(|_| {
             let hold = Arc::clone(&hold);
-            pool.try_send(Box::new(move || drop(hold.lock())))
+            pool.try_send(Box::new(move || {
+                let _held = hold.lock();
+            }))
         });
         assert!((QUEUE..=QUEUE + THREADS).contains(&taken.count()));
         drop(held);
