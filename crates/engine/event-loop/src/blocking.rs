@@ -164,14 +164,13 @@ fn pool() -> &'static Pool {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::sync::mpsc::channel;
 
     use super::*;
 
     #[test]
     fn one_thread_does_what_one_can_and_all_do_what_blocks() {
         let pool = Pool::start();
-        let (send, receive) = channel();
+        let (send, receive) = crossbeam::channel::bounded(1);
         let mut names = HashSet::new();
         for _ in 0..20 {
             let send = send.clone();
