@@ -7,20 +7,28 @@ use message::{Fields, Known, KnownSet};
 
 use crate::network::Networks;
 
-/// X-Forwarded-For and Forwarded tell of different clients: a proxy in front keeps one of the two only, and passes on what
-/// clients make up in the other. Which one that is cannot be seen from here.
+/// Why what is told of the client cannot be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Disagreement;
+pub enum Unbelievable {
+    /// X-Forwarded-For and Forwarded tell of different clients: a proxy in front keeps one of the two only, and passes on what
+    /// clients make up in the other. Which one that is cannot be seen from here.
+    Disagreement,
+    /// A quote in Forwarded does not end: it would swallow what proxies appended to it.
+    OpenQuote,
+}
 
-impl fmt::Display for Disagreement {
+impl fmt::Display for Unbelievable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "X-Forwarded-For and Forwarded tell of different clients; the proxy in front has to set or remove both.",
-        )
+        f.write_str(match self {
+            Unbelievable::Disagreement => {
+                "X-Forwarded-For and Forwarded tell of different clients; the proxy in front has to set or remove both."
+            }
+            Unbelievable::OpenQuote => "The field Forwarded has a quote that does not end.",
+        })
     }
 }
 
-impl std::error::Error for Disagreement {}
+impl std::error::Error for Unbelievable {}
 
 const TELL: KnownSet = KnownSet::of(&[Known::XForwardedFor, Known::Forwarded]);
 
@@ -31,8 +39,8 @@ const TELL: KnownSet = KnownSet::of(&[Known::XForwardedFor, Known::Forwarded]);
 /// is. `None`: a trusted proxy did not know whom it was asked by, or said so in a way that is no address.
 ///
 /// # Errors
-/// Both fields are there and disagree.
-pub fn told(fields: &Fields, peer: Option<IpAddr>, trusted: &Networks) -> Result<Option<IpAddr>, Disagreement> {
+/// Both fields are there and disagree, or Forwarded cannot be read for certain.
+pub fn told(fields: &Fields, peer: Option<IpAddr>, trusted: &Networks) -> Result<Option<IpAddr>, Unbelievable> {
     if !fields.has_any(TELL) {
         return Ok(peer);
     }
@@ -46,10 +54,13 @@ pub fn told(fields: &Fields, peer: Option<IpAddr>, trusted: &Networks) -> Result
     }
     let mut by_pairs = Walk::new(trusted);
     for value in fields.all(Known::Forwarded) {
+        if !quotes_end(value) {
+            return Err(Unbelievable::OpenQuote);
+        }
         elements(value, b',').filter(|e| !e.is_empty()).for_each(|e| by_pairs.step(for_of(e)));
     }
     match (by_list.end(), by_pairs.end()) {
-        (Some(listed), Some(paired)) if listed != paired => Err(Disagreement),
+        (Some(listed), Some(paired)) if listed != paired => Err(Unbelievable::Disagreement),
         (Some(found), _) | (None, Some(found)) => Ok(found),
         (None, None) => Ok(peer),
     }
@@ -113,17 +124,36 @@ fn for_of(element: &[u8]) -> Option<IpAddr> {
     node(value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value))
 }
 
-/// The parts between `separator`s that are not in quotes, without white space around them.
-fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    list.split(move |b| {
+/// Whether a byte is in quotes, from one to the next (RFC 9110 §5.6.4).
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether `b` stands outside, and is no quote.
+    fn is_outside(&mut self, b: u8) -> bool {
         match b {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => return *b == separator && !quoted,
+            _ if self.escaped => self.escaped = false,
+            b'\\' if self.open => self.escaped = true,
+            b'"' => self.open = !self.open,
+            _ => return !self.open,
         }
         false
-    })
-    .map(<[u8]>::trim_ascii)
+    }
+}
+
+fn quotes_end(value: &[u8]) -> bool {
+    let mut quotes = Quotes::default();
+    for b in value {
+        quotes.is_outside(*b);
+    }
+    !quotes.open
+}
+
+/// The parts between `separator`s that are not in quotes, without white space around them.
+fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut quotes = Quotes::default();
+    list.split(move |b| quotes.is_outside(*b) && *b == separator).map(<[u8]>::trim_ascii)
 }

@@ -11,5 +11,5 @@ mod forwarded;
 mod network;
 pub mod proxy_protocol;
 
-pub use forwarded::{Disagreement, told, told_scheme};
+pub use forwarded::{Unbelievable, told, told_scheme};
 pub use network::{BadNetwork, Network, Networks};

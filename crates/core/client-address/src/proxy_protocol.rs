@@ -30,8 +30,10 @@ pub struct Ends {
 /// A header that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Who connected. None: the balancer speaks for itself (a check of health), or does not know.
+    /// Who connected. None: the balancer speaks for itself, or does not know.
     pub ends: Option<Ends>,
+    /// The balancer speaks for itself (LOCAL, a check of health): nobody else is behind this connection.
+    pub is_local: bool,
     /// Its whole length, extensions (TLVs) included: so many bytes are to be skipped.
     pub len: usize,
 }
@@ -95,7 +97,7 @@ fn read_v1(bytes: &[u8]) -> Result<Option<Header>, BadHeader> {
         }
         _ => return Err(bad),
     };
-    Ok(Some(Header { ends, len: end + 1 }))
+    Ok(Some(Header { ends, is_local: false, len: end + 1 }))
 }
 
 fn port(text: &str) -> Option<u16> {
@@ -133,7 +135,7 @@ fn read_v2(bytes: &[u8]) -> Result<Option<Header>, BadHeader> {
         },
         _ => None,
     };
-    Ok(Some(Header { ends, len }))
+    Ok(Some(Header { ends, is_local, len }))
 }
 
 /// Of two addresses and two ports, 12 or 36 bytes of them.

@@ -18,13 +18,13 @@ fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
 #[test]
 fn version_1_tells_who_connected() {
     let line = b"PROXY TCP4 192.0.2.1 198.51.100.2 4711 443\r\n";
-    let header = Header { ends: Some(ends("192.0.2.1:4711", "198.51.100.2:443")), len: line.len() };
+    let header = Header { ends: Some(ends("192.0.2.1:4711", "198.51.100.2:443")), is_local: false, len: line.len() };
     assert_eq!(read(line), Ok(Some(header)));
     assert_eq!(read(&[line, &b"GET / HTTP/1.1\r\n"[..]].concat()), Ok(Some(header)), "what follows is not ours");
     let line = b"PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n";
     assert_eq!(read(line).unwrap().unwrap().ends, Some(ends("[2001:db8::1]:1", "[2001:db8::2]:65535")));
     for unknown in [&b"PROXY UNKNOWN\r\n"[..], b"PROXY UNKNOWN ffff::1 whatever 0 0\r\n"] {
-        assert_eq!(read(unknown), Ok(Some(Header { ends: None, len: unknown.len() })));
+        assert_eq!(read(unknown), Ok(Some(Header { ends: None, is_local: false, len: unknown.len() })));
     }
 }
 
@@ -32,14 +32,18 @@ fn version_1_tells_who_connected() {
 fn version_2_tells_who_connected_and_its_extensions_are_skipped() {
     let addresses = [192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x67, 1, 0xbb];
     let told = Some(ends("192.0.2.1:4711", "198.51.100.2:443"));
-    assert_eq!(read(&v2(0x21, 0x11, &addresses)), Ok(Some(Header { ends: told, len: 28 })));
+    assert_eq!(read(&v2(0x21, 0x11, &addresses)), Ok(Some(Header { ends: told, is_local: false, len: 28 })));
     let with_tlvs = [&addresses[..], &[0x20; 4000]].concat();
     let header = v2(0x21, 0x11, &with_tlvs);
-    assert_eq!(read(&header[..OFFERED_MAX]), Ok(Some(Header { ends: told, len: 16 + 12 + 4000 })));
-    assert_eq!(read(&v2(0x20, 0x11, &addresses)), Ok(Some(Header { ends: None, len: 28 })), "LOCAL");
-    assert_eq!(read(&v2(0x20, 0x00, &[])), Ok(Some(Header { ends: None, len: 16 })));
-    assert_eq!(read(&v2(0x21, 0x00, &[1, 2, 3])), Ok(Some(Header { ends: None, len: 19 })), "UNSPEC");
-    assert_eq!(read(&v2(0x21, 0x31, &[0; 216])), Ok(Some(Header { ends: None, len: 232 })), "a Unix socket");
+    assert_eq!(read(&header[..OFFERED_MAX]), Ok(Some(Header { ends: told, is_local: false, len: 16 + 12 + 4000 })));
+    assert_eq!(read(&v2(0x20, 0x11, &addresses)), Ok(Some(Header { ends: None, is_local: true, len: 28 })), "LOCAL");
+    assert_eq!(read(&v2(0x20, 0x00, &[])), Ok(Some(Header { ends: None, is_local: true, len: 16 })));
+    assert_eq!(read(&v2(0x21, 0x00, &[1, 2, 3])), Ok(Some(Header { ends: None, is_local: false, len: 19 })), "UNSPEC");
+    assert_eq!(
+        read(&v2(0x21, 0x31, &[0; 216])),
+        Ok(Some(Header { ends: None, is_local: false, len: 232 })),
+        "a Unix socket"
+    );
 }
 
 #[test]
@@ -85,7 +89,8 @@ proptest! {
         let ends = (!none && to.to_canonical() == to).then(|| Ends { source, destination: (to, port).into() });
         let header = write(if binary { Version::V2 } else { Version::V1 }, ends);
         prop_assert!(header.len() <= OFFERED_MAX);
-        prop_assert_eq!(read(&header), Ok(Some(Header { ends, len: header.len() })));
+        let is_local = binary && ends.is_none();
+        prop_assert_eq!(read(&header), Ok(Some(Header { ends, is_local, len: header.len() })));
         let cut = usize::from(cut) % header.len();
         prop_assert_eq!(read(&header[..cut]), Ok(None));
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use client_address::{Disagreement, Network, Networks, told, told_scheme};
+use client_address::{Network, Networks, Unbelievable, told, told_scheme};
 use message::{Fields, FieldsBuilder, Known};
 
 fn fields(lines: &[(&str, &str)]) -> Fields {
@@ -14,7 +14,7 @@ fn fields(lines: &[(&str, &str)]) -> Fields {
 }
 
 /// Asked by 10.0.0.1, which is trusted like all of 10.0.0.0/8 and fd00::/8.
-fn client(lines: &[(&str, &str)]) -> Result<Option<IpAddr>, Disagreement> {
+fn client(lines: &[(&str, &str)]) -> Result<Option<IpAddr>, Unbelievable> {
     let trusted = ["10.0.0.0/8", "fd00::/8"].map(|n| Network::parse(n).unwrap());
     told(&fields(lines), Some([10, 0, 0, 1].into()), &Networks::new(&trusted))
 }
@@ -79,9 +79,19 @@ fn forwarded_is_read_as_its_rfc_says() {
 fn when_both_are_there_they_must_agree() {
     let both = |list: &str, pairs: &str| client(&[("X-Forwarded-For", list), ("Forwarded", pairs)]);
     assert_eq!(both("1.1.1.1, 10.0.0.2", "for=1.1.1.1"), Ok(Some([1, 1, 1, 1].into())));
-    assert_eq!(both("1.1.1.1", "for=127.0.0.1"), Err(Disagreement));
-    assert_eq!(both("1.1.1.1", "for=unknown"), Err(Disagreement));
+    assert_eq!(both("1.1.1.1", "for=127.0.0.1"), Err(Unbelievable::Disagreement));
+    assert_eq!(both("1.1.1.1", "for=unknown"), Err(Unbelievable::Disagreement));
     assert_eq!(both("", "for=1.1.1.1"), Ok(Some([1, 1, 1, 1].into())), "an empty one says nothing");
+}
+
+#[test]
+fn a_quote_that_does_not_end_swallows_nothing() {
+    for value in ["for=\", for=203.0.113.9", "for=1.1.1.1;host=\"a\\\", for=203.0.113.9", "\""] {
+        assert_eq!(client(&[("Forwarded", value)]), Err(Unbelievable::OpenQuote), "{value}");
+    }
+    let lines = [("Forwarded", "for=\""), ("Forwarded", "for=203.0.113.9")];
+    assert_eq!(client(&lines), Err(Unbelievable::OpenQuote));
+    assert_eq!(by_pairs("for=1.1.1.1;host=\"\", for=203.0.113.9"), "203.0.113.9");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 
-use client_address::proxy_protocol::{OFFERED_MAX, read};
+use client_address::proxy_protocol::{Header, OFFERED_MAX, read};
 use event_loop::{now, spawn};
 use net::{Accepted, Peer, Stream, Transport};
 use observe::{Failure, Kind as Fault};
@@ -32,9 +32,14 @@ pub(crate) fn connection<S: Site>(
     stream.set_deadline(now().after(context.site().settings().timeouts.header), Kind::Idle as u8);
     Ok(async move {
         match header(&stream, &admission.peer, &local).await {
-            Ok(told) => {
-                if let Some(client) = told {
-                    admission.peer = client;
+            Ok(header) => {
+                let local = match header.ends {
+                    // Somebody is behind the balancer whom it does not know, and who may write what he likes into the fields.
+                    None if !header.is_local => Local::new(local.address().clone(), local.tells_reasons()),
+                    _ => local,
+                };
+                if let Some(ends) = header.ends {
+                    admission.peer = Peer::of(ends.source);
                 }
                 // Tasks of their own are no larger than those of connections without a header.
                 match tls {
@@ -51,8 +56,8 @@ pub(crate) fn connection<S: Site>(
     })
 }
 
-/// Takes the header off the stream, and not a byte more. Who connected to the balancer; none when it does not say.
-async fn header(stream: &Stream, peer: &Peer, local: &Local) -> Result<Option<Peer>, Failure> {
+/// Takes the header off the stream, and not a byte more.
+async fn header(stream: &Stream, peer: &Peer, local: &Local) -> Result<Header, Failure> {
     if !local.trusts(peer) {
         return Err(failed("It is not one of trusted_proxies, and this listener is for these only."));
     }
@@ -70,7 +75,7 @@ async fn header(stream: &Stream, peer: &Peer, local: &Local) -> Result<Option<Pe
         let end = header.map_or(filled + n, |header| header.len);
         skip(stream, end - filled).await?;
         match header {
-            Some(header) => return Ok(header.ends.map(|ends| Peer::of(ends.source))),
+            Some(header) => return Ok(header),
             None => filled = end,
         }
     }

@@ -39,6 +39,21 @@ fn a_header_is_taken_off_in_any_weather() {
     }
 }
 
+/// Behind UNKNOWN is anybody, behind LOCAL the balancer alone.
+#[test]
+fn who_is_not_known_is_not_believed() {
+    const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    const UNSPEC: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+    serving_at(Settings::default(), Weather::default(), required("127.0.0.1"), async |_, _| {
+        for (header, who) in [(LOCAL, "10.1.1.1"), (UNSPEC, "127.0.0.1"), (b"PROXY UNKNOWN\r\n", "127.0.0.1")] {
+            let mut client = TestClient::connect();
+            client.send(header).await;
+            client.send("GET /who HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.1.1\r\n\r\n").await;
+            client.until(&format!("\r\n\r\n{who}")).await;
+        }
+    });
+}
+
 #[test]
 fn a_header_has_the_time_of_a_head_and_the_request_behind_it_has_its_own() {
     serving_at(Settings::default(), Weather::default(), required("127.0.0.1"), async |context, _| {
