@@ -178,7 +178,8 @@ impl Balancer {
 
     /// Whether a server that is fit is left out only because it is full.
     pub fn is_full(&self) -> bool {
-        self.full > 0
+        // Of those that are marked for a failed connect, too: the time to wait for one is shorter than a mark lasts.
+        self.full > 0 || self.marked.iter().any(|server| self.lacks_room(*server))
     }
 
     /// A request goes to `server`.
@@ -306,14 +307,16 @@ impl Balancer {
     #[cold]
     fn pick_again(&mut self, now: Tick, tried: &Tried, key: u64) -> Option<ServerId> {
         let ask = Ask { now, key, loads: &self.loads, active: self.active };
-        let nobody = Tried::none();
         let backups = self.backups.as_mut().filter(|_| self.full == 0);
-        self.chooser
-            .next_untried(&ask, tried)
-            .or_else(|| backups?.next_untried(&ask, tried))
-            .or_else(|| self.turn_of_marked(tried))
-            .or_else(|| self.chooser.next(&Ask { now, key, loads: &self.loads, active: self.active }))
-            .or_else(|| self.turn_of_marked(&nobody))
+        let untried = self.chooser.next_untried(&ask, tried).or_else(|| backups?.next_untried(&ask, tried));
+        if let Some(server) = untried.or_else(|| self.turn_of_marked(tried)) {
+            return Some(server);
+        }
+        // All were tried: once more, then.
+        let ask = Ask { now, key, loads: &self.loads, active: self.active };
+        let again = self.chooser.next(&ask);
+        let backups = self.backups.as_mut().filter(|_| self.full == 0);
+        again.or_else(|| backups?.next(&ask)).or_else(|| self.turn_of_marked(&Tried::none()))
     }
 
     /// Nobody is in the choice. Better to wait for a full server than to ask a backup, or one that failed.

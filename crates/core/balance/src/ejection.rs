@@ -56,8 +56,15 @@ impl Ejector {
         Ejector { policy, records: vec![record; servers], ejected: Vec::new() }
     }
 
-    /// A try on `server` ended. Gives the time for which it is ejected, if it is now.
-    pub fn result(&mut self, server: ServerId, good: bool, now: Tick) -> Option<Duration> {
+    /// A try on `server` ended. Gives the time for which it is ejected, if it is now. `others`: whether there would be a server
+    /// left; asked when it matters.
+    pub fn result(
+        &mut self,
+        server: ServerId,
+        good: bool,
+        now: Tick,
+        others: impl FnOnce() -> bool,
+    ) -> Option<Duration> {
         let record = self.records.get_mut(server.index()).filter(|record| !record.is_out)?;
         if now.since(record.window_began) >= self.policy.window {
             (record.good, record.bad, record.window_began) = (0, 0, now);
@@ -72,7 +79,7 @@ impl Ejector {
         let results = record.good.saturating_add(record.bad);
         let in_a_row = self.policy.consecutive > 0 && record.in_a_row >= self.policy.consecutive;
         let share = results >= RESULTS_LEAST && f64::from(record.bad) >= self.policy.share * f64::from(results);
-        if (in_a_row || share) && self.may_eject() { Some(self.eject(server, now)) } else { None }
+        if (in_a_row || share) && self.may_eject() && others() { Some(self.eject(server, now)) } else { None }
     }
 
     /// The next server whose time is over; it is back with a clean record.
@@ -192,29 +199,41 @@ mod tests {
         let mut ejector = Ejector::new(POLICY, 2, at(0));
         let mut now = 0;
         for expected in [10, 20, 40, 80, 160, 300, 300] {
-            assert_eq!(ejector.result(ServerId(0), false, at(now)), None);
-            assert_eq!(ejector.result(ServerId(0), false, at(now)), None);
-            assert_eq!(ejector.result(ServerId(0), false, at(now)), Some(Duration::from_secs(expected)));
-            assert_eq!(ejector.result(ServerId(0), false, at(now)), None, "late results change nothing");
+            assert_eq!(ejector.result(ServerId(0), false, at(now), || true), None);
+            assert_eq!(ejector.result(ServerId(0), false, at(now), || true), None);
+            assert_eq!(ejector.result(ServerId(0), false, at(now), || true), Some(Duration::from_secs(expected)));
+            assert_eq!(ejector.result(ServerId(0), false, at(now), || true), None, "late results change nothing");
             assert_eq!(ejector.release(at(now + expected - 1)), None);
             now += expected;
             assert_eq!(ejector.release(at(now)), Some(ServerId(0)));
         }
         now += 300;
-        (0..2).for_each(|_| assert_eq!(ejector.result(ServerId(0), false, at(now)), None));
-        assert_eq!(ejector.result(ServerId(0), false, at(now)), Some(Duration::from_secs(10)), "it served long enough");
+        (0..2).for_each(|_| assert_eq!(ejector.result(ServerId(0), false, at(now), || true), None));
+        assert_eq!(
+            ejector.result(ServerId(0), false, at(now), || true),
+            Some(Duration::from_secs(10)),
+            "it served long enough"
+        );
     }
 
     #[test]
     fn a_success_ends_a_row_and_a_share_needs_ten_results() {
         let mut ejector = Ejector::new(POLICY, 4, at(0));
         for i in 0..9 {
-            assert_eq!(ejector.result(ServerId(1), i % 2 == 0, at(1)), None);
+            assert_eq!(ejector.result(ServerId(1), i % 2 == 0, at(1), || true), None);
         }
-        assert!(ejector.result(ServerId(1), false, at(1)).is_some());
+        assert!(ejector.result(ServerId(1), false, at(1), || true).is_some());
         for i in 0..100 {
-            assert_eq!(ejector.result(ServerId(2), i % 3 != 0, at(2)), None, "a third is no half");
+            assert_eq!(ejector.result(ServerId(2), i % 3 != 0, at(2), || true), None, "a third is no half");
         }
+    }
+
+    #[test]
+    fn the_last_server_stays() {
+        let mut ejector = Ejector::new(POLICY, 4, at(0));
+        let results = [false; 4].map(|good| ejector.result(ServerId(0), good, at(1), || false));
+        assert_eq!(results, [None; 4]);
+        assert!(ejector.result(ServerId(0), false, at(1), || true).is_some(), "as soon as there is another");
     }
 
     #[test]
@@ -245,7 +264,7 @@ mod tests {
             let mut ejector = Ejector::new(EjectionPolicy { max_ejected: max, ..POLICY }, servers, at(0));
             for (i, (server, what)) in results.into_iter().enumerate() {
                 let now = at(i as u64 / 4);
-                ejector.result(ServerId(server), what == 0, now);
+                ejector.result(ServerId(server), what == 0, now, || true);
                 while ejector.release(now).is_some() {}
                 prop_assert!(ejector.ejected() as f64 <= max * servers as f64);
             }

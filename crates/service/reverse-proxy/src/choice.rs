@@ -8,8 +8,8 @@ use upstream::{HashKey, Upstream, Wanted};
 /// What the request says about where it goes.
 pub(crate) fn wanted(upstream: &Upstream, exchange: &Exchange<'_>) -> Wanted {
     let home = upstream.sticky_cookie().and_then(|name| {
-        let value = cookie(exchange.request.fields.all(Known::Cookie), name.as_bytes())?;
-        upstream.home_of(value)
+        // Another of that name may stand in front, of a longer path or a domain above.
+        cookies(exchange.request.fields.all(Known::Cookie), name.as_bytes()).find_map(|value| upstream.home_of(value))
     });
     Wanted { key: key(upstream, exchange), home }
 }
@@ -24,7 +24,7 @@ fn key(upstream: &Upstream, exchange: &Exchange<'_>) -> u64 {
     let of_request = match &balancing.key {
         HashKey::Client => None,
         HashKey::Header(name) => request.fields.first_named(name.as_bytes()),
-        HashKey::Cookie(name) => cookie(request.fields.all(Known::Cookie), name.as_bytes()),
+        HashKey::Cookie(name) => cookies(request.fields.all(Known::Cookie), name.as_bytes()).next(),
         HashKey::Path => Some(request.path_bytes()),
         HashKey::Query => request.query.map(|query| query.of(request.fields.bytes())),
     };
@@ -36,10 +36,10 @@ fn key(upstream: &Upstream, exchange: &Exchange<'_>) -> u64 {
     }
 }
 
-/// The value of a cookie (RFC 6265 §4.2.1).
-fn cookie<'a>(mut lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
-    let of_pair = |pair: &'a [u8]| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=");
-    lines.find_map(|line| line.split(|byte| *byte == b';').find_map(of_pair))
+/// The values of all cookies of a name (RFC 6265 §4.2.1).
+fn cookies<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    let of_pair = move |pair: &'a [u8]| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=");
+    lines.flat_map(|line| line.split(|byte| *byte == b';')).filter_map(of_pair)
 }
 
 #[cfg(test)]
@@ -48,9 +48,12 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_by_its_whole_name() {
-        let lines = || [b"ab=1; b=2".as_slice(), b"c=3;a=4"].into_iter();
-        assert_eq!(cookie(lines(), b"b"), Some(b"2".as_slice()));
-        assert_eq!(cookie(lines(), b"a"), Some(b"4".as_slice()));
-        assert_eq!(cookie(lines(), b"d"), None);
+        let of = |name: &[u8]| -> Vec<&[u8]> {
+            let lines = [b"ab=1; b=2".as_slice(), b"c=3;a=4; b=5"];
+            cookies(lines.into_iter(), name).collect()
+        };
+        assert_eq!(of(b"b"), [b"2", b"5"]);
+        assert_eq!(of(b"a"), [b"4"]);
+        assert!(of(b"d").is_empty());
     }
 }

@@ -8,6 +8,7 @@ use buf::Class;
 use client_address::proxy_protocol::{self, Ends, Version};
 use forward::{FieldRules, HostPolicy, PathRewrite};
 use http1::Limits;
+use message::BodyLength;
 use observe::{Failure, Side};
 use serve::Exchange;
 use upstream::{Checkout, Lease, Upstream};
@@ -179,11 +180,16 @@ impl Proxy {
     #[inline(never)]
     fn after<'p>(&'p self, failed: TryFailed, tries: &mut Tries<'p>, exchange: &Exchange<'_>) -> Result<(), Failure> {
         let TryFailed { cause, failure, decided, seen } = failed;
-        if let Some(lease) = tries.lease.as_ref().filter(|_| failure.kind.side() == Side::Upstream) {
+        let decision =
+            cause.map(|cause| decided.unwrap_or_else(|| self.upstream.decide(&tries.failed(cause, seen, exchange))));
+        // An idle connection that the server had given up says nothing about it, nor does a status that clients can bring about.
+        let is_its_fault = failure.kind.side() == Side::Upstream
+            && decision != Some(Decision::FreshConnection)
+            && !matches!(cause, Some(Cause::Status(..500)));
+        if let Some(lease) = tries.lease.as_ref().filter(|_| is_its_fault) {
             lease.failed();
         }
-        let Some(cause) = cause else { return Err(failure) };
-        let decision = decided.unwrap_or_else(|| self.upstream.decide(&tries.failed(cause, seen, exchange)));
+        let Some(decision) = decision else { return Err(failure) };
         match decision {
             Decision::FreshConnection => {
                 tries.fresh_tried = true;
@@ -241,7 +247,7 @@ impl Proxy {
 
 #[inline(never)]
 fn leased_answered<'p>(lease: &Lease<'p>, status: u16, exchange: &Exchange<'_>) -> Option<&'p str> {
-    lease.answered(status);
+    lease.answered(status, exchange.request.body == BodyLength::None);
     lease.cookie(exchange.client.asked_over_tls(exchange.request))
 }
 

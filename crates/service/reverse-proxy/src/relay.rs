@@ -193,6 +193,10 @@ impl<'p> Relay<'p> {
         // A sign of life: after an interim head the next one has its time anew.
         self.stop_waiting();
         if head.is_interim() {
+            if head.status == 101 {
+                // The last head there is. A cookie cannot be added to it.
+                let _ = tries.answered(101, exchange);
+            }
             return self.interim(head, exchange);
         }
         if head.body == BodyLength::Streamed && self.decoder.transfer_coded() {

@@ -71,9 +71,9 @@ pub struct Lease<'u> {
     upstream: &'u Upstream,
     server: ServerId,
     begun: Tick,
-    /// Milliseconds to the head of its answer.
+    /// The time to the head of its answer, where that says something about the server.
     took: Cell<Option<Duration>>,
-    failed: Cell<bool>,
+    good: Cell<Option<bool>>,
     /// From now on this is its client's server.
     settles: bool,
 }
@@ -81,7 +81,7 @@ pub struct Lease<'u> {
 impl<'u> Lease<'u> {
     fn begun(upstream: &'u Upstream, server: ServerId, wanted: Wanted) -> Lease<'u> {
         let settles = upstream.sticky.is_some() && upstream.settles(server, wanted);
-        Lease { upstream, server, begun: now(), took: Cell::new(None), failed: Cell::new(false), settles }
+        Lease { upstream, server, begun: now(), took: Cell::new(None), good: Cell::new(None), settles }
     }
 
     /// Where it goes.
@@ -89,10 +89,11 @@ impl<'u> Lease<'u> {
         self.server
     }
 
-    /// The head of an answer came. A status from 500 counts as a failure of the server.
-    pub fn answered(&self, status: u16) {
-        self.took.set(Some(now().since(self.begun)));
-        self.failed.set(status >= 500);
+    /// The head of an answer came. A status from 500 counts as a failure of the server. `timed`: the time it took was the
+    /// server's, not that of a client who sent a body.
+    pub fn answered(&self, status: u16, timed: bool) {
+        self.took.set(timed.then(|| now().since(self.begun)));
+        self.good.set(Some(status < 500));
     }
 
     /// The Set-Cookie that its answer has to carry, if any. `secure`: the client came over TLS.
@@ -102,15 +103,14 @@ impl<'u> Lease<'u> {
 
     /// The server failed.
     pub fn failed(&self) {
-        self.failed.set(true);
+        self.good.set(Some(false));
     }
 }
 
 impl Drop for Lease<'_> {
     #[inline(never)]
     fn drop(&mut self) {
-        let good = if self.failed.get() { Some(false) } else { self.took.get().map(|_| true) };
-        self.upstream.end(self.server, self.took.get(), good);
+        self.upstream.end(self.server, self.took.get(), self.good.get());
     }
 }
 
@@ -224,7 +224,8 @@ impl Upstream {
     fn end(&self, server: ServerId, took: Option<Duration>, good: Option<bool>) {
         self.balancer.borrow_mut().end(server, took, now());
         if let (Some(ejector), Some(good)) = (&self.ejector, good)
-            && let Some(time) = ejector.borrow_mut().result(server, good, now())
+            && let Some(time) =
+                ejector.borrow_mut().result(server, good, now(), || self.balancer.borrow().available() > 1)
         {
             self.balancer.borrow_mut().set_ejected(server, true, now());
             let text = self.server(server).map_or("?", |s| s.text());

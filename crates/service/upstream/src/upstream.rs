@@ -291,6 +291,8 @@ impl Upstream {
         match state.connect(&self.options.name, by, &self.connect_text, header).await {
             Ok(connection) => {
                 self.balancer.borrow_mut().succeeded(server, now());
+                // It may be back, with room for those who wait.
+                self.serve_queue();
                 Ok(Checkout::new(self, server, connection))
             }
             Err(failure) => {

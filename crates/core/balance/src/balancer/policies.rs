@@ -80,6 +80,27 @@ fn first_fills_up_before_the_next_is_asked_and_backups_wait_for_the_end() {
     assert_eq!(pick(&mut balancer), Some(1));
 }
 
+#[test]
+fn a_server_that_failed_and_is_full_is_waited_for() {
+    let mut balancer = with(&[setup(1, false, 1, 0)], Policy::LeastConnections);
+    assert_eq!(pick(&mut balancer), Some(0));
+    balancer.connect_failed(ServerId(0), NOW);
+    assert_eq!(pick(&mut balancer), None);
+    assert!(balancer.is_full());
+    balancer.end(ServerId(0), None, NOW);
+    assert_eq!(pick(&mut balancer), Some(0), "asked all the same: there is no other");
+}
+
+#[test]
+fn a_lone_backup_is_asked_again() {
+    let mut balancer = with(&[setup(1, false, 0, 0), setup(1, true, 0, 1)], Policy::RoundRobin);
+    balancer.set_available(ServerId(0), false, NOW);
+    assert_eq!(pick(&mut balancer), Some(1));
+    let mut tried = Tried::none();
+    tried.add(ServerId(1));
+    assert_eq!(balancer.pick(NOW, &tried), Some(ServerId(1)));
+}
+
 /// Consistent hashing, measured: how many of 10,000 keys move when one of ten servers leaves, whichever it is.
 #[test]
 fn only_the_keys_of_a_server_that_leaves_move() {
