@@ -1,6 +1,6 @@
 //! Wrong arguments: exit status 2, and a sentence that says what is wrong.
 
-use crate::loadgen;
+use crate::{command, loadgen, tells_of_errors};
 
 #[test]
 fn wrong_arguments_are_explained() {
@@ -43,6 +43,8 @@ fn wrong_arguments_are_explained() {
         ("-X PUT tcp://127.0.0.1:1", "tcp:// has --bytes"),
         ("find-max -R 5 http://127.0.0.1/", "chooses the rates"),
         ("reload-while http://127.0.0.1/", "--run"),
+        ("--html /no/such/folder/x http://127.0.0.1:1/", "/no/such/folder/x cannot be written"),
+        ("--json /no/such/folder/x http://127.0.0.1:1/", "/no/such/folder/x cannot be written"),
     ] {
         let ended = loadgen(arguments);
         assert_eq!(ended.code, Some(2), "{arguments}: {}{}", ended.out, ended.err);
@@ -57,4 +59,22 @@ fn the_help_shows_how() {
     for text in ["Examples:", "Exit status:", "find-max", "--rate", "--source"] {
         assert!(ended.out.contains(text), "{text}");
     }
+}
+
+/// Neither silence nor a full disk is a success.
+#[test]
+fn nothing_answered_and_nothing_printed_are_told() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", silent.local_addr().expect("its address"));
+    let ended = loadgen(&format!("-q -d 300ms -c 2 {url}"));
+    assert!(tells_of_errors(ended.code.expect("an exit status")), "{}{}", ended.out, ended.err);
+    assert!(!ended.out.contains("\nVALID"), "{}", ended.out);
+    assert!(ended.out.contains("No request was answered"), "{}", ended.out);
+
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let mut unprinted = command();
+    unprinted.args(["-q", "-d", "100ms", "-c", "1", &url]).stdout(full);
+    let output = unprinted.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("standard output cannot be written"));
 }

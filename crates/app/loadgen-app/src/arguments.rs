@@ -250,7 +250,7 @@ pub struct Load {
     /// Save the run as JSON; - for standard output
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub json: Option<PathBuf>,
-    /// Save the timeline as CSV, and the percentiles beside it in FILE.percentiles.csv; - for the timeline on standard output
+    /// Save the timeline as CSV, and the percentiles beside it (a.csv: a.percentiles.csv); - for the timeline on standard output
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub csv: Option<PathBuf>,
     /// Save a report for the browser

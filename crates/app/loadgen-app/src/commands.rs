@@ -13,10 +13,16 @@ use crate::measure::{Measured, Task, measure};
 use crate::prepare::{Kind, prepare};
 use crate::problem::Problem;
 use crate::settings::settings;
-use crate::show::{Show, say};
+use crate::show::{Show, all_printed, can_save, say};
 
 /// Does what was asked for; gives the exit status.
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Problem> {
+    let status = obey(arguments)?;
+    all_printed()?;
+    Ok(status)
+}
+
+fn obey(arguments: Arguments) -> Result<u8, Problem> {
     let interrupts = Interrupts::listen();
     match arguments.command {
         None => single(&arguments.load, Kind::Load, None, &interrupts),
@@ -47,6 +53,7 @@ fn single(load: &Load, kind: Kind, repeated: Option<&Repeated>, interrupts: &Int
         return Err(Problem::usage("--every 0: the command would never rest"));
     }
     let plan = prepare(load, kind)?;
+    can_save(load)?;
     let mut show = Show::new(load, &plan);
     let task = Task { plan: &plan, settings: settings(&plan, load), pid: load.pid, repeated };
     let measured = measure(&task, interrupts, &mut |second, stage| show.second(second, stage))?;
@@ -68,6 +75,10 @@ fn status(measured: &Measured) -> u8 {
             1
         }
         _ if errors => 1,
+        _ if measured.run.totals.answered == 0 && !measured.run.asked_nothing() => {
+            say("error: no request was answered");
+            1
+        }
         End::Done | End::Stopped => 0,
     }
 }

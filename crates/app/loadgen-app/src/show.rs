@@ -1,7 +1,9 @@
 //! What is printed and saved.
 
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use load::words::{bytes, count};
 use load::{Run, Second};
@@ -24,9 +26,29 @@ pub(crate) fn say(line: &str) {
 /// Writes to standard output.
 pub(crate) fn print(text: &str) {
     let mut out = io::stdout().lock();
-    // Whoever closed standard output does not want to hear.
-    let _ = out.write_all(text.as_bytes());
-    let _ = out.flush();
+    if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        // Whoever closed standard output does not want to hear.
+        && e.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(e.to_string());
+    }
+}
+
+/// Why something could not be printed.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Whether all could be printed.
+pub(crate) fn all_printed() -> Result<(), Problem> {
+    LOST.get().map_or(Ok(()), |why| Err(Problem::local(format!("standard output cannot be written: {why}"))))
+}
+
+/// Whether the files that are to be saved can be: asked before there is something to lose.
+pub(crate) fn can_save(load: &Load) -> Result<(), Problem> {
+    for file in [&load.json, &load.csv, &load.html].into_iter().flatten().filter(|file| !is_output(file)) {
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        opened.map_err(|e| Problem::usage(format!("{} cannot be written: {e}", file.display())))?;
+    }
+    Ok(())
 }
 
 /// The view of a run: live on standard error, the sum on standard output, files where they were asked for.

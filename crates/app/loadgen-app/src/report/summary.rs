@@ -65,11 +65,12 @@ impl Page {
 
     fn verdict(&mut self, run: &Run) {
         let valid = run.verdict.is_valid();
-        let (word, color) = if valid { ("VALID", "32") } else { ("INVALID", "1;31") };
-        let reason = if valid {
-            "the target was measured, not the generator"
+        let (word, color, reason) = if !valid {
+            ("INVALID", "1;31", "the generator was the limit; do not use these figures")
+        } else if run.totals.answered == 0 && !run.asked_nothing() {
+            ("NOTHING MEASURED", "1;31", "no request was answered")
         } else {
-            "the generator was the limit; do not use these figures"
+            ("VALID", "32", "the target was measured, not the generator")
         };
         let word = if self.style.color { format!("\x1b[{color}m{word}\x1b[0m") } else { word.to_owned() };
         self.line(&format!("{word}: {reason}"));

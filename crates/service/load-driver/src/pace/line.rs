@@ -29,6 +29,8 @@ pub(super) struct Line {
     /// Connections that wait, in the order in which they came free.
     waiting: RefCell<VecDeque<u32>>,
     waiting_count: Cell<usize>,
+    /// What was due before this moment, when we came late, is late by our fault up to then, whoever takes it.
+    late_until: Cell<u64>,
     places: RefCell<Vec<Place>>,
     dispatcher: RefCell<Option<Waker>>,
     stopped: Cell<bool>,
@@ -54,6 +56,7 @@ impl Line {
             planned: Cell::new(0),
             waiting: RefCell::default(),
             waiting_count: Cell::new(0),
+            late_until: Cell::new(0),
             places: RefCell::new((0..connections).map(|_| Place::default()).collect()),
             dispatcher: RefCell::default(),
             stopped: Cell::new(false),
@@ -88,9 +91,12 @@ impl Line {
     pub(super) fn take(&self, now: u64) -> Option<Leave> {
         let planned = self.next.get().filter(|at| *at <= now && !self.stopped.get())?;
         self.advance();
-        // If another connection was free all the while, the send is late by our fault; else it waited for an answer.
-        let lag = if self.waiting_count.get() > 0 { now - planned } else { 0 };
-        Some(Leave { planned, lag })
+        // If another connection was free all the while, the send is late by our fault; else it waited for an answer, or for us
+        // before that.
+        if self.waiting_count.get() > 0 {
+            self.late_until.set(now);
+        }
+        Some(Leave { planned, lag: self.late_until.get().saturating_sub(planned) })
     }
 
     /// Puts a connection at the end of the line, unless it is in it.
@@ -151,6 +157,9 @@ impl Line {
 
     /// Gives what is due at `now` to those in line.
     pub(super) fn hand_out(&self, now: u64) {
+        if self.waiting_count.get() > 0 && self.next.get().is_some_and(|at| at <= now) {
+            self.late_until.set(now);
+        }
         while let Some(planned) = self.next.get().filter(|at| *at <= now) {
             let Some(number) = self.waiting.borrow_mut().pop_front() else { return };
             self.waiting_count.set(self.waiting_count.get() - 1);

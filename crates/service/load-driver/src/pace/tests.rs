@@ -75,6 +75,23 @@ fn the_line_is_served_from_its_front_and_lateness_is_ours() {
     assert_eq!(granted(&pacer, 0), Poll::Ready(None), "the plan is at its end");
 }
 
+/// A stall of ours leaves more behind than those in line can take: the rest is late by our fault, too.
+#[test]
+fn what_a_stall_of_ours_left_behind_is_late_by_our_fault() {
+    let pacer = open(&[6], &[0]);
+    pacer.begin(BEGIN);
+    pacer.queue(0);
+    let woke = BEGIN + 3 * STEP + 1;
+    hand_out(&pacer, woke);
+    assert_eq!(granted(&pacer, 0), Poll::Ready(Some(Leave { planned: BEGIN, lag: woke - BEGIN })));
+    for n in 1..4 {
+        let planned = BEGIN + n * STEP;
+        // That the answers took another while is no fault of ours.
+        assert_eq!(pacer.take(0, woke + n * STEP), Some(Leave { planned, lag: woke - planned }));
+    }
+    assert_eq!(pacer.take(0, woke + 4 * STEP), Some(Leave { planned: BEGIN + 4 * STEP, lag: 0 }), "due after that");
+}
+
 #[test]
 fn leave_comes_back_from_a_connection_that_goes_away() {
     let pacer = open(&[2], &[0, 0]);

@@ -2,8 +2,8 @@
 //! of each function by [`ROUNDS`]:
 //!
 //! ```text
-//! cargo build --release -p router --example cost
-//! valgrind --tool=callgrind --callgrind-out-file=/tmp/cost.out target/release/examples/cost
+//! cargo build --release -p router --example lookup_cost
+//! valgrind --tool=callgrind --callgrind-out-file=/tmp/cost.out target/release/examples/lookup_cost
 //! callgrind_annotate --inclusive=yes --threshold=100 /tmp/cost.out | grep -E 'cost::r[0-9]+_'
 //! ```
 //!
