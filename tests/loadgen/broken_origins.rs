@@ -81,6 +81,7 @@ fn sending_more_than_was_promised() {
         }
     });
     assert_eq!(errors(&json), "{\"too_long\":10}");
+    assert_eq!(total(&json, "answered"), 0, "no success");
     assert!(tells_of_errors(code));
 }
 

@@ -220,6 +220,11 @@ impl<'a> Session<'a> {
         let mut any = false;
         while let Some(sent) = self.sent.front().copied() {
             let Some(answer) = self.next_answer(sent)? else { break };
+            if self.sent.len() == 1 && !self.input.is_empty() {
+                // More came than was asked for. Where one answer ends and something else begins is then the server's word alone: no
+                // success.
+                return Err(ErrorKind::TooLong);
+            }
             if *now == 0 {
                 *now = event_loop::precise::nanos();
             }
