@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -72,6 +72,21 @@ impl Epoll {
 /// How many loopback source addresses clients use, so that many thousands of connections to one server do not run
 /// out of ports.
 pub const SOURCES: usize = 16;
+
+/// The next connection that waits, without blocking and without delay; none when no more wait.
+///
+/// # Errors
+/// The listener's, and of the socket's options.
+pub fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
+    let stream = match listener.accept() {
+        Ok((stream, _)) => stream,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    Ok(Some(stream))
+}
 
 /// Connects to `to` from the `n`-th loopback source address, and gives a non-blocking stream.
 pub fn connect_from(n: usize, to: SocketAddr) -> io::Result<TcpStream> {

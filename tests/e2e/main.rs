@@ -44,9 +44,13 @@ mod tunnels;
 mod upstreams;
 mod verdicts;
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    thread,
+};
 
-use tests::Tollgate;
+use tests::{Client, Tollgate};
 
 /// A proxy in front of these servers, with more lines for the upstream.
 pub(crate) fn proxy_with(origins: &[SocketAddr], upstream: &str) -> Tollgate {
@@ -59,3 +63,26 @@ pub(crate) fn proxy_with(origins: &[SocketAddr], upstream: &str) -> Tollgate {
 
 /// Waits on an origin that a test can sit out.
 pub(crate) const SHORT: &str = "timeouts = { connect = \"300ms\", header = \"300ms\", body = \"300ms\" }";
+
+/// Keeps `clients` busy with GETs while `work` runs; each must be answered with 200 and whole. `work` is given how to wait until so
+/// many more are served (or a client has failed), and told how many were.
+pub(crate) fn under_load(proxy: &Tollgate, clients: usize, work: impl FnOnce(&dyn Fn(usize) -> usize)) {
+    let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let serve = || {
+            let mut client = Client::connect(proxy.address());
+            while !stop.load(SeqCst) {
+                let reply = client.get("/");
+                assert_eq!((reply.status, reply.complete), (200, true), "{}", reply.text());
+                served.fetch_add(1, SeqCst);
+            }
+        };
+        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(serve)).collect();
+        work(&|more| {
+            let from = served.load(SeqCst);
+            let enough = |now: &usize| *now > from + more || clients.iter().any(|c| c.is_finished());
+            tests::eventually("more requests", || served.load(SeqCst), enough) - from
+        });
+        stop.store(true, SeqCst);
+    });
+}

@@ -1,44 +1,24 @@
 //! Servers that die under load, or are all gone; events that must not wait.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
 
 use tests::{Client, Origin, Signal, closed_port, peers};
 
-use crate::{SHORT, proxy_with};
+use crate::{SHORT, proxy_with, under_load};
 
 #[test]
 fn one_of_three_servers_is_killed_under_load_and_comes_back() {
     let mut servers: Vec<_> = (0..3).map(|n| peers::node(&format!("response.end('{n}')"))).collect();
     let addresses: Vec<_> = servers.iter().map(|s| s.address).collect();
     let proxy = proxy_with(&addresses, "");
-    let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut client = Client::connect(proxy.address());
-                    while !stop.load(SeqCst) {
-                        let reply = client.get("/");
-                        assert_eq!((reply.status, reply.complete), (200, true), "{}", reply.text());
-                        served.fetch_add(1, SeqCst);
-                    }
-                })
-            })
-            .collect();
-        let more = |n: usize| {
-            let from = served.load(SeqCst);
-            let enough = |now: &usize| *now > from + n || clients.iter().any(|c| c.is_finished());
-            tests::eventually("more requests", || served.load(SeqCst), enough);
-        };
+    under_load(&proxy, 8, |more| {
         more(400);
         servers[0].process.signal(Signal::KILL);
         servers[0].process.wait();
         more(400);
-        stop.store(true, SeqCst);
     });
     // Another process on the same port takes part again.
     let gone = servers.remove(0).address;

@@ -1,16 +1,13 @@
 //! Tries that are made again, and those that are not.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
-    thread,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use tests::{Client, Origin, answer, closed_port, peers};
 
-use crate::proxy_with;
+use crate::{proxy_with, under_load};
 
 /// Serves one request on each connection, then closes it after the next request came.
 fn closes_the_second_time(count: Arc<AtomicUsize>) -> Origin {
@@ -107,30 +104,13 @@ fn one_of_two_servers_is_killed_under_load_and_no_get_fails() {
     let mut first = peers::node("response.end('one')");
     let second = peers::node("response.end('two')");
     let proxy = proxy_with(&[first.address, second.address], "");
-    let (stop, killed) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (before, after) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut client = Client::connect(proxy.address());
-                    while !stop.load(SeqCst) {
-                        let reply = client.get("/");
-                        assert_eq!((reply.status, reply.complete), (200, true), "{}", reply.text());
-                        let count = if killed.load(SeqCst) { &after } else { &before };
-                        count.fetch_add(1, SeqCst);
-                    }
-                })
-            })
-            .collect();
+    let mut after = 0;
+    under_load(&proxy, 4, |more| {
         // A share of the requests so far is what retries are allowed; every client may need one at once.
-        let enough = |n: &usize| *n > 200 || clients.iter().any(|c| c.is_finished());
-        tests::eventually("requests before it", || before.load(SeqCst), enough);
+        more(200);
         first.process.signal(tests::Signal::KILL);
         first.process.wait();
-        killed.store(true, SeqCst);
-        tests::eventually("requests after it", || after.load(SeqCst), enough);
-        stop.store(true, SeqCst);
+        after = more(200);
     });
-    assert!(after.load(SeqCst) > 200);
+    assert!(after > 200);
 }

@@ -102,14 +102,7 @@ fn accept(
     connections: &mut Vec<Option<Connection>>,
     free: &mut Vec<usize>,
 ) -> io::Result<()> {
-    loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
+    while let Some(stream) = wire::accept(listener)? {
         let n = free.pop().unwrap_or_else(|| {
             connections.push(None);
             connections.len() - 1
@@ -117,4 +110,5 @@ fn accept(
         epoll.add_duplex(&stream, n as u64)?;
         connections[n] = Some(Connection { stream, pending: Vec::new() });
     }
+    Ok(())
 }

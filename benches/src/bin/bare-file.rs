@@ -140,14 +140,7 @@ impl Server {
     }
 
     fn accept(&mut self) -> io::Result<()> {
-        loop {
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            stream.set_nonblocking(true)?;
-            stream.set_nodelay(true)?;
+        while let Some(stream) = wire::accept(&self.listener)? {
             let n = self.free.pop().unwrap_or_else(|| {
                 self.connections.push(None);
                 self.connections.len() - 1
@@ -155,6 +148,7 @@ impl Server {
             self.epoll.add_duplex(&stream, n as u64)?;
             self.connections[n] = Some(Connection { stream, sent: None });
         }
+        Ok(())
     }
 
     /// Goes on with connection `n`: sends what is left of an answer, or reads a request and answers it.

@@ -122,19 +122,13 @@ impl Relay {
     }
 
     fn accept(&mut self) -> io::Result<()> {
-        loop {
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            stream.set_nonblocking(true)?;
-            stream.set_nodelay(true)?;
+        while let Some(stream) = wire::accept(&self.listener)? {
             let n = self.clients.insert(stream);
             if let Some(stream) = self.clients.get(n) {
                 self.epoll.add(&*stream, n as u64)?;
             }
         }
+        Ok(())
     }
 
     fn relay_request(&mut self, n: usize) -> io::Result<()> {
