@@ -2,7 +2,7 @@
 
 use tests::{Client, descriptors, eventually};
 
-use crate::tls::secure;
+use crate::tls::{Secure, secure};
 
 /// A client whose bytes go through memory, so that each can be held back: `shaken(port, most)` shakes hands until it has sent
 /// `most` bytes, in pieces of `step`; it gives the socket, the session, and how many bytes it has sent.
@@ -46,12 +46,22 @@ class Wire:
         return text
 ";
 
+/// The descriptors that are open when one client has been served.
+fn at_rest(site: &Secure) -> usize {
+    assert_eq!(site.curl(&[]).out, "over tls\n");
+    eventually("descriptors at rest", || descriptors(site.tollgate.id()), |n| *n < 60)
+}
+
+/// No more are open than were `before`, and the next client is served.
+fn back_at_rest(site: &Secure, before: usize) {
+    eventually("descriptors", || descriptors(site.tollgate.id()), |n| *n <= before);
+    assert_eq!(site.curl(&[]).out, "over tls\n");
+}
+
 #[test]
 fn a_handshake_cut_at_every_byte_leaks_nothing() {
     let site = secure("");
-    let pid = site.tollgate.id();
-    assert_eq!(site.curl(&[]).out, "over tls\n");
-    let before = eventually("descriptors at rest", || descriptors(pid), |n| *n < 60);
+    let before = at_rest(&site);
     let got = site.python(&format!(
         "{PIECEMEAL}
 whole = Wire(1 << 20)
@@ -72,8 +82,7 @@ print('cut', cuts == total and total > 400)
 "
     ));
     assert_eq!(got.out, "cut True\n", "{}", got.err);
-    eventually("descriptors", || descriptors(pid), |n| *n <= before);
-    assert_eq!(site.curl(&[]).out, "over tls\n");
+    back_at_rest(&site, before);
     assert!(!site.tollgate.process.log().contains("panicked"), "{}", site.tollgate.process.log());
     site.tollgate.stop();
 }
@@ -95,9 +104,7 @@ for n in range(2): print(wire.ask().split(b'\\r\\n')[0].decode())
 #[test]
 fn a_large_hello_is_read_and_an_oversized_one_is_not() {
     let site = secure("");
-    let pid = site.tollgate.id();
-    assert_eq!(site.curl(&[]).out, "over tls\n");
-    let before = eventually("descriptors at rest", || descriptors(pid), |n| *n < 60);
+    let before = at_rest(&site);
     let got = site.python(&format!(
         "{PIECEMEAL}
 context.set_alpn_protocols(['%0250d' % n for n in range(80)] + ['http/1.1'])
@@ -120,8 +127,7 @@ for step in (1 << 20, 1000):
     let _ = client.try_send(&oversized);
     let (answer, _) = client.read_to_end();
     assert!(answer.is_empty() || (answer[0] == 0x15 && answer.len() < 64), "{answer:?}");
-    eventually("descriptors", || descriptors(pid), |n| *n <= before);
-    assert_eq!(site.curl(&[]).out, "over tls\n");
+    back_at_rest(&site, before);
     site.tollgate.stop();
 }
 
@@ -129,9 +135,7 @@ for step in (1 << 20, 1000):
 #[test]
 fn broken_records_end_their_connection_only() {
     let site = secure("");
-    let pid = site.tollgate.id();
-    assert_eq!(site.curl(&[]).out, "over tls\n");
-    let before = eventually("descriptors at rest", || descriptors(pid), |n| *n < 60);
+    let before = at_rest(&site);
     for garbage in [
         &b"\x16\x03\x01\xff\xff"[..],
         b"\x16\x03\x01\x00\x00\x16\x03\x01\x00\x00",
@@ -172,8 +176,7 @@ broken(lambda record: record[:5])
 "
     ));
     assert_eq!(got.out, "True\n".repeat(4), "{}", got.err);
-    eventually("descriptors", || descriptors(pid), |n| *n <= before);
-    assert_eq!(site.curl(&[]).out, "over tls\n");
+    back_at_rest(&site, before);
     site.tollgate.stop();
 }
 
