@@ -32,28 +32,6 @@ const REAL_TIME_MAX: Duration = Duration::from_secs(120);
 /// buffer between them.
 const LEASED_PER_CLIENT: usize = 2 * (64 / 2) * (32 << 10);
 
-/// What a worker may count here.
-const FAILURES: [Kind; 18] = [
-    Kind::BadRequest,
-    Kind::HeadTimeout,
-    Kind::BodyTimeout,
-    Kind::TooSlow,
-    Kind::BodyTooLarge,
-    Kind::BodyBroken,
-    Kind::ClientGone,
-    Kind::WriteTimeout,
-    Kind::ConnectFailed,
-    Kind::UpstreamClosed,
-    Kind::UpstreamReset,
-    Kind::UpstreamTimeout,
-    Kind::UpstreamGarbage,
-    Kind::UpstreamHeadTooLarge,
-    Kind::UpstreamSwitched,
-    Kind::UpstreamTruncated,
-    Kind::UpstreamSilent,
-    Kind::Internal,
-];
-
 /// What came of a run, or of many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -117,7 +95,7 @@ impl World {
 
     /// The failures that the worker counted, by kind.
     fn failures(&self) -> String {
-        let failed = FAILURES.iter().map(|kind| (kind, self.counters.failures(*kind))).filter(|(_, n)| *n > 0);
+        let failed = Kind::ALL.iter().map(|kind| (kind, self.counters.failures(*kind))).filter(|(_, n)| *n > 0);
         format!("the worker counted {:?}", failed.collect::<Vec<_>>())
     }
 
