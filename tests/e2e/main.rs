@@ -20,6 +20,7 @@ mod files_served_as_told;
 mod files_under_way;
 mod forwarding;
 mod guide;
+mod hand_over;
 mod health;
 mod interim;
 mod life;

@@ -19,7 +19,7 @@ fn proxy(to: &str, folder: &Path, lines: &str) -> Tollgate {
 }
 
 /// Node over TLS that says how many connections it has had, and what it was told of the client.
-fn node(folder: &Path, name: &str, options: &str) -> (Process, u16) {
+pub(crate) fn node(folder: &Path, name: &str, options: &str) -> (Process, u16) {
     let script = format!(
         "const fs = require('fs'); let connections = 0;\n\
          const server = require('https').createServer({{ cert: fs.readFileSync({:?}), key: fs.readFileSync({:?}), {options} }},\n\

@@ -151,8 +151,7 @@ impl Control {
                 }
             }
         }
-        let requests: u64 = self.counters.iter().map(|c| c.requests.value()).sum();
-        self.log.info(format_args!("stopped after {requests} requests"));
+        self.log.info(report::totals(&self.counters));
         self.snapshot.load().access.iter().for_each(|access| access.finish());
         if failed.load(Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }

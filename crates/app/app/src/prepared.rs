@@ -27,6 +27,8 @@ pub struct Prepared {
     pub(crate) backs: Vec<Option<Back>>,
     /// By upstream: what its checks come to.
     pub(crate) healths: Vec<Option<Arc<upstream::Health>>>,
+    /// By upstream: what the workers know of each other's idle connections.
+    pub(crate) hand_overs: Vec<Arc<upstream::HandOver>>,
     /// Who writes the access log, if there is one.
     pub(crate) access: Option<Arc<AccessWriter>>,
 }
@@ -70,9 +72,10 @@ impl Prepared {
         let mut system = None;
         let backs = plan.upstreams.iter().map(|u| Back::load(u, &mut system)).collect::<Result<_, _>>()?;
         let healths = healths(&plan, old.map(|old| (&old.plan, &*old.healths)));
+        let hand_overs = plan.upstreams.iter().map(|_| Arc::new(upstream::HandOver::new())).collect();
         // Last, since it may make a file.
         let access = open_access(&plan, old)?;
-        Ok(Prepared { plan, router, roots, error_pages, fronts, backs, healths, access })
+        Ok(Prepared { plan, router, roots, error_pages, fronts, backs, healths, hand_overs, access })
     }
 
     /// The plan.

@@ -3,8 +3,10 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use config::{Action, Destination, Plan, Server, ServerAddress, Share, UpstreamId};
+use observe::{Counter, Counters};
 
 use crate::listeners::{Listening, keys_of};
 
@@ -49,6 +51,21 @@ pub(crate) fn banner(
     // Whoever closed standard output does not want to hear.
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
+}
+
+/// What the workers counted, when they have stopped.
+pub(crate) fn totals(counters: &[Arc<Counters>]) -> String {
+    let sum = |of: fn(&Counters) -> &Counter| counters.iter().map(|counters| of(counters).value()).sum::<u64>();
+    let (connects, reused, moved) = (sum(|c| &c.connects), sum(|c| &c.reused), sum(|c| &c.handed_over));
+    let mut text = format!("stopped after {} requests", sum(|c| &c.requests));
+    if connects + reused > 0 {
+        let share = reused as f64 * 100.0 / (connects + reused) as f64;
+        text += &format!("; connections to servers: {connects} made, {reused} times reused ({share:.1} %)");
+        if moved > 0 {
+            text += &format!(", {moved} times by another worker");
+        }
+    }
+    text
 }
 
 /// Colours, where somebody sees them.

@@ -159,9 +159,11 @@ impl Site {
             .iter()
             .zip(&prepared.backs)
             .zip(&prepared.healths)
-            .map(|((plan, back), health)| {
+            .zip(&prepared.hand_overs)
+            .map(|(((plan, back), health), hand_over)| {
                 let place = Place { worker: resources.worker, workers: resources.workers };
-                upstream_options(plan, back.as_ref(), health.as_ref(), place).map(|options| resources.upstream(options))
+                let options = upstream_options(plan, back.as_ref(), health.as_ref(), hand_over, place);
+                options.map(|options| resources.upstream(options))
             })
             .collect::<Result<_, _>>()?;
         let mut routes = Vec::with_capacity(plan.routes.len());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use balance::hash_of;
 use config::{Address, Statuses};
-use upstream::{HashKey, Health, HealthOptions, HealthPolicy, Probe, StickyOptions, Target};
+use upstream::{HandOver, HandOverOptions, HashKey, Health, HealthOptions, HealthPolicy, Probe, StickyOptions, Target};
 
 use crate::prepared::PrepareError;
 use crate::tls_back::Back;
@@ -74,6 +74,7 @@ pub(crate) fn upstream_options(
     plan: &config::Upstream,
     back: Option<&Back>,
     health: Option<&Arc<Health>>,
+    hand_over: &Arc<HandOver>,
     place: Place,
 ) -> Result<upstream::Options, PrepareError> {
     let keep = &plan.keep_alive;
@@ -108,6 +109,11 @@ pub(crate) fn upstream_options(
         health: health.map(|shared| HealthOptions {
             shared: Arc::clone(shared),
             here: hash_of(plan.name.as_bytes()) % workers as u64 == u64::from(place.worker),
+        }),
+        hand_over: (keep.hand_over && workers > 1).then(|| HandOverOptions {
+            shared: Arc::clone(hand_over),
+            worker: place.worker,
+            workers: workers as u16,
         }),
     })
 }

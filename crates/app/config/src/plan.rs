@@ -561,6 +561,8 @@ pub struct KeepAlive {
     pub max_requests: u64,
     /// How old a connection gets; not zero.
     pub max_age: Duration,
+    /// Whether workers hand over idle connections to each other.
+    pub hand_over: bool,
 }
 
 /// `timeouts = { ... }` of an upstream; none is zero.

@@ -29,5 +29,5 @@ pub use flight::Flight;
 pub use identity::{ConfigError, Identity, Input};
 pub use rustls_pki_types::{CertificateDer, ServerName};
 pub use server::{ClientAuth, Group, KeyExchange, ServerConfig, ServerOptions, Versions};
-pub use session::{Received, Session};
+pub use session::{IdleSession, Received, Session};
 pub use tickets::{Secret, Tickets};

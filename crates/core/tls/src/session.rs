@@ -20,6 +20,9 @@ use crate::sni;
 use crate::step::{self, Order, Sink, Step};
 
 mod facts;
+mod idle;
+
+pub use idle::IdleSession;
 
 /// The plaintext of a full record (RFC 8446 §5.1).
 const RECORD: usize = 16 << 10;

@@ -1,6 +1,7 @@
 //! The two things that can drive a worker: the system's poll, or a simulation.
 
 use std::io;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clock::Tick;
@@ -99,6 +100,15 @@ impl Engine {
                 (random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % n
             });
         }
+    }
+}
+
+/// When the worker of this engine began, in milliseconds since the first one of the process did.
+pub(crate) fn born(engine: &Engine) -> Tick {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    match engine {
+        Engine::Mio { begun, .. } => tick_of(begun.saturating_duration_since(*FIRST.get_or_init(|| *begun))),
+        Engine::Simulated { .. } => Tick(0),
     }
 }
 

@@ -58,6 +58,11 @@ pub fn now() -> Tick {
     reactor::with(|r| r.now.get())
 }
 
+/// When this worker began, in milliseconds since the first one of the process did: what its ticks count from.
+pub fn begun() -> Tick {
+    reactor::with(|r| r.begun)
+}
+
 /// The wall clock of this turn, with its rendered form.
 #[inline]
 pub fn date() -> HttpDate {

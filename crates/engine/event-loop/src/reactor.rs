@@ -20,6 +20,8 @@ pub(crate) const OPERATIONS_PER_POLL: u32 = 128;
 pub(crate) struct Reactor {
     pub(crate) simulated: bool,
     pub(crate) registry: Option<mio::Registry>,
+    /// When it began, in milliseconds of the process.
+    pub(crate) begun: Tick,
     pub(crate) now: Cell<Tick>,
     pub(crate) date: Cell<HttpDate>,
     pub(crate) slots: RefCell<Slots>,

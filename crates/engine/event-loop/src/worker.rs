@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clock::{HttpDate, Tick, Wheel};
 use mio::Events;
 
-use crate::driver::{Engine, WAKE};
+use crate::driver::{self, Engine, WAKE};
 use crate::reactor::{self, Installed, OPERATIONS_PER_POLL, Reactor};
 use crate::remote::{self, Message, Remote};
 use crate::slots::Slots;
@@ -103,6 +103,7 @@ impl Worker {
         let reactor = Rc::new(Reactor {
             simulated: matches!(config.driver, Driver::Simulated { .. }),
             registry,
+            begun: driver::born(&engine),
             now: Cell::new(Tick(0)),
             date: Cell::new(HttpDate::at(0)),
             slots: RefCell::new(Slots::default()),

@@ -42,6 +42,10 @@ impl<S: Source + AsFd> Socket<S> {
         self.attempt(cx, Direction::Read, |fd| rustix::net::recv(fd, &mut *into, flags).map(|(n, _)| n))
     }
 
+    pub(crate) fn into_parts(self) -> (S, Registration) {
+        (self.io, self.registration)
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
     }

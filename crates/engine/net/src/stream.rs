@@ -13,6 +13,7 @@ use tls::Session;
 
 use crate::addr::Peer;
 use crate::memory::MemoryStream;
+use crate::parcel::{Loose, Parcel, loosen};
 use crate::socket::Socket;
 use crate::tls_stream::Established;
 use crate::transport::{FileSend, Transport};
@@ -51,6 +52,24 @@ impl Stream {
 
     pub(crate) fn tls_over(stream: Established) -> Stream {
         Stream(Kind::Tls(stream))
+    }
+
+    /// Takes an idle stream off this worker, so that another one can have it. What cannot go there is closed: streams in memory, and
+    /// those over TLS of which something is still on its way.
+    ///
+    /// # Errors
+    /// `Unsupported`, or why the system does not give it free.
+    pub fn pack(self) -> io::Result<Parcel> {
+        let (socket, session) = match self.0 {
+            Kind::Tcp(s) => (Loose::Tcp(loosen(s)?), None),
+            Kind::Unix(s) => (Loose::Unix(loosen(s)?), None),
+            Kind::Memory(_) => return Err(io::ErrorKind::Unsupported.into()),
+            Kind::Tls(s) => {
+                let (session, inner) = s.into_inner().into_idle().ok_or(io::ErrorKind::Unsupported)?;
+                (inner.pack()?.socket(), Some(Box::new(session)))
+            }
+        };
+        Ok(Parcel::new(socket, session))
     }
 
     /// What was agreed on over TLS: protocol, server name, certificates; none on a plain stream. Do not keep it over an

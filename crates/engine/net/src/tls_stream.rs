@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::io::{self, IoSlice};
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::task::{Context, Poll, ready};
 
 use buf::{FileRange, ReadBuf};
 use event_loop::{Direction, Registration};
-use tls::{Received, Session};
+use tls::{IdleSession, Received, Session};
 
 use crate::stream::Stream;
 use crate::tls_file::{self, Piece};
@@ -62,6 +63,13 @@ impl TlsStream {
 
     pub(crate) fn inner(&self) -> &Stream {
         &self.inner
+    }
+
+    /// The session and the stream below, unless a write is unfinished or its direction has ended.
+    pub(crate) fn into_idle(self) -> Option<(IdleSession, Stream)> {
+        let is_idle = self.owed.get() == 0 && !self.reset.get() && self.end.get() == End::Open;
+        let session = self.session.into_inner().into_idle().filter(|_| is_idle)?;
+        Some((session, self.inner))
     }
 
     /// The stream below, without its TLS.
@@ -301,6 +309,13 @@ pub(crate) struct Established(Box<TlsStream>);
 impl Established {
     pub(crate) fn new(stream: Box<TlsStream>) -> Established {
         Established(stream)
+    }
+
+    /// The stream, without the farewell that dropping it says.
+    pub(crate) fn into_inner(self) -> TlsStream {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the box is moved out of what is never dropped, and not looked at again.
+        *unsafe { std::ptr::read(&raw const this.0) }
     }
 }
 

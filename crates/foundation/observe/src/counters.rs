@@ -64,6 +64,8 @@ counters! {
     connects,
     /// Requests that used an idle upstream connection.
     reused,
+    /// Those of them that came from another worker.
+    handed_over,
     /// Requests that were sent to a server again.
     retries,
     /// Connections that switched protocols.

@@ -37,12 +37,7 @@ pub(crate) async fn dial(state: &State, number: usize) -> Result<Stream, DialErr
     };
     match within(by, connect).await {
         Some(Ok(stream)) => {
-            let mut tally = state.tally.borrow_mut();
-            tally.connected(precise::nanos() - begun);
-            if let Some(session) = stream.tls() {
-                tally.shook_hands(session.is_resumed());
-            }
-            drop(tally);
+            state.tally.borrow_mut().connected(precise::nanos() - begun);
             Ok(stream)
         }
         Some(Err((kind, why))) => Err(DialError { kind, text: format!("{}: {why}", origin.name) }),

@@ -139,7 +139,7 @@ impl Proxy {
                     checkout
                 }
                 // Its state is large, and most requests find an idle connection.
-                None => match Box::pin(self.connect(exchange, tries.server)).await {
+                None => match Box::pin(self.connect(exchange, &tries)).await {
                     Ok(checkout) => checkout,
                     Err(failed) => {
                         self.after(*failed, &mut tries, exchange)?;
@@ -217,12 +217,19 @@ impl Proxy {
         Ok(())
     }
 
-    /// A new connection, unless the client goes away meanwhile.
-    async fn connect(&self, exchange: &Exchange<'_>, server: ServerId) -> Result<Checkout<'_>, Box<TryFailed>> {
-        exchange.client.counters().connects.add(1);
-        let client = exchange.client;
+    /// A connection that another worker can spare, or a new one, unless the client goes away meanwhile.
+    async fn connect(&self, exchange: &Exchange<'_>, tries: &Tries<'_>) -> Result<Checkout<'_>, Box<TryFailed>> {
+        let (client, server) = (exchange.client, tries.server);
         let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(|f| Err(TryFailed::ours(f))));
         let connect = async {
+            if !tries.fresh
+                && let Some(checkout) = self.upstream.take_over(server).await
+            {
+                client.counters().reused.add(1);
+                client.counters().handed_over.add(1);
+                return Ok(checkout);
+            }
+            client.counters().connects.add(1);
             let header = self.upstream.options().proxy_protocol.map(|version| header(version, exchange));
             let connected = self.upstream.connect_for(server, header).await;
             connected.map_err(|failure| TryFailed::with_cause(Cause::Connect, failure))

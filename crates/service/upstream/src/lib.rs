@@ -8,6 +8,7 @@
 
 mod checker;
 mod checkout;
+mod hand_over;
 mod health;
 mod lease;
 mod names;
@@ -18,6 +19,7 @@ mod tls;
 mod upstream;
 
 pub use checkout::Checkout;
+pub use hand_over::{HandOver, HandOverOptions};
 pub use health::{Health, HealthOptions, HealthPolicy, Probe};
 pub use lease::{Balancing, HashKey, Lease, Wanted};
 pub use server::{Server, Target};

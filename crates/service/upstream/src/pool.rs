@@ -8,6 +8,7 @@ use buf::{Class, ReadBuf};
 use clock::Tick;
 use net::{Stream, Transport};
 
+use crate::hand_over::Sign;
 use crate::upstream::KeepAlive;
 
 /// An open connection and its history. In a box as long as it lives: it is handed back and forth with every exchange.
@@ -31,17 +32,30 @@ impl Connection {
 }
 
 /// Idle connections, the latest used on top: the others age, and the pool shrinks by itself.
-#[derive(Default)]
 pub(crate) struct Pool {
     #[expect(clippy::vec_box, reason = "the boxes outlive their stay here")]
     idle: RefCell<Vec<Box<Connection>>>,
+    /// What other workers see of it, where there are any.
+    sign: Option<Sign>,
 }
 
 impl Pool {
+    /// An empty pool.
+    pub(crate) fn new(sign: Option<Sign>) -> Pool {
+        Pool { idle: RefCell::default(), sign }
+    }
+
     /// The connection that was used last and is still good.
     pub(crate) fn take(&self, now: Tick, keep: &KeepAlive) -> Option<Box<Connection>> {
         loop {
-            let connection = self.idle.borrow_mut().pop()?;
+            let mut idle = self.idle.borrow_mut();
+            let connection = idle.pop()?;
+            if let Some(sign) = &self.sign
+                && idle.is_empty()
+            {
+                sign.show(None);
+            }
+            drop(idle);
             if is_good(&connection, now, keep) {
                 return Some(connection);
             }
@@ -72,13 +86,40 @@ impl Pool {
         if !worn_out && idle.len() < keep.idle {
             debug_assert!(connection.stream.registration().deadline().is_none());
             connection.idle_since = now;
+            if let Some(sign) = &self.sign
+                && idle.is_empty()
+            {
+                sign.show(Some(now));
+            }
             idle.push(connection);
+        }
+    }
+
+    /// The connection that was used least lately, if it has been idle for `settled` and is still good: for another worker.
+    pub(crate) fn part(&self, now: Tick, keep: &KeepAlive, settled: Duration) -> Option<Box<Connection>> {
+        loop {
+            let mut idle = self.idle.borrow_mut();
+            let settled = idle.first().is_some_and(|connection| is_old(connection.idle_since, now, settled));
+            let connection = settled.then(|| idle.remove(0));
+            drop(idle);
+            self.show();
+            let connection = connection?;
+            if is_good(&connection, now, keep) {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn show(&self) {
+        if let Some(sign) = &self.sign {
+            sign.show(self.idle.borrow().first().map(|connection| connection.idle_since));
         }
     }
 
     /// Closes what was idle for too long, and what its server has closed.
     pub(crate) fn prune(&self, now: Tick, keep: &KeepAlive) {
         self.idle.borrow_mut().retain(|connection| is_good(connection, now, keep));
+        self.show();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -88,6 +129,7 @@ impl Pool {
     pub(crate) fn clear(&self) {
         let idle = self.idle.take();
         drop(idle);
+        self.show();
     }
 }
 

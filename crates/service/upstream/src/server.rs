@@ -11,6 +11,7 @@ use event_loop::{now, sleep, spawn, within};
 use net::{Address, Transport};
 use observe::{Failure, Kind};
 
+use crate::hand_over::Sign;
 use crate::names;
 use crate::pool::{Connection, Pool};
 use crate::tls::Tls;
@@ -68,7 +69,7 @@ const FAILURE_STANDS: Duration = Duration::from_secs(1);
 const AVOIDED: Duration = Duration::from_secs(5);
 
 impl Server {
-    pub(crate) fn new(target: Target, tls: Option<Tls>) -> Server {
+    pub(crate) fn new(target: Target, tls: Option<Tls>, sign: Option<Sign>) -> Server {
         let addresses = match &target {
             Target::Fixed(address) => vec![address.clone()],
             Target::Name { .. } => Vec::new(),
@@ -80,7 +81,7 @@ impl Server {
             found: Rc::new(Found { addresses: RefCell::new(addresses), ..Found::default() }),
             next: Cell::new(0),
             failed: RefCell::default(),
-            pool: Pool::default(),
+            pool: Pool::new(sign),
         }
     }
 

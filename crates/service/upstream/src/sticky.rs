@@ -96,7 +96,7 @@ mod tests {
     fn sticky(secret: &str, upstream: &str, servers: &[u16]) -> Sticky {
         let servers: Vec<Server> = servers
             .iter()
-            .map(|port| Server::new(Target::Fixed(Address::Tcp(([127, 0, 0, 1], *port).into())), None))
+            .map(|port| Server::new(Target::Fixed(Address::Tcp(([127, 0, 0, 1], *port).into())), None, None))
             .collect();
         let ttl = Some(Duration::from_secs(3600));
         Sticky::new(&StickyOptions { cookie: "tg".into(), ttl, secret: secret.into() }, upstream, &servers)

@@ -12,6 +12,7 @@ use observe::{Failure, Kind, Level};
 
 use crate::checker;
 use crate::checkout::Checkout;
+use crate::hand_over::{HandOverOptions, Neighbours};
 use crate::health::HealthOptions;
 use crate::lease::{self, Balancing, Queue};
 use crate::pool::Connection;
@@ -90,6 +91,8 @@ pub struct Options {
     pub balancing: Balancing,
     /// How they are checked; none: not at all.
     pub health: Option<HealthOptions>,
+    /// How its connections are handed over between workers; none: each keeps its own.
+    pub hand_over: Option<HandOverOptions>,
 }
 
 /// Who is told what happens to servers, in sentences.
@@ -103,6 +106,7 @@ pub struct Upstream {
     pub(crate) ejector: Option<RefCell<Ejector>>,
     pub(crate) queue: Queue,
     pub(crate) sticky: Option<Sticky>,
+    pub(crate) neighbours: Option<Neighbours>,
     /// Requests need no lease.
     is_plain: bool,
     /// The changes of the checks that the balancer has heard of.
@@ -122,8 +126,14 @@ impl Upstream {
 
     /// The same; `say` is told of servers that go down or are ejected, and of those that come back.
     pub fn start_telling(options: Options, worker: u16, say: Say) -> Rc<Upstream> {
-        let servers: Vec<Server> =
-            options.servers.iter().map(|s| Server::new(s.target.clone(), s.tls.clone())).collect();
+        // A connection that began with a PROXY header speaks for one client, and stays where it is.
+        let hand_over = options.hand_over.as_ref().filter(|_| options.proxy_protocol.is_none());
+        let neighbours = hand_over.and_then(|hand_over| Neighbours::of(hand_over, options.servers.len()));
+        let server = |(place, server): (usize, &ServerOptions)| {
+            let sign = neighbours.as_ref().map(|neighbours| neighbours.sign(place));
+            Server::new(server.target.clone(), server.tls.clone(), sign)
+        };
+        let servers: Vec<Server> = options.servers.iter().enumerate().map(server).collect();
         let setup = |(s, server): (&ServerOptions, &Server)| ServerSetup {
             weight: s.weight,
             backup: s.backup,
@@ -137,6 +147,7 @@ impl Upstream {
             ejector: lease::ejector(balancing, servers.len()),
             queue: Queue::default(),
             sticky: balancing.sticky.as_ref().map(|sticky| Sticky::new(sticky, &options.name, &servers)),
+            neighbours,
             health_seen: Cell::new(0),
             say,
             is_plain: !balancing.counts() && options.servers.iter().all(|s| s.max_active == 0),
@@ -146,6 +157,9 @@ impl Upstream {
             connect_text: format!("{:?}", options.timeouts.connect),
             options,
         });
+        if let Some(neighbours) = &upstream.neighbours {
+            neighbours.introduce(&upstream);
+        }
         upstream.follow_health();
         if let Some(health) = upstream.options.health.as_ref().filter(|health| health.here) {
             checker::start(&upstream, &health.shared);

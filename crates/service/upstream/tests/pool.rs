@@ -49,6 +49,7 @@ fn options(target: Target, keep_alive: KeepAlive) -> Options {
         resolve: 10 * second,
         balancing: upstream::Balancing::default(),
         health: None,
+        hand_over: None,
     }
 }
 

@@ -193,6 +193,7 @@ fn keep_alive(table: Cursor<'_>) -> KeepAlive {
         idle_timeout: table.get("idle_timeout"),
         max_requests: table.get("max_requests"),
         max_age: table.get("max_age"),
+        hand_over: table.get("hand_over"),
     }
 }
 

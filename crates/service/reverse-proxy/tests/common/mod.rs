@@ -109,6 +109,7 @@ pub(crate) fn to_servers(servers: &[u32]) -> Options {
         resolve: Duration::from_secs(10),
         balancing: upstream::Balancing::default(),
         health: None,
+        hand_over: None,
     }
 }
 

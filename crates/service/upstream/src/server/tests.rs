@@ -8,7 +8,7 @@ use super::*;
 
 /// A name that was found to have these addresses.
 fn named(addresses: Vec<Address>) -> Server {
-    let server = Server::new(Target::Name { host: "app".into(), port: 80 }, None);
+    let server = Server::new(Target::Name { host: "app".into(), port: 80 }, None, None);
     server.found.addresses.replace(addresses);
     server
 }

@@ -109,6 +109,12 @@ pub(crate) static KEEP_ALIVE: Section = Section {
             "Requests a connection carries before it is closed.",
         ),
         key("max_age", Kind::Duration { zero: false }, "\"1h\"", "How old a connection gets before it is closed."),
+        key(
+            "hand_over",
+            Kind::Boolean,
+            "true",
+            "A worker without an idle connection gets one that another worker has not used for 50 ms; false: each keeps its own.",
+        ),
     ],
 };
 

@@ -1,0 +1,220 @@
+//! Two workers, of which one has idle connections and the other needs one. Real sockets: those in memory belong to their thread.
+#![allow(clippy::disallowed_methods, reason = "each worker is a thread of its own")]
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::ops::AsyncFnOnce;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::task::Poll;
+use std::time::Duration;
+
+use balance::{RetryPolicy, ServerId};
+use buf::{Class, ReadBuf};
+use event_loop::{Driver, Worker, WorkerConfig, now, sleep, within};
+use net::{Address, Listener, Stream, Transport};
+use upstream::{Checkout, HandOver, HandOverOptions, KeepAlive, Options, ServerOptions, Target, Timeouts, Upstream};
+
+const SERVER: ServerId = ServerId(0);
+
+/// Longer than a connection must be idle to be handed over.
+const LONG: Duration = Duration::from_millis(80);
+
+/// What two workers share in a test.
+struct Both {
+    shared: Arc<HandOver>,
+    address: Address,
+    step: AtomicU32,
+}
+
+impl Both {
+    /// Goes on to a step, which the other one may wait for.
+    fn reach(&self, step: u32) {
+        self.step.store(step, SeqCst);
+    }
+
+    async fn wait(&self, step: u32) {
+        while self.step.load(SeqCst) < step {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn upstream(&self, worker: u16, idle: usize) -> Rc<Upstream> {
+        let second = Duration::from_secs(1);
+        let target = Target::Fixed(self.address.clone());
+        let options = Options {
+            proxy_protocol: None,
+            name: "api".into(),
+            servers: vec![ServerOptions { target, tls: None, weight: 1, backup: false, max_active: 0 }],
+            timeouts: Timeouts { connect: 20 * second, header: second, body: second, tunnel: second },
+            keep_alive: KeepAlive { idle, idle_timeout: 60 * second, max_requests: 100, max_age: 3600 * second },
+            retry: RetryPolicy::default(),
+            retries_per_second_min: 3,
+            resolve: 10 * second,
+            balancing: upstream::Balancing::default(),
+            health: None,
+            hand_over: Some(HandOverOptions { shared: Arc::clone(&self.shared), worker, workers: 2 }),
+        };
+        Upstream::start(options, worker)
+    }
+}
+
+/// Runs both at once, each on a worker of its own; the first one has the server's listener.
+fn on_two_workers(one: impl AsyncFnOnce(&Both, Listener) + Send, two: impl AsyncFnOnce(&Both) + Send) {
+    let bound = net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
+    let both = Both { shared: Arc::new(HandOver::new()), address: bound.address().clone(), step: AtomicU32::new(0) };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (worker, _) = Worker::new(WorkerConfig { driver: Driver::Mio, ..WorkerConfig::default() }).unwrap();
+            worker.block_on(async { one(&both, Listener::new(bound).unwrap()).await }).unwrap();
+        });
+        let (worker, _) = Worker::new(WorkerConfig { driver: Driver::Mio, ..WorkerConfig::default() }).unwrap();
+        worker.block_on(two(&both)).unwrap();
+    });
+}
+
+async fn accept(listener: &Listener) -> Stream {
+    poll_fn(|cx| listener.poll_accept(cx)).await.unwrap().stream
+}
+
+async fn receive(stream: &Stream) -> Vec<u8> {
+    let mut window = ReadBuf::new(Class::K4);
+    poll_fn(|cx| stream.poll_read(cx, &mut window)).await.unwrap();
+    window.filled().to_vec()
+}
+
+async fn send(stream: &Stream, bytes: &[u8]) {
+    let sent = poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(bytes)], false)).await.unwrap();
+    assert_eq!(sent, bytes.len());
+}
+
+/// As many idle connections as that, and the server's ends of them, in the order in which they are given back.
+async fn fill(upstream: &Upstream, origin: &Listener, count: usize) -> Vec<Stream> {
+    let mut ends = Vec::new();
+    let mut checkouts: Vec<Checkout<'_>> = Vec::new();
+    for _ in 0..count {
+        checkouts.push(upstream.connect(SERVER).await.unwrap());
+        ends.push(accept(origin).await);
+    }
+    checkouts.into_iter().for_each(Checkout::give_back);
+    ends
+}
+
+fn idle(upstream: &Upstream) -> usize {
+    upstream.servers()[0].idle()
+}
+
+#[test]
+fn a_connection_that_one_worker_does_not_use_serves_another() {
+    let one = async |both: &Both, origin: Listener| {
+        let upstream = both.upstream(0, 8);
+        let ends = fill(&upstream, &origin, 2).await;
+        sleep(LONG).await;
+        both.reach(1);
+        assert_eq!(receive(&ends[0]).await, b"ping", "the one that was used least lately");
+        assert_eq!(idle(&upstream), 1);
+        send(&ends[0], b"pong").await;
+        both.wait(2).await;
+        assert_eq!(idle(&upstream), 1);
+    };
+    let two = async |both: &Both| {
+        let upstream = both.upstream(1, 8);
+        both.wait(1).await;
+        assert!(upstream.reuse(SERVER).is_none());
+        let checkout = upstream.take_over(SERVER).await.expect("a connection of the other worker");
+        assert!(checkout.is_reused() && checkout.server() == SERVER);
+        send(checkout.stream(), b"ping").await;
+        assert_eq!(receive(checkout.stream()).await, b"pong");
+        checkout.give_back();
+        assert!(idle(&upstream) == 1 && upstream.reuse(SERVER).is_some(), "it is this worker's from now on");
+        both.reach(2);
+    };
+    on_two_workers(one, two);
+}
+
+#[test]
+fn a_connection_that_was_just_used_stays() {
+    let one = async |both: &Both, origin: Listener| {
+        let upstream = both.upstream(0, 8);
+        let _ends = fill(&upstream, &origin, 1).await;
+        both.reach(1);
+        while both.step.load(SeqCst) < 2 {
+            upstream.reuse(SERVER).expect("nobody takes it away").give_back();
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let two = async |both: &Both| {
+        let upstream = both.upstream(1, 8);
+        both.wait(1).await;
+        for _ in 0..20 {
+            assert!(upstream.take_over(SERVER).await.is_none());
+            sleep(Duration::from_millis(5)).await;
+        }
+        both.reach(2);
+    };
+    on_two_workers(one, two);
+}
+
+#[test]
+fn what_comes_too_late_is_kept_and_who_is_silent_is_left_alone() {
+    let one = async |both: &Both, origin: Listener| {
+        let upstream = both.upstream(0, 8);
+        let _ends = fill(&upstream, &origin, 2).await;
+        sleep(LONG).await;
+        both.reach(1);
+        // One turn that lasts.
+        while both.step.load(SeqCst) < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        both.wait(3).await;
+        assert_eq!(idle(&upstream), 1, "it was asked once");
+    };
+    let two = async |both: &Both| {
+        let upstream = both.upstream(1, 8);
+        both.wait(1).await;
+        assert!(upstream.take_over(SERVER).await.is_none());
+        let mut again = std::pin::pin!(upstream.take_over(SERVER));
+        let at_once = poll_fn(|cx| Poll::Ready(again.as_mut().poll(cx))).await;
+        assert!(matches!(at_once, Poll::Ready(None)), "it is not asked again");
+        both.reach(2);
+        let came = async {
+            while idle(&upstream) == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within(now().after(Duration::from_secs(30)), came).await.expect("the late connection is kept");
+        both.reach(3);
+    };
+    on_two_workers(one, two);
+}
+
+#[test]
+fn nothing_is_asked_of_who_has_retired_or_has_only_dead_connections() {
+    let one = async |both: &Both, origin: Listener| {
+        let upstream = both.upstream(0, 8);
+        let ends = fill(&upstream, &origin, 2).await;
+        drop(ends);
+        sleep(LONG).await;
+        both.reach(1);
+        both.wait(2).await;
+        assert_eq!(idle(&upstream), 0, "found dead, they were closed");
+        let _ends = fill(&upstream, &origin, 1).await;
+        sleep(LONG).await;
+        upstream.retire();
+        both.reach(3);
+        both.wait(4).await;
+    };
+    let two = async |both: &Both| {
+        let upstream = both.upstream(1, 8);
+        both.wait(1).await;
+        assert!(upstream.take_over(SERVER).await.is_none());
+        both.reach(2);
+        both.wait(3).await;
+        let mut asked = std::pin::pin!(upstream.take_over(SERVER));
+        let at_once = poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await;
+        assert!(matches!(at_once, Poll::Ready(None)), "its sign is down");
+        both.reach(4);
+    };
+    on_two_workers(one, two);
+}
