@@ -7,6 +7,7 @@ use clap::ValueEnum;
 mod configuration;
 mod stage;
 
+pub use configuration::nginx_of_many;
 pub use stage::{FILE, Running, Served, Stage, Wrap};
 
 /// What can be measured.

@@ -60,6 +60,27 @@ pub(super) fn nginx_proxy(address: SocketAddr, origin: &str) -> String {
     )
 }
 
+/// nginx with so many workers in front of many servers, with a listening socket for each worker.
+pub fn nginx_of_many(address: SocketAddr, workers: usize, servers: &[SocketAddr], idle: &str) -> String {
+    let servers: String = servers.iter().map(|server| format!("server {server};\n")).collect();
+    let http = format!(
+        "upstream origin {{
+        random two least_conn;
+        {servers}
+        keepalive 1000; keepalive_requests 1000000000; keepalive_timeout {idle};
+    }}
+    server {{
+        listen {address} backlog=4096 reuseport;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+        }}
+    }}"
+    );
+    nginx_frame(false, &http).replace("worker_processes 1;", &format!("worker_processes {workers};"))
+}
+
 pub(super) fn haproxy(address: SocketAddr, origin: &str) -> String {
     format!(
         "global

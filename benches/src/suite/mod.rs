@@ -24,6 +24,7 @@ mod latency;
 mod load;
 mod loadgen;
 mod plans;
+mod pool_reuse;
 mod sizes;
 mod tls;
 mod tls_flood;
@@ -60,6 +61,8 @@ pub enum Bench {
     Proxied1k,
     /// CPU per proxied request in front of 10 and of 1,000 servers: ours
     ProxiedServers,
+    /// How often a request finds an open connection to its server, at 2 and 8 workers: ours, nginx
+    PoolReuse,
     /// CPU and instructions per echo of 64 bytes: ours, the bare loop; what the executor costs
     Echo,
     /// CPU per request of the load generator, ours and wrk, and ours' memory at 10,000 connections
@@ -151,6 +154,7 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::ColdFile => cold::run(options),
         Bench::Proxied1k => load::run(&plans::PROXIED_1K, options),
         Bench::ProxiedServers => load::run(&plans::PROXIED_SERVERS, options),
+        Bench::PoolReuse => pool_reuse::run(options),
         Bench::Echo => echo::run(options),
         Bench::Loadgen => loadgen::run(options),
         Bench::IdleMemory => idle::run(options),
