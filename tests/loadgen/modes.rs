@@ -17,7 +17,7 @@ fn fine() -> Origin {
 fn hold_opens_connections_and_tells_what_they_cost() {
     let server = Tollgate::server(folder().path());
     let ended = loadgen(&format!("hold -q -c 200 -d 1s --pid {} {}", server.id(), server.url("/")));
-    assert!(ended.out.contains("target RSS") && ended.out.contains("each of 200 connections"), "{}", ended.out);
+    assert!(ended.out.contains("target RSS") && ended.out.contains("for each of 200 connections"), "{}", ended.out);
     assert!(ended.out.contains("200 asked for, 200 made, 200 open at once"), "{}", ended.out);
     assert!(ended.out.contains("connect") && !ended.out.contains("requests/s"), "{}", ended.out);
 }
@@ -106,6 +106,22 @@ fn reload_while_runs_the_command_and_marks_it() {
 }
 
 #[test]
+fn a_command_that_still_runs_at_the_end_is_waited_for() {
+    let origin = fine();
+    let folder = folder();
+    let [may, done] = ["may", "done"].map(|name| folder.path().join(name));
+    let run = format!("while [ ! -e {} ]; do sleep 1; done; echo x > {}", may.display(), done.display());
+    let mut child = command();
+    child.args(["reload-while", "--run", &run, "--every", "500ms", "-c", "1", "-d", "1s", &url(origin.address())]);
+    let mut process = Process::start(&mut child);
+    eventually("the last second", || process.log(), |log| log.contains(" 1 s: "));
+    std::fs::write(&may, "").expect("a file of ours");
+    let ended = process.wait();
+    assert!(ended.err.contains("the command still ran at the end of the run, and ended "), "{}", ended.err);
+    assert!(done.exists(), "it was not left to come to its end");
+}
+
+#[test]
 fn a_command_that_fails_is_an_error() {
     let origin = fine();
     let to = url(origin.address());
@@ -163,25 +179,153 @@ fn compare_takes_saved_runs() {
         let _ = loadgen(&format!("-q -c 1 -d 5s -R 50/s --json {file} {}", url(origin.address())));
     }
     let ended = loadgen(&format!("compare {a} {b}"));
-    assert!(ended.out.contains("95 %"), "{}{}", ended.out, ended.err);
+    assert!(
+        ended.out.contains("95 %") && !ended.out.contains("not asked to do the same"),
+        "{}{}",
+        ended.out,
+        ended.err
+    );
     assert_eq!(loadgen(&format!("compare {a} /no/such/file")).code, Some(2));
+    // Other settings are named before the verdict, and a run that is too short is one.
+    let c = folder.path().join("c.json").display().to_string();
+    let _ = loadgen(&format!("-q -c 2 -d 4s -R 80/s --json {c} {}other", url(origin.address())));
+    let ended = loadgen(&format!("compare {a} {c}"));
+    let (differing, verdict) = ended.out.split_once("\n\n").expect("two parts");
+    let names: Vec<&str> =
+        differing.lines().skip(1).filter_map(|l| l.trim().split_once(": ")).map(|(n, _)| n).collect();
+    assert_eq!(names, ["URL", "connections", "rate", "duration"], "{}", ended.out);
+    assert!(verdict.contains("95 %"), "{}{}", ended.out, ended.err);
+    let _ = loadgen(&format!("-q -c 1 -d 2s -R 50/s --json {c} {}", url(origin.address())));
+    let ended = loadgen(&format!("compare {a} {c}"));
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.err.contains(&format!("{c} is too short to compare: it has 2 of the 4 whole seconds")),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
 fn ctrl_c_ends_a_run_and_it_is_still_summed_up() {
     let origin = fine();
+    let folder = folder();
+    let [json, html] = ["run.json", "run.html"].map(|name| folder.path().join(name).display().to_string());
     for more in ["-t 1", "--processes 2"] {
         let mut child = command();
-        child.args(["-c", "2", "-d", "60s", &url(origin.address())]).args(more.split(' '));
+        child.args(["-c", "2", "-d", "60s", "--json", &json, "--html", &html, &url(origin.address())]);
+        child.args(more.split(' '));
         let before = origin.connections();
         let mut process = Process::start(&mut child);
         eventually("connections", || origin.connections(), |n| *n >= before + 2);
-        eventually("what it says", || process.log(), |log| log.contains("1 s:"));
+        eventually("what it says", || process.log(), |log| log.contains(" s: "));
         let begun = Instant::now();
         process.signal(Signal::INT);
         let ended = process.wait();
         assert!(begun.elapsed() < Duration::from_secs(5));
         assert!(ended.out.contains("answered"), "{more}: {}{}", ended.out, ended.err);
+        assert!(ended.err.contains("interrupted: the run ends here"), "{more}: {}", ended.err);
+        let (_, came) = ended.out.split_once("The run was interrupted after ").expect("it is in the summary");
+        assert!(came.contains(" of 60.0 s"), "{more}: {}", ended.out);
+        let read = |file: &str| std::fs::read_to_string(file).expect("what was saved");
+        assert!(read(&json).contains(" of 60.0 s\"") && read(&html).contains("interrupted after"), "{more}");
+    }
+}
+
+#[test]
+fn a_count_that_is_interrupted_says_how_many_were_left() {
+    // Each answer takes 20 ms.
+    let origin = Origin::start(|connection, _| {
+        while connection.request().is_some() {
+            std::thread::sleep(Duration::from_millis(20));
+            connection.send(answer("200 OK", "ok"));
+        }
+    });
+    let mut child = command();
+    child.args(["-c", "1", "-n", "1000000", &url(origin.address())]);
+    let mut process = Process::start(&mut child);
+    eventually("what it says", || process.log(), |log| log.contains(" s: "));
+    process.signal(Signal::INT);
+    let ended = process.wait();
+    assert!(ended.out.contains(" of 1,000,000 requests"), "{}", ended.out);
+}
+
+/// The numbers of the processes that `parent` has started.
+fn children(parent: u32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks.map(of).flat_map(|text| text.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn a_worker_process_that_is_killed_is_told_at_once_and_the_run_is_invalid() {
+    let origin = fine();
+    let mut child = command();
+    child.args(["-c", "4", "-d", "4s", "-R", "100/s", "--processes", "2", &url(origin.address())]);
+    let mut process = Process::start(&mut child);
+    eventually("what it says", || process.log(), |log| log.contains("1 s: "));
+    let workers = children(process.id());
+    assert_eq!(workers.len(), 2);
+    let killed = std::process::Command::new("kill").args(["-KILL", &workers[0].to_string()]).status();
+    assert!(killed.expect("kill runs").success());
+    // While the others still work.
+    eventually(
+        "the loss",
+        || process.log(),
+        |log| log.contains(&format!("(process {}) was killed by signal 9", workers[0])),
+    );
+    assert!(!process.log().contains("4 s: "), "it was told late: {}", process.log());
+    let ended = process.wait();
+    assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.err);
+    let (_, verdict) = ended.out.split_once("\nINVALID: ").expect("a verdict");
+    assert!(verdict.contains("was killed by signal 9; its load is"), "{}", ended.out);
+    assert!(ended.out.contains("requests/s"), "what the other did is shown: {}", ended.out);
+}
+
+#[test]
+fn a_worker_process_that_is_lost_before_the_start_ends_the_run() {
+    // Nobody accepts, so that connecting over the full queue takes its time.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let origin = silent.local_addr().expect("its address");
+    let mut child = command();
+    child.args(["-c", "2000", "-d", "60s", "--processes", "2", "--connect-timeout", "60s", &url(origin)]);
+    let mut process = Process::start(&mut child);
+    let workers = eventually("the workers", || children(process.id()), |workers| workers.len() == 2);
+    let killed = std::process::Command::new("kill").args(["-KILL", &workers[1].to_string()]).status();
+    assert!(killed.expect("kill runs").success());
+    let ended = process.wait();
+    assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.err);
+    assert!(ended.err.contains("was killed by signal 9"), "{}", ended.err);
+}
+
+#[test]
+fn a_slow_plan_lasts_as_long_as_it_was_made_for() {
+    let origin = fine();
+    let begun = Instant::now();
+    // The last request is due after 2.5 s.
+    let ended = loadgen(&format!("-c 3 -R 2/s -d 3s {}", url(origin.address())));
+    assert!(begun.elapsed() >= Duration::from_secs(3));
+    assert!(ended.out.contains("total time    3.00 s\n"), "{}", ended.out);
+    assert!(
+        ended.out.contains("requests      6 answered\n") && ended.out.contains("requests/s    2  "),
+        "{}",
+        ended.out
+    );
+    let last = ended.err.lines().find(|line| line.contains("3 s: ")).expect("the last second").to_owned();
+    let cells: Vec<&str> = last.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    assert_eq!(cells[6], "3", "open connections: {}", ended.err);
+}
+
+#[test]
+fn a_short_run_tells_what_was_open_and_its_fraction_of_a_second() {
+    let origin = fine();
+    let ended = loadgen(&format!("-c 3 -d 300ms {}", url(origin.address())));
+    assert!(ended.out.contains("3 asked for, 3 made, 3 open at once"), "{}", ended.out);
+    assert!(ended.err.contains(" 0.3 s: "), "{}", ended.err);
+    for count in ["-c 3 -n 30", "churn -c 3 -n 30"] {
+        let ended = loadgen(&format!("{count} {}", url(origin.address())));
+        let (open, _) = ended.out.split_once(" open at once").expect("a count");
+        let open: u64 = open.rsplit(' ').next().expect("a number").parse().expect("a number");
+        assert!((1..=3).contains(&open), "{}", ended.out);
     }
 }
 

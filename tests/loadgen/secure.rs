@@ -79,7 +79,12 @@ fn sessions_are_resumed_unless_that_is_switched_off() {
     let (json, code) = saved(&load);
     assert_eq!(errors(&json), "{\"body\":9}");
     assert!(tells_of_errors(code));
+    assert_eq!((total(&json, "handshakes"), total(&json, "resumed")), (10, 9));
+    let ended = loadgen(&format!("-q {load}"));
+    assert!(ended.out.contains("TLS           1 full handshake, 9 sessions resumed\n"), "{}", ended.out);
+    assert!(ended.out.contains("certificates verified, resumption on"), "{}", ended.out);
     let (json, _) = saved(&format!("--no-resumption {load}"));
+    assert_eq!((total(&json, "handshakes"), total(&json, "resumed")), (10, 0));
     assert_eq!((total(&json, "answered"), errors(&json)), (10, "{}".into()));
 }
 
@@ -92,6 +97,9 @@ fn handshakes_are_made_and_counted_alone() {
         assert_eq!((total(json, "answered"), errors(json)), (20, "{}".into()), "{}", ended.err);
         // One was made before the beginning, to see whether anybody is there.
         assert!((20..=21).contains(&total(json, "connected")), "{}", total(json, "connected"));
+        assert_eq!(total(json, "handshakes"), total(json, "connected"));
+        let said = if more.is_empty() { "closed before a ticket comes" } else { "resumption off" };
+        assert!(json.contains(&format!("certificates verified, {said}")), "{json}");
     }
 }
 

@@ -190,9 +190,9 @@ pub struct Load {
     #[arg(long, value_name = "SIZE", value_parser = parse::size, conflicts_with_all = ["body", "body_file"],
           help_heading = "Request")]
     pub body_size: Option<u64>,
-    /// tcp:// only: the size of a message
-    #[arg(long, value_name = "SIZE", default_value = "64", value_parser = parse::size, help_heading = "Request")]
-    pub bytes: u64,
+    /// tcp:// only: the size of a message [default: 64]
+    #[arg(long, value_name = "SIZE", value_parser = parse::size, help_heading = "Request")]
+    pub bytes: Option<u64>,
     /// A file of URLs, one a line, each with a weight before it if it has one: "3 http://localhost/a"
     #[arg(long, value_name = "FILE", help_heading = "Request")]
     pub urls: Option<PathBuf>,

@@ -56,19 +56,17 @@ fn single(load: &Load, kind: Kind, repeated: Option<&Repeated>, interrupts: &Int
     can_save(load)?;
     let mut show = Show::new(load, &plan);
     let task = Task { plan: &plan, settings: settings(&plan, load), pid: load.pid, repeated };
-    let measured = measure(&task, interrupts, &mut |second, stage| show.second(second, stage))?;
+    let measured = measure(&task, interrupts, &mut |sight| show.see(sight))?;
     show.end(&measured)?;
     Ok(status(&measured))
 }
 
 /// The exit status of a run.
 fn status(measured: &Measured) -> u8 {
-    let errors = measured.run.totals.errors.total() > 0 || measured.commands_failed > 0;
+    let errors = measured.run.totals.errors.total() > 0 || measured.beside.failed > 0;
     match &measured.end {
-        End::Failed(why) => {
-            say(&format!("error: {why}"));
-            3
-        }
+        // It was told when it happened, and the verdict holds it.
+        End::Failed(_) => 3,
         _ if !measured.run.verdict.is_valid() => 3,
         End::GaveUp(seconds) => {
             say(&format!("error: nothing was answered for {seconds} s; the rest was given up"));

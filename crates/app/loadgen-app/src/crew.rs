@@ -48,6 +48,8 @@ pub(crate) enum End {
 pub(crate) enum Heard {
     Worker(Event),
     Child(usize, Report),
+    /// A child's pipe ended before its last report.
+    Lost(usize),
     /// Somebody wants the run to end.
     Interrupt,
     /// Something happened beside the load.
@@ -104,6 +106,7 @@ impl Crew {
             let work = plan.work(worker, &origins);
             let send = send.clone();
             let run = move || {
+                let _last = LastWords { worker, send: send.clone() };
                 load_driver::run(work, &|event| {
                     // Who does not listen any more does not need to know.
                     let _ = send.send(Heard::Worker(event));
@@ -133,6 +136,11 @@ impl Crew {
                 Heard::Interrupt => return News::Interrupt,
                 Heard::Mark(text) => return News::Mark(text),
                 Heard::Child(part, report) => return News::Report(part, report),
+                Heard::Lost(part) => {
+                    let how = self.children[part].how_it_ended();
+                    let why = format!("Worker process {} of {} {how}; its load is missing.", part + 1, self.parts);
+                    return News::Report(part, Report::Ended(End::Failed(why)));
+                }
                 Heard::Worker(Event::Started(_, control)) => {
                     if self.stopped {
                         control.stop();
@@ -160,6 +168,21 @@ impl Crew {
         self.stopped = true;
         self.controls.iter().for_each(Control::stop);
         self.children.iter_mut().for_each(Child::stop);
+    }
+}
+
+/// Reports a worker that panicked: it would be waited for otherwise.
+struct LastWords {
+    worker: usize,
+    send: Sender<Heard>,
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = format!("Worker {} panicked, which is a bug of loadgen; its load is missing.", self.worker + 1);
+            let _ = self.send.send(Heard::Worker(Event::Ended(self.worker, Ending::Failed(why))));
+        }
     }
 }
 

@@ -5,14 +5,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
 use event_loop::precise;
-use load::{Run, Second, Settings, validity};
+use load::{Run, Second, Settings, validity, words};
 use process::{Memory, ThreadClock, memory_of};
 
-use crate::beside::{Beside, Repeated};
+use crate::beside::{Beside, Outcome, Repeated};
 use crate::crew::{Crew, Dialled, End, Heard, News, Report};
 use crate::interrupt::Interrupts;
 use crate::merge::Merger;
-use crate::plan::Plan;
+use crate::plan::{PacePlan, Plan};
+use crate::prepare::time;
 use crate::problem::Problem;
 use crate::report::Stage;
 
@@ -34,8 +35,8 @@ pub(crate) struct Measured {
     pub(crate) run: Run,
     pub(crate) end: End,
     pub(crate) memory: Option<MemoryWatch>,
-    /// Repeated commands that failed.
-    pub(crate) commands_failed: u64,
+    /// What became of the repeated commands.
+    pub(crate) beside: Outcome,
 }
 
 /// What the server's memory did.
@@ -66,8 +67,19 @@ impl MemoryWatch {
     }
 }
 
-/// What gets each second as it is complete.
-pub(crate) type Shown<'a> = &'a mut dyn FnMut(&Second, Stage);
+/// What is shown while a run goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sight<'a> {
+    /// A second is complete.
+    Second(&'a Second, Stage),
+    /// A part of the generator was lost, and how.
+    Lost(&'a str),
+    /// Somebody wants the run to end; it is being summed up.
+    Interrupted,
+}
+
+/// What gets each of them.
+pub(crate) type Shown<'a> = &'a mut dyn FnMut(Sight<'_>);
 
 /// Runs `task`.
 pub(crate) fn measure(task: &Task<'_>, interrupts: &Interrupts, show: Shown<'_>) -> Result<Measured, Problem> {
@@ -89,9 +101,12 @@ pub(crate) fn measure(task: &Task<'_>, interrupts: &Interrupts, show: Shown<'_>)
     };
     let (end, beside) = conductor.conduct(&orders, show)?;
     let mut run = conductor.run;
-    let commands_failed = beside.map_or(0, Beside::finish);
+    if interrupts.happened() && end != End::Done {
+        run.interrupted = Some(came(task.plan, &run));
+    }
+    let beside = beside.map(Beside::finish).unwrap_or_default();
     run.finish(&validity::Rules::default());
-    Ok(Measured { run, end, memory, commands_failed })
+    Ok(Measured { run, end, memory, beside })
 }
 
 struct Conductor<'a> {
@@ -116,7 +131,10 @@ impl Conductor<'_> {
         loop {
             match self.crew.next() {
                 News::Silence => return Err(Problem::local("the workers are gone")),
-                News::Interrupt => self.crew.stop(),
+                News::Interrupt => {
+                    show(Sight::Interrupted);
+                    self.crew.stop();
+                }
                 News::Mark(text) => self.marks.push(text),
                 News::Report(_, Report::Ready(one)) => {
                     dialled.add(one);
@@ -126,7 +144,8 @@ impl Conductor<'_> {
                     }
                 }
                 News::Report(part, Report::WarmUp(second)) => {
-                    self.warm_up.add(part, *second).iter().for_each(|second| show(second, Stage::WarmUp));
+                    let complete = self.warm_up.add(part, *second);
+                    complete.iter().for_each(|second| show(Sight::Second(second, Stage::WarmUp)));
                     // What this thread did until now is not the measuring's.
                     self.cpu = self.clock.read().cpu;
                 }
@@ -134,7 +153,14 @@ impl Conductor<'_> {
                     let complete = self.merger.add(part, *second);
                     self.give_out(complete, show);
                 }
+                News::Report(_, Report::Ended(End::Failed(why))) if waiting > 0 => return Err(Problem::local(why)),
                 News::Report(part, Report::Ended(end)) => {
+                    if let End::Failed(why) = &end {
+                        show(Sight::Lost(why));
+                        self.run.mishaps.push(why.clone());
+                    }
+                    let complete = self.warm_up.end(part, end.clone());
+                    complete.iter().for_each(|second| show(Sight::Second(second, Stage::WarmUp)));
                     let complete = self.merger.end(part, end);
                     self.give_out(complete, show);
                     if let Some(end) = self.merger.ending() {
@@ -169,9 +195,20 @@ impl Conductor<'_> {
             second.health.cpu_ns += (cpu - self.cpu).as_nanos() as u64;
             self.cpu = cpu;
             second.marks.append(&mut self.marks);
-            show(&second, Stage::Measuring);
+            show(Sight::Second(&second, Stage::Measuring));
             self.run.push(second);
         }
+    }
+}
+
+/// How far a run has come.
+fn came(plan: &Plan, run: &Run) -> String {
+    match (plan.duration, &plan.pace) {
+        (None, PacePlan::Closed(Some(all))) => {
+            let done = run.totals.answered + run.totals.errors.total();
+            format!("{} of {} requests", words::count(done), words::count(*all))
+        }
+        (duration, _) => format!("{} of {}", words::time(run.elapsed_ns), time(duration.unwrap_or_default())),
     }
 }
 

@@ -17,6 +17,9 @@ use crate::url::{Place, Scheme, Url};
 /// How long is measured when nothing else is said.
 const DURATION: Duration = Duration::from_secs(10);
 
+/// The size of a message in echo mode when nothing else is said.
+const BYTES: u64 = 64;
+
 /// The largest body, and message in echo mode, that is sent.
 const BODY_MAX: u64 = 64 << 20;
 
@@ -45,6 +48,7 @@ pub(crate) fn prepare(load: &Load, kind: Kind) -> Result<Plan, Problem> {
     let targets = targets(load)?;
     let scheme = one_scheme(&targets)?;
     let mode = mode_of(load, kind, scheme)?;
+    nothing_ignored(load, kind, mode)?;
     let keep_alive = !load.no_keep_alive;
     let shape = shape(load, !keep_alive && mode == ModePlan::Http, kind)?;
     let origins = origins(load, &targets, &shape)?;
@@ -162,16 +166,60 @@ fn mode_of(load: &Load, kind: Kind, scheme: Scheme) -> Result<ModePlan, Problem>
         (Kind::Handshake, _) => ModePlan::Handshake,
         (Kind::Load, Scheme::Http) => ModePlan::Http,
         (Kind::Load, Scheme::Tcp) => {
-            if !(1..=BODY_MAX).contains(&load.bytes) {
-                return Err(Problem::usage(format!("--bytes: from 1 to {}", words::bytes(BODY_MAX))));
+            let bytes = load.bytes.unwrap_or(BYTES);
+            if !(1..=BODY_MAX).contains(&bytes) {
+                return Err(Problem::usage(format!("--bytes {bytes}: from 1 to {}", words::bytes(BODY_MAX))));
             }
-            ModePlan::Echo(load.bytes as usize)
+            ModePlan::Echo(bytes as usize)
         }
         (_, Scheme::Tcp) => return Err(Problem::usage("slow peers speak HTTP: give an http:// URL")),
         (Kind::SlowHeader(every), _) => ModePlan::SlowHeader(every),
         (Kind::SlowBody(every), _) => ModePlan::SlowBody(every),
         (Kind::SlowRead(every), _) => ModePlan::SlowRead(every),
     })
+}
+
+/// Refuses what would change nothing: whoever gave it expects that it does.
+fn nothing_ignored(load: &Load, kind: Kind, mode: ModePlan) -> Result<(), Problem> {
+    let (echo, http) = (matches!(mode, ModePlan::Echo(_)), mode == ModePlan::Http);
+    let lasting = !echo && !http && mode != ModePlan::Handshake;
+    let mute = matches!(mode, ModePlan::Handshake | ModePlan::Hold);
+    let body = load.body.is_some() || load.body_file.is_some() || load.body_size.is_some();
+    let request = load.method.is_some() || !load.headers.is_empty() || body;
+    let slow = match kind {
+        Kind::SlowHeader(every) | Kind::SlowBody(every) | Kind::SlowRead(every) => Some(every),
+        _ => None,
+    };
+    let wrong = [
+        (slow == Some(Duration::ZERO), "--every 0: a peer that never rests between its steps is not slow"),
+        (
+            load.bytes.is_some() && !echo,
+            "--bytes is the size of a message to a tcp:// URL; here nothing would be of that size",
+        ),
+        (
+            load.pipeline > 1 && load.no_keep_alive,
+            "--pipeline does not go with a connection for every request: the second request under way has none",
+        ),
+        (
+            load.pipeline > 1 && !echo && !http,
+            "--pipeline is for requests; hold, handshake and slow-* have one at most",
+        ),
+        (load.no_keep_alive && lasting, "--no-keep-alive: connections that are held or slow carry one request at most"),
+        (mute && request, "hold and handshake send no request, so that there is no method, header or body to it"),
+        (
+            load.expect_status.is_some() && !http,
+            "--expect-status is for plain load over HTTP: here no answer is held against it",
+        ),
+        (
+            load.verify != Sameness::All && !http,
+            "--verify is for plain load over HTTP; an echo is always compared byte by byte, and the others have no answers",
+        ),
+        (
+            lasting && !load.warm_up.is_zero(),
+            "--warm-up: hold and slow-* have nothing to warm up; make --duration longer",
+        ),
+    ];
+    wrong.into_iter().find(|(is_so, _)| *is_so).map_or(Ok(()), |(_, why)| Err(Problem::usage(why)))
 }
 
 fn shape(load: &Load, close: bool, kind: Kind) -> Result<Shape, Problem> {
@@ -210,7 +258,8 @@ fn tls(load: &Load, targets: &[(Url, u32)]) -> Result<TlsPlan, Problem> {
     };
     let roots = load.ca.as_ref().map(read).transpose()?;
     let plan = TlsPlan { insecure: load.insecure, roots, resumption: !load.no_resumption, group: load.group.clone() };
-    plan.client().map_err(|e| Problem::usage(e.to_string()))?;
+    let whose = load.ca.as_ref().map(|file| format!("--ca {}: ", file.display())).unwrap_or_default();
+    plan.client().map_err(|e| Problem::usage(format!("{whose}{e}")))?;
     Ok(plan)
 }
 

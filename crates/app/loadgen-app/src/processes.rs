@@ -4,15 +4,16 @@
 //! pipe means to stop. The child answers with a line per [`Report`].
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ChildStdin, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use event_loop::precise;
 use serde::{Deserialize, Serialize};
 
-use crate::crew::{Crew, Dialled, End, Heard, News, Report};
+use crate::beside::rest;
+use crate::crew::{Crew, Dialled, Heard, News, Report};
 use crate::merge::Merger;
 use crate::plan::Plan;
 
@@ -64,8 +65,7 @@ impl Child {
                 let _ = heard.send(Heard::Child(number, report));
             }
             if !ended {
-                let why = format!("worker process {number} ended unexpectedly");
-                let _ = heard.send(Heard::Child(number, Report::Ended(End::Failed(why))));
+                let _ = heard.send(Heard::Lost(number));
             }
         };
         std::thread::Builder::new().name(format!("child-{number}")).spawn(read)?;
@@ -79,6 +79,27 @@ impl Child {
 
     pub(crate) fn stop(&mut self) {
         self.orders = None;
+    }
+
+    /// How it ended, now that it says nothing more: "(process 123) was killed by signal 9".
+    pub(crate) fn how_it_ended(&mut self) -> String {
+        let id = self.process.id();
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.process.try_wait() {
+                Ok(Some(status)) => break status,
+                // The pipe ends a moment before the process does.
+                Ok(None) if Instant::now() < until => rest(),
+                _ => {
+                    let _ = self.process.kill();
+                    return format!("(process {id}) said nothing more and was ended");
+                }
+            }
+        };
+        match (status.signal(), status.code()) {
+            (Some(signal), _) => format!("(process {id}) was killed by signal {signal}"),
+            (None, code) => format!("(process {id}) ended by itself with status {}", code.unwrap_or_default()),
+        }
     }
 
     fn say(&mut self, order: &impl Serialize) -> io::Result<()> {

@@ -22,11 +22,12 @@ mod sample;
 
 use load::{Latency, Outcome, Rate, Run, words};
 
-pub use answers::{comparison, knee};
+pub use answers::{comparison, differences, knee};
 pub use csv::{csv_percentiles, csv_seconds};
 pub use html::{comparison_html, html, knee_html};
 pub use json::{from_json, json};
 pub use live::{Goal, Live, LiveStyle, Stage};
+pub(crate) use summary::counted;
 pub use summary::{SummaryStyle, summary};
 
 /// The percentiles that every report shows; 100 is the maximum.
@@ -51,6 +52,17 @@ impl Trial {
     }
 }
 
+/// A moment of the timeline: `7 s`, or `2.5 s` where it is not a whole second.
+fn moment(ns: u64) -> String {
+    let hundredths = (ns + 5_000_000) / 10_000_000;
+    let (whole, part) = (hundredths / 100, hundredths % 100);
+    match part {
+        0 => format!("{whole} s"),
+        _ if part.is_multiple_of(10) => format!("{whole}.{} s", part / 10),
+        _ => format!("{whole}.{part:02} s"),
+    }
+}
+
 /// A percentile's name: `p99.9`, or `max`.
 fn percentile_name(percent: f64) -> String {
     if percent == 100.0 { "max".to_owned() } else { format!("p{percent}") }
@@ -69,6 +81,13 @@ fn percentile_text(latency: &Latency, percent: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_has_as_many_decimals_as_it_needs() {
+        let shown =
+            [0, 300_000_000, 1_000_000_000, 2_500_000_000, 2_047_000_000, 999_999_000, 61_000_000_000].map(moment);
+        assert_eq!(shown, ["0 s", "0.3 s", "1 s", "2.5 s", "2.05 s", "1 s", "61 s"]);
+    }
 
     #[test]
     fn a_percentile_is_shown_as_far_as_the_answers_reach() {

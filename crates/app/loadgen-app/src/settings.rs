@@ -73,7 +73,12 @@ fn words(plan: &Plan, load: &Load) -> Vec<(String, String)> {
     }
     if plan.origins.iter().any(|origin| origin.server_name.is_some()) {
         let verified = if plan.tls.insecure { "certificates not verified" } else { "certificates verified" };
-        let resumed = if plan.tls.resumption { "sessions resumed" } else { "no resumption" };
+        let resumed = match plan.mode {
+            _ if !plan.tls.resumption => "resumption off",
+            // Connections that stay, or are closed before a ticket comes, resume nothing in the usual course.
+            ModePlan::Handshake => "closed before a ticket comes",
+            _ => "resumption on",
+        };
         words.push(("TLS", format!("{verified}, {resumed}")));
     }
     words.push(("seed", load.seed.to_string()));

@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use load::Run;
 use load::words::{bytes, count};
-use load::{Run, Second};
 
 use crate::arguments::Load;
-use crate::measure::{Measured, MemoryWatch};
+use crate::measure::{Measured, MemoryWatch, Sight};
 use crate::plan::{PacePlan, Plan, nanos};
 use crate::problem::Problem;
-use crate::report::{self, Goal, Live, LiveStyle, Stage, SummaryStyle};
+use crate::report::{self, Goal, Live, LiveStyle, SummaryStyle};
 
 /// Columns of a terminal that does not say how many it has.
 const WIDTH: u16 = 100;
@@ -65,10 +65,18 @@ impl<'a> Show<'a> {
         Show { load, live }
     }
 
-    /// A second is complete.
-    pub(crate) fn second(&mut self, second: &Second, stage: Stage) {
-        if let Some(live) = &mut self.live {
-            write_err(&live.second(second, stage));
+    /// A second is complete, or something is to be known at once.
+    pub(crate) fn see(&mut self, sight: Sight<'_>) {
+        let text = match sight {
+            Sight::Second(second, stage) => {
+                return self.live.as_mut().map_or((), |live| write_err(&live.second(second, stage)));
+            }
+            Sight::Lost(why) => format!("error: {why}"),
+            Sight::Interrupted => "interrupted: the run ends here and is summed up".to_owned(),
+        };
+        match &mut self.live {
+            Some(live) => write_err(&live.note(&text)),
+            None => say(&text),
         }
     }
 
@@ -84,9 +92,12 @@ impl<'a> Show<'a> {
             if let Some(memory) = &measured.memory {
                 print(&memory_text(memory, run.open_max));
             }
-            if measured.commands_failed > 0 {
-                print(&format!("commands that failed: {}\n", count(measured.commands_failed)));
+            if measured.beside.failed > 0 {
+                print(&format!("commands that failed: {}\n", count(measured.beside.failed)));
             }
+        }
+        if let Some(last) = &measured.beside.last {
+            say(last);
         }
         self.save(run)
     }
@@ -113,6 +124,13 @@ impl<'a> Show<'a> {
     }
 }
 
+/// What is seen of the runs of a command that makes many.
+pub(crate) fn losses_only(sight: Sight<'_>) {
+    if let Sight::Lost(why) = sight {
+        say(&format!("error: {why}"));
+    }
+}
+
 fn goal(plan: &Plan) -> Goal {
     match (&plan.pace, plan.duration) {
         (_, Some(duration)) => Goal::Time { ns: nanos(duration) },
@@ -132,9 +150,9 @@ fn memory_text(memory: &MemoryWatch, open: u64) -> String {
     let line = |what: &str, before: u64, peak: u64| {
         let (least, most) = (bytes(before), bytes(peak));
         format!(
-            "{what:<14}{least} before, {most} at most: {} for each of {} connections\n",
+            "{what:<14}{least} before, {most} at most: {} for each of {}\n",
             each(before, peak),
-            count(open)
+            report::counted(open, "connection")
         )
     };
     let mut text = line("target RSS", memory.before.resident, memory.peak.resident);

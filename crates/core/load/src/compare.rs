@@ -1,5 +1,7 @@
 //! Whether one target is faster than another, by how much, and how sure that is.
 
+mod differences;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -8,6 +10,8 @@ use crate::run::Run;
 use crate::second::{Counts, Second, per_second};
 use crate::student;
 use crate::words;
+
+pub use self::differences::{Difference, differences};
 
 /// One of the two that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,8 +133,12 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Undecidable {
     /// Fewer than two rounds, or than four rows of a timeline.
-    #[error("{have} of at least {need} {what} are not enough to tell a difference from chance")]
+    #[error(
+        "{name} is too short to compare: it has {have} of the {need} {what} that are needed to tell a difference from chance"
+    )]
     TooFew {
+        /// The run, or the comparison.
+        name: String,
         /// How many there are.
         have: usize,
         /// How many there must be.
@@ -160,7 +168,12 @@ impl Comparison {
     /// time, so that what changes slowly on the machine cancels in their ratio.
     pub fn paired(metric: Metric, a: &str, b: &str, rounds: &[(f64, f64)]) -> Result<Comparison, Undecidable> {
         if rounds.len() < 2 {
-            return Err(Undecidable::TooFew { have: rounds.len(), need: 2, what: "rounds" });
+            return Err(Undecidable::TooFew {
+                name: "the comparison".to_owned(),
+                have: rounds.len(),
+                need: 2,
+                what: "whole rounds",
+            });
         }
         let of_a: Vec<f64> = rounds.iter().map(|r| r.0).collect();
         let of_b: Vec<f64> = rounds.iter().map(|r| r.1).collect();
@@ -295,9 +308,10 @@ fn stretches(metric: Metric, name: &str, run: &Run) -> Result<Vec<f64>, Undecida
     let count = rows.len().min(STRETCHES_MAX);
     if count < STRETCHES_MIN {
         return Err(Undecidable::TooFew {
+            name: name.to_owned(),
             have: rows.len(),
             need: STRETCHES_MIN,
-            what: "whole seconds of a saved run",
+            what: "whole seconds",
         });
     }
     let cut = |place: usize| place * rows.len() / count;

@@ -47,7 +47,7 @@ pub struct Run {
     pub elapsed_ns: u64,
     /// The whole.
     pub totals: Counts,
-    /// Connections open at once, at most (as seen at the ends of seconds).
+    /// Connections open at once, at most.
     pub open_max: u64,
     /// Requests that were due and never sent when the run ended, for want of a free connection.
     pub backlog_at_end: u64,
@@ -55,6 +55,12 @@ pub struct Run {
     pub in_flight_at_end: u64,
     /// CPU time of the generator, user and system, in nanoseconds.
     pub cpu_ns: u64,
+    /// What befell the generator, a sentence each: a worker process that was killed. Any makes the run INVALID.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mishaps: Vec<String>,
+    /// How far it had come when somebody ended it, if somebody did: "3.20 s of 60.0 s".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<String>,
     /// Rows in order of time.
     pub timeline: Vec<Second>,
     /// Whether the figures may be believed, and why not. Empty until [`Run::finish`].
@@ -83,6 +89,8 @@ impl Run {
             backlog_at_end: 0,
             in_flight_at_end: 0,
             cpu_ns: 0,
+            mishaps: Vec::new(),
+            interrupted: None,
             timeline: Vec::new(),
             verdict: Verdict::default(),
             seconds_per_row: 1,
@@ -94,7 +102,7 @@ impl Run {
     pub fn push(&mut self, mut second: Second) {
         self.elapsed_ns += second.width_ns;
         self.totals.merge(&second.counts);
-        self.open_max = self.open_max.max(second.open);
+        self.open_max = self.open_max.max(second.open).max(second.open_max);
         self.backlog_at_end = second.backlog;
         self.in_flight_at_end = second.in_flight;
         self.cpu_ns += second.health.cpu_ns;

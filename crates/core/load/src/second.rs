@@ -105,6 +105,12 @@ pub struct Counts {
     pub bytes_out: u64,
     /// Connections established.
     pub connected: u64,
+    /// TLS handshakes that were made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub handshakes: u64,
+    /// Those of them that resumed a session.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resumed: u64,
     /// Time from the send to the whole answer, of right answers.
     pub service: Latency,
     /// Time from the *planned* send to the whole answer, of right answers. Empty in a closed loop, which has no plan.
@@ -143,6 +149,8 @@ impl Counts {
         self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
         self.connected = self.connected.saturating_add(other.connected);
+        self.handshakes = self.handshakes.saturating_add(other.handshakes);
+        self.resumed = self.resumed.saturating_add(other.resumed);
         self.service.merge(&other.service);
         self.response.merge(&other.response);
         self.connect.merge(&other.connect);
@@ -192,6 +200,9 @@ pub struct Second {
     pub counts: Counts,
     /// Connections open at its end.
     pub open: u64,
+    /// Connections open at once in it, at most.
+    #[serde(default)]
+    pub open_max: u64,
     /// Requests sent and not yet answered at its end.
     pub in_flight: u64,
     /// Requests that were due and waited for a free connection at its end (open loop).
@@ -208,6 +219,7 @@ impl Second {
         self.counts.merge(&other.counts);
         self.width_ns = self.width_ns.max(other.width_ns);
         self.open += other.open;
+        self.open_max += other.open_max;
         self.in_flight += other.in_flight;
         self.backlog += other.backlog;
         self.health.merge_worker(&other.health);
@@ -225,6 +237,7 @@ impl Second {
         self.counts.merge(&next.counts);
         self.width_ns += next.width_ns;
         (self.open, self.in_flight, self.backlog) = (next.open, next.in_flight, next.backlog);
+        self.open_max = self.open_max.max(next.open_max);
         self.marks.extend(next.marks.iter().cloned());
     }
 
@@ -242,6 +255,10 @@ impl Second {
     pub fn errors_per_second(&self) -> f64 {
         per_second(self.counts.errors.total(), self.width_ns)
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// `count` in `width_ns` as a rate; 0 when no time has passed.

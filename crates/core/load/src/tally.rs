@@ -9,6 +9,8 @@ use crate::second::{Counts, Health, Second, TargetCounts};
 pub struct Gauges {
     /// Connections open.
     pub open: u64,
+    /// Connections open at once in that second, at most.
+    pub open_max: u64,
     /// Requests sent and not yet answered.
     pub in_flight: u64,
     /// Requests due that wait for a free connection.
@@ -118,6 +120,12 @@ impl Tally {
         self.connect.record(connect_ns);
     }
 
+    /// A TLS handshake was made; `resumed` says whether it resumed a session.
+    pub fn shook_hands(&mut self, resumed: bool) {
+        self.counts.handshakes += 1;
+        self.counts.resumed += u64::from(resumed);
+    }
+
     /// Bytes were received.
     #[inline]
     pub fn received(&mut self, bytes: u64) {
@@ -148,8 +156,8 @@ impl Tally {
             time: times.take(),
         };
         counts.targets = self.targets.iter_mut().map(take).collect();
-        let Gauges { open, in_flight, backlog } = gauges;
-        Second { at_ns, width_ns, counts, open, in_flight, backlog, health, marks: Vec::new() }
+        let Gauges { open, open_max, in_flight, backlog } = gauges;
+        Second { at_ns, width_ns, counts, open, open_max, in_flight, backlog, health, marks: Vec::new() }
     }
 }
 
@@ -165,14 +173,14 @@ mod tests {
         open.answered(Some(200), 1_000, 5_000);
         open.failed(ErrorKind::Reset, None, || "reset by peer".to_owned());
         open.failed(ErrorKind::Reset, None, || unreachable!("one example is enough"));
-        let gauges = Gauges { open: 7, in_flight: 1, backlog: 2 };
+        let gauges = Gauges { open: 7, open_max: 9, in_flight: 1, backlog: 2 };
         let second = open.take(0, 1_000_000_000, gauges, Health::default());
         let counts = &second.counts;
         assert_eq!((counts.planned, counts.sent, counts.answered, counts.errors.total()), (3, 1, 1, 2));
         assert_eq!((counts.service.max_ns(), counts.response.max_ns(), counts.send_lag.max_ns()), (1_000, 5_000, 10));
         assert_eq!(counts.headline().max_ns(), 5_000);
         assert_eq!(counts.examples.len(), 1);
-        assert_eq!((second.open, second.in_flight, second.backlog), (7, 1, 2));
+        assert_eq!((second.open, second.open_max, second.in_flight, second.backlog), (7, 9, 1, 2));
         assert_eq!(open.take(0, 1, gauges, Health::default()).counts, Counts::default());
 
         let mut closed = Tally::new(false).with_targets(2);
@@ -181,8 +189,9 @@ mod tests {
         closed.target_answered(2, 1, 1);
         closed.sent(10);
         closed.answered(None, 1_000, 9_000);
+        [true, false, true].into_iter().for_each(|resumed| closed.shook_hands(resumed));
         let counts = closed.take(0, 1, gauges, Health::default()).counts;
-        assert_eq!((counts.planned, counts.sent), (1, 1));
+        assert_eq!((counts.planned, counts.sent, counts.handshakes, counts.resumed), (1, 1, 3, 2));
         assert!(counts.response.is_empty() && counts.send_lag.is_empty());
         assert_eq!(counts.headline().max_ns(), 1_000);
         let of = |n: usize| (counts.targets[n].answered, counts.targets[n].failed, counts.targets[n].time.max_ns());

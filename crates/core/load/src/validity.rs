@@ -20,8 +20,12 @@ pub enum Code {
     ScheduleNotKept,
     /// The generator ran out of descriptors, ports or the like.
     LocalErrors,
+    /// A part of the generator was lost while it worked.
+    Mishap,
     /// Nothing was measured.
     Nothing,
+    /// Somebody ended it before its end.
+    Interrupted,
     /// Requests were due and found no free connection: the target (or the number of connections) was the limit.
     Backlog,
     /// A percentile that is shown rests on very few answers.
@@ -97,9 +101,10 @@ impl Default for Rules {
 /// Judges a run by `rules`.
 pub fn judge(run: &Run, rules: &Rules) -> Verdict {
     let mut verdict = Verdict::default();
+    verdict.invalid.extend(run.mishaps.iter().cloned().map(|sentence| Finding { code: Code::Mishap, sentence }));
     let invalid = [local_errors(run), cpu(run, rules), send_lag(run, rules), schedule_not_kept(run, rules)];
     verdict.invalid.extend(invalid.into_iter().flatten());
-    let notes = [nothing(run), backlog(run), few_answers(run), closed_loop(run)];
+    let notes = [interrupted(run), nothing(run), backlog(run), few_answers(run), closed_loop(run)];
     verdict.notes.extend(notes.into_iter().flatten());
     verdict
 }
@@ -227,6 +232,11 @@ fn nothing(run: &Run) -> Option<Finding> {
         return None;
     }
     finding(Code::Nothing, "No request was answered, so that there are no times to report.".to_owned())
+}
+
+fn interrupted(run: &Run) -> Option<Finding> {
+    let came = run.interrupted.as_ref()?;
+    finding(Code::Interrupted, format!("The run was interrupted after {came}; what follows is of that part."))
 }
 
 fn backlog(run: &Run) -> Option<Finding> {

@@ -7,7 +7,7 @@ mod times;
 use std::io;
 use std::num::NonZero;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 pub use local_time::utc_offset;
@@ -36,6 +36,29 @@ pub fn raise_descriptor_limit() -> io::Result<DescriptorLimit> {
     }
     setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: limit.maximum })?;
     Ok(DescriptorLimit { before, now: hard })
+}
+
+/// How a group of processes is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// SIGTERM: they may tidy up.
+    Asked,
+    /// SIGKILL.
+    Forced,
+}
+
+/// Tells all processes of the group that `leader` leads to end.
+///
+/// # Errors
+/// The system's; that nobody is left is one.
+pub fn end_group(leader: u32, how: Ending) -> io::Result<()> {
+    let signal = match how {
+        Ending::Asked => Signal::TERM,
+        Ending::Forced => Signal::KILL,
+    };
+    let leader = i32::try_from(leader).ok().filter(|leader| *leader > 1).and_then(Pid::from_raw);
+    let leader = leader.ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(kill_process_group(leader, signal)?)
 }
 
 /// The number of CPUs this process may use; at least 1.

@@ -10,7 +10,7 @@ use net::{Stream, Transport};
 use crate::dial::{DialError, dial};
 use crate::pace::Leave;
 use crate::session::{Read, Session};
-use crate::state::{State, pause_after};
+use crate::state::{Open, State, pause_after};
 use crate::work::Mode;
 
 /// Failures in a row, without an answer between them, after which the next attempt is made to wait.
@@ -90,6 +90,7 @@ async fn next_leave(state: &State, number: usize, kept: Option<Leave>) -> Option
 
 /// Counts a connection that was made and is closed again: making it was the request.
 async fn greet(state: &State, number: usize, stream: &Stream, first: Option<(Leave, u64)>) {
+    let _open = Open::new(state);
     // Under TLS the last message of the handshake leaves with the first look at what there is to read.
     std::future::poll_fn(|cx| {
         let _ = stream.poll_readable(cx);

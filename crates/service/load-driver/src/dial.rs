@@ -37,7 +37,12 @@ pub(crate) async fn dial(state: &State, number: usize) -> Result<Stream, DialErr
     };
     match within(by, connect).await {
         Some(Ok(stream)) => {
-            state.tally.borrow_mut().connected(precise::nanos() - begun);
+            let mut tally = state.tally.borrow_mut();
+            tally.connected(precise::nanos() - begun);
+            if let Some(session) = stream.tls() {
+                tally.shook_hands(session.is_resumed());
+            }
+            drop(tally);
             Ok(stream)
         }
         Some(Err((kind, why))) => Err(DialError { kind, text: format!("{}: {why}", origin.name) }),

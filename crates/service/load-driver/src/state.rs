@@ -53,6 +53,8 @@ pub(crate) struct State {
     /// Raised when every connection has been tried once.
     pub(crate) dialled: Switch,
     pub(crate) open: Cell<u64>,
+    /// At most at once, since it was last asked.
+    open_max: Cell<u64>,
     pub(crate) in_flight: Cell<u64>,
     /// Connection tasks that live.
     pub(crate) live: Cell<usize>,
@@ -83,6 +85,7 @@ impl State {
             finished: Switch::default(),
             dialled: Switch::default(),
             open: Cell::new(0),
+            open_max: Cell::new(0),
             in_flight: Cell::new(0),
             live: Cell::new(connections),
             untried: Cell::new(connections),
@@ -150,8 +153,11 @@ impl State {
         }
     }
 
+    /// What is so now; the most that was open at once is counted afresh from here.
     pub(crate) fn gauges(&self) -> Gauges {
-        Gauges { open: self.open.get(), in_flight: self.in_flight.get(), backlog: self.pacer.backlog() }
+        let open = self.open.get();
+        let open_max = self.open_max.replace(open);
+        Gauges { open, open_max, in_flight: self.in_flight.get(), backlog: self.pacer.backlog() }
     }
 }
 
@@ -160,7 +166,9 @@ pub(crate) struct Open<'a>(&'a State);
 
 impl<'a> Open<'a> {
     pub(crate) fn new(state: &'a State) -> Open<'a> {
-        state.open.set(state.open.get() + 1);
+        let open = state.open.get() + 1;
+        state.open.set(open);
+        state.open_max.set(state.open_max.get().max(open));
         Open(state)
     }
 }

@@ -178,6 +178,8 @@ struct Account<'a> {
     since: u64,
     /// When the measuring ends.
     end: u64,
+    /// Connections that were open when the time was up, before the drain.
+    open_at_end: Option<u64>,
     /// What the warm-up counted: how connecting went is told with the first second.
     connects: Option<Counts>,
 }
@@ -195,6 +197,7 @@ impl<'a> Account<'a> {
             origin: 0,
             since: 0,
             end: u64::MAX,
+            open_at_end: None,
             connects: None,
         })
     }
@@ -226,6 +229,8 @@ impl<'a> Account<'a> {
             let second = self.account_for(until);
             connects.connected += second.counts.connected;
             connects.connect.merge(&second.counts.connect);
+            connects.handshakes += second.counts.handshakes;
+            connects.resumed += second.counts.resumed;
             (self.tell)(Event::WarmUp(self.state.work.number, Box::new(second)));
         }
         self.connects = Some(connects);
@@ -243,6 +248,7 @@ impl<'a> Account<'a> {
                 return Ok(ending);
             }
             if next == self.end {
+                self.open_at_end = Some(self.state.open.get());
                 return Ok(Ending::Done);
             }
             self.hand_over(next);
@@ -258,6 +264,10 @@ impl<'a> Account<'a> {
         let time = async { self.timer.sleep_until(at).await.map(|()| None) };
         let finished = async {
             self.state.finished.raised().await;
+            // A plan lasts as long as it was made for, though its last request may be answered long before.
+            if matches!(self.state.work.pace, Pace::Open(_)) && self.end < u64::MAX {
+                std::future::pending::<()>().await;
+            }
             Ok(Some(Ending::Done))
         };
         let cut = async {
@@ -276,16 +286,29 @@ impl<'a> Account<'a> {
             Pace::Closed(_) if self.state.finished.is_raised() => answered,
             Pace::Closed(_) => precise::nanos().min(self.end).max(answered),
         };
-        self.hand_over(until.max(self.since + 1));
+        let mut second = self.account(until.max(self.since + 1));
+        // Connections that have done their work are closed by now: what was open tells more than that nothing is.
+        if self.state.finished.is_raised() {
+            second.open = self.open_at_end.unwrap_or(0).max(second.open_max);
+        }
+        (self.tell)(Event::Second(self.state.work.number, Box::new(second)));
     }
 
     fn hand_over(&mut self, until: u64) {
+        let second = self.account(until);
+        (self.tell)(Event::Second(self.state.work.number, Box::new(second)));
+    }
+
+    /// What has happened since the last call; with the first, what connecting took in the warm-up.
+    fn account(&mut self, until: u64) -> Second {
         let mut second = self.account_for(until);
         if let Some(before) = self.connects.take() {
             second.counts.connected += before.connected;
             second.counts.connect.merge(&before.connect);
+            second.counts.handshakes += before.handshakes;
+            second.counts.resumed += before.resumed;
         }
-        (self.tell)(Event::Second(self.state.work.number, Box::new(second)));
+        second
     }
 
     /// What has happened since the last call.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use load::compare::{Comparison, Metric, Side, order};
+use load::compare::{Comparison, Metric, Side, differences, order};
 use load::{Run, Settings};
 
 use super::{invalid, status, without_files};
@@ -13,7 +13,7 @@ use crate::prepare::{Kind, prepare, rates};
 use crate::problem::Problem;
 use crate::report;
 use crate::settings::settings;
-use crate::show::{print, save_page, say};
+use crate::show::{losses_only, print, save_page, say};
 
 /// What is compared.
 const PERCENTILES: [f64; 2] = [50.0, 99.0];
@@ -46,6 +46,8 @@ fn metrics(open_loop: bool) -> Vec<Metric> {
 
 fn saved(load: &Load, a: &str, b: &str) -> Result<u8, Problem> {
     let runs = [read(a)?, read(b)?];
+    let differing = differences(&runs[0], &runs[1]);
+    print(&report::differences([a, b], &differing));
     let compared = metrics(runs[0].settings.open_loop && runs[1].settings.open_loop).into_iter();
     let compared: Result<Vec<Comparison>, _> =
         compared.map(|metric| Comparison::of_runs(metric, (a, &runs[0]), (b, &runs[1]))).collect();
@@ -56,7 +58,7 @@ fn saved(load: &Load, a: &str, b: &str) -> Result<u8, Problem> {
     doubtful.iter().for_each(|(name, why)| say(&format!("INVALID: {name}: {why}")));
     let doubt: Vec<String> = doubtful.iter().map(|(name, why)| format!("{name}: {why}")).collect();
     let doubt = Some(doubt.join(" ")).filter(|doubt| !doubt.is_empty());
-    save_page(load, || report::comparison_html(&compared, doubt.as_deref()))?;
+    save_page(load, || report::comparison_html(&compared, &differing, doubt.as_deref()))?;
     Ok(if doubtful.is_empty() { 0 } else { 3 })
 }
 
@@ -78,7 +80,7 @@ fn rounds(compare: &CompareLoad, urls: [&String; 2], interrupts: &Interrupts) ->
         for side in order(round, load.seed) {
             let at = usize::from(side == Side::B);
             let task = Task { plan: &plans[at], settings: words[at].clone(), pid: None, repeated: None };
-            let measured = measure(&task, interrupts, &mut |_, _| ())?;
+            let measured = measure(&task, interrupts, &mut losses_only)?;
             if interrupts.happened() {
                 say("interrupted: the rounds until now are compared");
                 break;
@@ -108,7 +110,7 @@ fn rounds(compare: &CompareLoad, urls: [&String; 2], interrupts: &Interrupts) ->
     if let Some(doubt) = &doubt {
         print(&format!("\nINVALID: {doubt}\n"));
     }
-    save_page(load, || report::comparison_html(&compared, doubt.as_deref()))?;
+    save_page(load, || report::comparison_html(&compared, &[], doubt.as_deref()))?;
     Ok(worst)
 }
 

@@ -11,7 +11,7 @@ use crate::prepare::{Kind, prepare, rates};
 use crate::problem::Problem;
 use crate::report::{self, Trial};
 use crate::settings::settings;
-use crate::show::{print, save_page, say};
+use crate::show::{losses_only, print, save_page, say};
 
 /// Runs steps until the search has its answer.
 pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Problem> {
@@ -63,7 +63,7 @@ fn step(find: &FindMaxLoad, plan: &mut Plan, rate: Rate, interrupts: &Interrupts
     let arrivals = if find.load.poisson { Arrivals::Poisson } else { Arrivals::Constant };
     plan.pace = PacePlan::Open(Rates::Constant(rate), arrivals);
     let task = Task { plan, settings: settings(plan, &find.load), pid: None, repeated: None };
-    measure(&task, interrupts, &mut |_, _| ())
+    measure(&task, interrupts, &mut losses_only)
 }
 
 fn words(outcome: &Outcome) -> String {

@@ -16,7 +16,7 @@ fn divided(arguments: &str, descriptors: u64, ports: u64) -> Result<(usize, usiz
     if let Some(source) = &load.source {
         plan.sources = crate::source::parse(source).unwrap();
     }
-    divide_within(&mut plan, &load, descriptors, ports)
+    divide_within(&mut plan, &load, Machine { descriptors, ports, memory: 8 << 30 })
         .map(|()| (plan.processes, plan.workers))
         .map_err(|problem| problem.sentence().to_owned())
 }
@@ -45,12 +45,37 @@ fn more_connections_than_descriptors_make_more_processes() {
 #[test]
 fn what_does_not_fit_is_explained() {
     let error = divided("-c 1000 --processes 1", 500, 28_000).unwrap_err();
-    assert!(error.contains("500 descriptors") && error.contains("ulimit"), "{error}");
+    assert_eq!(
+        error,
+        "--connections 1,000: a process may hold 500 descriptors here, which is room for 460 connections in one process; \
+         use fewer, or give --processes 3"
+    );
     let error = divided("-c 100000", 20_000, 28_000).unwrap_err();
     assert!(error.contains("28,000 local ports") && error.contains("4 source addresses"), "{error}");
 }
 
 #[test]
-fn there_are_local_ports() {
+fn an_absurd_number_is_refused_before_anything_is_started() {
+    let error = divided("-c 5000000", 20_000, 28_000).unwrap_err();
+    assert_eq!(
+        error,
+        "--connections 5,000,000: a process may hold 20,000 descriptors here, which is room for 1,277,440 connections in 64 \
+         worker processes; use fewer, or give --processes 251"
+    );
+    let error = divided("-c 50000000", 20_000, 28_000).unwrap_err();
+    assert!(
+        error.ends_with("use 5,089,800 at most (--processes 255), or raise the hard limit (ulimit -Hn)"),
+        "{error}"
+    );
+    let error = divided("-c 5000000 --processes 255", 20_000, 28_000).unwrap_err();
+    assert_eq!(
+        error,
+        "--connections 5,000,000: they take 20.1 GiB of memory at least, and 8.00 GiB are to be had here"
+    );
+}
+
+#[test]
+fn there_are_local_ports_and_memory() {
+    assert!((1 << 20..u64::MAX).contains(&memory()));
     assert!((1..=65_536).contains(&local_ports()));
 }

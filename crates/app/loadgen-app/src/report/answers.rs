@@ -1,6 +1,6 @@
 //! The answers of `compare` and `find-max`, for a terminal.
 
-use load::compare::Comparison;
+use load::compare::{Comparison, Difference};
 use load::{Knee, Outcome, words};
 
 use super::text::{left, printable, right, wrapped};
@@ -37,6 +37,29 @@ pub fn comparison(comparisons: &[Comparison]) -> String {
     paragraph(&mut out, &first.method_sentence());
     out
 }
+
+/// In what the two runs that are compared differ; empty where they do not.
+pub fn differences(names: [&str; 2], differences: &[Difference]) -> String {
+    if differences.is_empty() {
+        return String::new();
+    }
+    let mut out = String::new();
+    paragraph(&mut out, DIFFER);
+    for difference in differences {
+        let [a, b] = [&difference.a, &difference.b].map(|value| printable(value, 200));
+        out += &format!(
+            "  {}: {a} in {}, {b} in {}\n",
+            printable(&difference.name, 60),
+            printable(names[0], 80),
+            printable(names[1], 80)
+        );
+    }
+    out.push('\n');
+    out
+}
+
+/// What is said before them.
+pub(super) const DIFFER: &str = "The runs were not asked to do the same; what follows is the effect of all of this:";
 
 /// The steps of a search for the highest rate, and its answer.
 pub fn knee(knee: &Knee) -> String {
@@ -87,6 +110,14 @@ mod tests {
             )
         );
         assert_eq!(comparison(&[]), "");
+    }
+
+    #[test]
+    fn what_the_runs_differ_in_is_a_line_each() {
+        let one = Difference { name: "rate".to_owned(), a: "-".to_owned(), b: "5/s\x1b[2J".to_owned() };
+        let text = differences(["a.json", "b.json"], &[one]);
+        assert!(text.ends_with(":\n  rate: - in a.json, 5/s\\u{1b}[2J in b.json\n\n"), "{text}");
+        assert_eq!(differences(["a", "b"], &[]), "");
     }
 
     #[test]

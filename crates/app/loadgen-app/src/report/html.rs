@@ -14,7 +14,7 @@ use load::{Latency, Run, words};
 pub use self::answers::{comparison_html, knee_html};
 use self::escape::escape;
 use self::timeline::Timeline;
-use super::summary::counted;
+use super::summary::{counted, handshakes};
 use super::{PERCENTILES, percentile_name, percentile_text};
 
 const STYLE: &str = include_str!("html/style.css");
@@ -72,9 +72,16 @@ fn header(out: &mut String, run: &Run) {
         escape(first),
         escape(&run.program),
         utc(run.started_unix_ms),
-        words::time(run.elapsed_ns),
+        came(run),
         settings(run),
     );
+}
+
+/// How long it lasted, and of how long, if somebody ended it.
+fn came(run: &Run) -> String {
+    run.interrupted
+        .as_ref()
+        .map_or_else(|| words::time(run.elapsed_ns), |came| format!("interrupted after {}", escape(came)))
 }
 
 fn verdict(out: &mut String, run: &Run) {
@@ -179,11 +186,15 @@ fn counts(out: &mut String, run: &Run) {
         ("errors".to_owned(), words::count(totals.errors.total())),
         ("under way at the end".to_owned(), words::count(run.in_flight_at_end)),
         ("connections made".to_owned(), words::count(totals.connected)),
+        ("connections open at once".to_owned(), words::count(run.open_max)),
         ("received".to_owned(), words::bytes(totals.bytes_in)),
         ("sent".to_owned(), words::bytes(totals.bytes_out)),
     ];
     if run.backlog_at_end > 0 {
         rows.insert(6, ("never sent: no free connection".to_owned(), words::count(run.backlog_at_end)));
+    }
+    if totals.handshakes > 0 {
+        rows.push(("TLS".to_owned(), handshakes(totals)));
     }
     if let Some(per_cpu) = run.answered_per_cpu_second() {
         rows.push(("answered per second of the generator's CPU time".to_owned(), words::figure(per_cpu)));
@@ -318,6 +329,14 @@ mod tests {
         let page = page(&sample::closed_loop());
         assert!(page.contains("Service time over time") && !page.contains("planned<") && !page.contains(">response<"));
         assert!(!page.contains("Errors by kind"));
+    }
+
+    #[test]
+    fn an_interruption_stands_in_the_header_and_beside_the_verdict() {
+        let mut run = sample::open_loop();
+        run.interrupted = Some("10.0 s of 60.0 s".to_owned());
+        run.finish(&load::validity::Rules::default());
+        assert_eq!(page(&run).matches("interrupted after 10.0 s of 60.0 s").count(), 2);
     }
 
     #[test]

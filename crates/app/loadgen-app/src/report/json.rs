@@ -45,6 +45,8 @@ struct Saved<'a> {
 #[derive(Serialize)]
 struct Summary {
     valid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<String>,
     seconds: f64,
     answered: u64,
     errors: u64,
@@ -58,6 +60,7 @@ impl Summary {
     fn of(run: &Run) -> Summary {
         Summary {
             valid: run.verdict.is_valid(),
+            interrupted: run.interrupted.clone(),
             seconds: run.seconds(),
             answered: run.totals.answered,
             errors: run.totals.errors.total(),

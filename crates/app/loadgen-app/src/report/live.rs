@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use load::{Second, words};
+use load::{Latency, Second, words};
 
 use super::bars::{bar, sparkline};
-use super::summary::counted;
+use super::moment;
 use super::text::{left, printable, right};
 
 /// What the output is.
@@ -40,6 +40,23 @@ pub enum Stage {
     Measuring,
 }
 
+/// Columns of the time in the plain table.
+const TIME: usize = 8;
+
+/// The other columns of it, each with its width. The last three are the generator's own: the share of a CPU that its busiest
+/// thread used, how long it was ready to run without running, and how late it sent (p99, open loop only).
+const COLUMNS: [(&str, usize); 9] = [
+    ("rate", 12),
+    ("p50", 10),
+    ("p99", 10),
+    ("max", 10),
+    ("errors", 8),
+    ("open", 8),
+    ("own CPU", 9),
+    ("run queue", 11),
+    ("send lag", 10),
+];
+
 /// Seconds that the sparklines reach back.
 const HISTORY: usize = 40;
 
@@ -57,6 +74,8 @@ pub struct Live {
     /// Lines of the view that stands on the terminal.
     drawn: usize,
     hidden: bool,
+    /// Whether the plain table has its head.
+    headed: bool,
 }
 
 impl Live {
@@ -72,6 +91,7 @@ impl Live {
             errors: 0,
             drawn: 0,
             hidden: false,
+            headed: false,
         }
     }
 
@@ -105,18 +125,36 @@ impl Live {
         out
     }
 
-    fn plain_line(&self, second: &Second, stage: Stage) -> String {
-        let latency = second.counts.headline();
-        let time = |percent| words::time(latency.percentile_ns(percent));
-        let at = (second.at_ns + second.width_ns) as f64 / 1e9;
-        let mut line = format!("{at:.0} s: {}/s", words::figure(second.answered_per_second()));
-        if !latency.is_empty() {
-            line += &format!(", p50 {}, p99 {}, max {}", time(50.0), time(99.0), time(100.0));
-        }
-        line +=
-            &format!(", {}, {}", counted(second.counts.errors.total(), "error"), counted(second.open, "connection"));
+    /// A row of a table, the first with its head.
+    fn plain_line(&mut self, second: &Second, stage: Stage) -> String {
+        let time = |latency: &Latency, percent| match latency.is_empty() {
+            true => "-".to_owned(),
+            false => words::time(latency.percentile_ns(percent)),
+        };
+        let (latency, health) = (second.counts.headline(), &second.health);
+        let cells = [
+            format!("{}/s", words::figure(second.answered_per_second())),
+            time(latency, 50.0),
+            time(latency, 99.0),
+            time(latency, 100.0),
+            words::count(second.counts.errors.total()),
+            words::count(second.open),
+            words::percent(health.cpu_share),
+            words::time(health.run_queue_delay_ns),
+            time(&second.counts.send_lag, 99.0),
+        ];
+        let row = |first: &str, cells: [&str; 9]| {
+            let cells = cells.iter().zip(COLUMNS).map(|(cell, (_, width))| right(cell, width));
+            format!("{}{}", right(first, TIME), cells.collect::<String>())
+        };
+        let mut line = match std::mem::replace(&mut self.headed, true) {
+            true => String::new(),
+            false => row("time ", COLUMNS.map(|(name, _)| name)) + "\n",
+        };
+        let at = moment(second.at_ns + second.width_ns) + ":";
+        line += &row(&at, cells.each_ref().map(String::as_str));
         if second.backlog > 0 {
-            line += &format!(", {} waiting", words::count(second.backlog));
+            line += &format!("  {} waiting", words::count(second.backlog));
         }
         for mark in &second.marks {
             line += &format!(" [{}]", printable(mark, 60));
@@ -134,7 +172,7 @@ impl Live {
             out += "\x1b[?25l";
         }
         for mark in &second.marks {
-            let at = words::time(second.at_ns + second.width_ns);
+            let at = moment(second.at_ns + second.width_ns);
             out += &format!("{at}: {}\n", printable(mark, 100));
         }
         let lines = self.lines(second, stage);
@@ -246,13 +284,24 @@ mod tests {
         let run = sample::open_loop();
         let mut live = Live::new(PIPE, Goal::Endless);
         let text: String = run.timeline.iter().map(|row| live.second(row, Stage::Measuring)).collect();
-        assert_eq!(text.lines().count(), 10);
+        assert_eq!(text.lines().count(), 11);
         assert!(!text.contains('\x1b'));
-        let line = text.lines().nth(6).unwrap();
-        assert!(
-            line.starts_with("7 s: 9,995/s, p50 ") && line.ends_with(", 5 errors, 100 connections [reload]"),
-            "{line}"
-        );
+        let mut lines = text.lines();
+        let head = lines.next().unwrap();
+        let words: Vec<&str> = head.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        let names = ["time", "rate", "p50", "p99", "max", "errors", "open", "own CPU", "run queue", "send lag"];
+        assert_eq!(words, names);
+        let line = lines.nth(6).unwrap();
+        let (row, mark) = line.split_once(" [").unwrap();
+        assert_eq!((mark, row.len() - row.matches('µ').count()), ("reload]", head.len()), "{line}");
+        assert!(line.trim_start().starts_with("7 s:     9,995/s"), "{line}");
+        // Errors, open connections, and what the generator itself used, waited for and sent late by.
+        let cells: Vec<&str> = row.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        let lag = words::time(run.timeline[6].counts.send_lag.percentile_ns(99.0));
+        let cpu = words::percent(run.timeline[6].health.cpu_share);
+        assert_eq!(cells[5..], ["5", "100", &cpu, "15.0 ms", &lag], "{line}");
+        let closed = Live::new(PIPE, Goal::Endless).second(&sample::closed_loop().timeline[0], Stage::Measuring);
+        assert!(closed.ends_with("15.0 ms         -\n"), "a closed loop has no plan to be late by: {closed}");
         assert!(live.second(&run.timeline[0], Stage::WarmUp).ends_with(" (warm-up)\n"));
         assert_eq!(live.end(), "");
     }
@@ -270,10 +319,11 @@ mod tests {
             second.contains("2.00 s of 10.0 s") && second.contains("3 connection reset, 2 status 400 or above"),
             "{second}"
         );
+        assert!(second.contains("of a CPU, waited 15.0 ms for it, sends late by "), "{second}");
         let note = live.note("now\x07");
         assert!(note.ends_with("\x1b[Jnow\\u{7}\n"));
         let third = live.second(&run.timeline[6], Stage::Measuring);
-        assert!(third.starts_with("7.00 s: reload\n"), "nothing is left to erase after a note: {third:?}");
+        assert!(third.starts_with("7 s: reload\n"), "nothing is left to erase after a note: {third:?}");
         assert!(live.end().ends_with("\x1b[J\x1b[?25h"));
         assert_eq!(live.end(), "");
     }

@@ -114,6 +114,7 @@ fn second(random: &mut Random, at: u64, open_loop: bool) -> Second {
         width_ns: SECOND,
         counts,
         open: 100,
+        open_max: 100,
         in_flight: 0,
         backlog: 0,
         health: Health {

@@ -1,6 +1,6 @@
 //! The summary at the end of a run.
 
-use load::{Latency, Run, words};
+use load::{Counts, Example, Latency, Run, words};
 
 use super::bars::histogram;
 use super::text::{left, packed, printable, right, wrapped};
@@ -91,7 +91,8 @@ impl Page {
         let (totals, settings) = (&run.totals, &run.settings);
         let per_second = |bytes: u64| words::bytes((bytes as f64 / run.seconds().max(1e-9)) as u64);
         let size = |bytes: u64| format!("{}  ({}/s)", words::bytes(bytes), per_second(bytes));
-        self.row("total time", &words::time(run.elapsed_ns));
+        let interrupted = run.interrupted.as_ref().map(|came| format!("  (interrupted after {})", printable(came, 60)));
+        self.row("total time", &format!("{}{}", words::time(run.elapsed_ns), interrupted.unwrap_or_default()));
         let asked = !run.asked_nothing();
         if asked {
             self.row("requests", &requests(run));
@@ -101,6 +102,9 @@ impl Page {
             [(settings.connections, "asked for"), (totals.connected, "made"), (run.open_max, "open at once")];
         let connections = connections.map(|(n, what)| format!("{} {what}", words::count(n)));
         self.row("connections", &connections.join(", "));
+        if totals.handshakes > 0 {
+            self.row("TLS", &handshakes(totals));
+        }
         if asked {
             self.row("concurrency", &words::count(settings.concurrency));
         }
@@ -126,7 +130,9 @@ impl Page {
         self.row("errors", &format!("{} ({})", words::count(errors.total()), words::percent(share)));
         for (kind, count) in errors.iter() {
             let example = run.totals.examples.iter().find(|e| e.kind == kind && !e.text.is_empty());
-            let example = example.map_or(String::new(), |e| format!("  e.g. {}", printable(&e.text, 60)));
+            // Where an example has no more to say than the kind itself, only the place is left.
+            let text = |e: &Example| e.text.trim_end_matches(kind.words()).trim_end_matches(": ").to_owned();
+            let example = example.map_or(String::new(), |e| format!("  {}", printable(&text(e), 70)));
             let line = format!("  {}  {}{example}", right(&words::count(count), NAME - 4), left(kind.words(), 36));
             self.line(line.trim_end());
         }
@@ -204,6 +210,12 @@ impl Page {
     }
 }
 
+/// How TLS connections began.
+pub(super) fn handshakes(counts: &Counts) -> String {
+    let full = counted(counts.handshakes.saturating_sub(counts.resumed), "full handshake");
+    format!("{full}, {} resumed", counted(counts.resumed, "session"))
+}
+
 /// What became of the requests.
 fn requests(run: &Run) -> String {
     let totals = &run.totals;
@@ -231,7 +243,7 @@ fn rate(run: &Run) -> String {
 }
 
 /// A number and its noun: `1 worker`, `2 workers`.
-pub(super) fn counted(number: u64, name: &str) -> String {
+pub(crate) fn counted(number: u64, name: &str) -> String {
     format!("{} {name}{}", words::count(number), if number == 1 { "" } else { "s" })
 }
 
@@ -252,7 +264,7 @@ mod tests {
             "concurrency   100",
             "statuses      200: 99,950   503: 20",
             "errors        50 (0.05 %)",
-            "connection reset                      e.g. Connection reset by peer (os error 104)",
+            "connection reset                      Connection reset by peer (os error 104)",
             "  time            response     service     connect",
             "  p99.9  ",
             "response time, share of the answers",
@@ -260,6 +272,25 @@ mod tests {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= 110 && line.trim_end() == line), "{text}");
+    }
+
+    #[test]
+    fn an_interruption_and_tls_handshakes_are_told() {
+        let mut run = sample::open_loop();
+        run.interrupted = Some("10.0 s of 60.0 s".to_owned());
+        (run.totals.handshakes, run.totals.resumed) = (100, 1);
+        run.totals.examples[0].text = "http://a/: connection reset".to_owned();
+        run.finish(&load::validity::Rules::default());
+        let text = summary(&run, &SummaryStyle::default());
+        for part in [
+            "  - The run was interrupted after 10.0 s of 60.0 s",
+            "total time    10.0 s  (interrupted after 10.0 s of 60.0 s)",
+            "TLS           99 full handshakes, 1 session resumed",
+            "connection reset                      http://a/\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
+        assert!(!summary(&sample::open_loop(), &SummaryStyle::default()).contains("TLS"));
     }
 
     #[test]

@@ -170,3 +170,20 @@ fn a_run_of_a_moment_is_not_judged_by_cpu_time() {
     run.finish(&Rules::default());
     assert!(run.verdict.is_valid(), "{:?}", run.verdict);
 }
+
+#[test]
+fn a_lost_worker_is_invalid_and_an_interruption_is_told() {
+    let mut run = Run::new("test", 0, Settings { open_loop: true, ..Settings::default() });
+    good(true).into_iter().for_each(|second| run.push(second));
+    run.interrupted = Some("10.0 s of 60.0 s".to_owned());
+    run.finish(&Rules::default());
+    assert!(run.verdict.is_valid());
+    let note = Finding {
+        code: Code::Interrupted,
+        sentence: "The run was interrupted after 10.0 s of 60.0 s; what follows is of that part.".to_owned(),
+    };
+    assert_eq!(run.verdict.notes, [note]);
+    run.mishaps.push("Worker process 2 of 2 was killed.".to_owned());
+    run.finish(&Rules::default());
+    assert_eq!(only(&run.verdict), (Code::Mishap, "Worker process 2 of 2 was killed."));
+}

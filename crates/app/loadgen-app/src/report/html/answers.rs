@@ -2,17 +2,18 @@
 
 use std::fmt::Write;
 
-use load::compare::Comparison;
+use load::compare::{Comparison, Difference};
 use load::{Answer, Knee, Outcome, words};
 
+use super::super::answers::DIFFER;
 use super::super::percentile_text;
 use super::svg::{Picture, Scale, tick};
 use super::{begin, end, escape, section};
 use crate::report::Trial;
 
 /// What `compare` found: a sentence for each figure, the medians, and the intervals beside "no difference". `doubt` says why
-/// the figures are not to be used, if so.
-pub fn comparison_html(comparisons: &[Comparison], doubt: Option<&str>) -> String {
+/// the figures are not to be used, if so; `differences`, in what the two were not asked to do the same.
+pub fn comparison_html(comparisons: &[Comparison], differences: &[Difference], doubt: Option<&str>) -> String {
     let mut out = String::new();
     let Some(first) = comparisons.first() else { return out };
     let title = format!("{} and {}", escape(&first.a), escape(&first.b));
@@ -24,7 +25,9 @@ pub fn comparison_html(comparisons: &[Comparison], doubt: Option<&str>) -> Strin
         escape(&first.b),
         escape(&first.method_sentence()),
     );
-    verdict(&mut out, doubt, &comparisons.iter().map(Comparison::sentence).collect::<Vec<_>>());
+    let differing = differences.iter().map(|d| format!("{}: {} in A, {} in B", d.name, d.a, d.b));
+    let differing = (!differences.is_empty()).then(|| DIFFER.to_owned()).into_iter().chain(differing);
+    verdict(&mut out, doubt, &differing.chain(comparisons.iter().map(Comparison::sentence)).collect::<Vec<_>>());
     let lead = "The effect of taking B instead of A, with its 95 % interval. An interval that crosses the line shows no difference.";
     section(&mut out, "Effect", lead, "", &intervals(comparisons));
     out += "<section>\n<h2>Figures</h2>\n<table>\n<thead><tr><th></th><th class=\"number\">median of A</th>\
@@ -188,12 +191,16 @@ mod tests {
         let noise: Vec<_> = [0.9, 1.1, 1.2, 0.8, 1.0].map(|b| (1e6, b * 1e6)).into();
         let of = |metric, values: &[_]| Comparison::paired(metric, "old", "<script>new", values).unwrap();
         let all = [of(Metric::Percentile(99.0), &slower), of(Metric::Throughput, &noise)];
-        let page = comparison_html(&all, None);
+        let page = comparison_html(&all, &[], None);
         assert_page(&page);
         assert!(page.contains("&lt;script&gt;new is 7 % slower than old by p99 (95 %: 5 % to 9 %)."), "{page}");
         assert_eq!((page.matches("<circle").count(), page.matches("line first").count()), (2, 1), "{page}");
         assert!(page.contains("verdict valid") && !page.contains("INVALID"));
-        let page = comparison_html(&all, Some("in 1 of 10 runs the generator was the limit"));
+        let differing = Difference { name: "rate".into(), a: "5/s".into(), b: "<script>".into() };
+        let page = comparison_html(&all, &[differing], None);
+        assert_page(&page);
+        assert!(page.contains("<p>rate: 5/s in A, &lt;script&gt; in B</p>"), "{page}");
+        let page = comparison_html(&all, &[], Some("in 1 of 10 runs the generator was the limit"));
         assert_page(&page);
         assert!(page.contains("<strong>INVALID</strong>: in 1 of 10 runs"));
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use load::{Run, Second, words};
 
+use super::super::moment;
 use super::escape::escape;
 use super::svg::{Picture, Scale, WIDTH, tick};
 
@@ -83,7 +84,7 @@ impl Timeline {
         for row in &self.rows {
             let (start, end) = self.span(row);
             let (x0, x1) = (picture.across(start), picture.across(end));
-            let text = escape(&format!("{:.0} s: {}", row.at_ns as f64 / 1e9, text(row)));
+            let text = escape(&format!("{}: {}", moment(row.at_ns), text(row)));
             picture.add(format_args!(
                 "<rect class=\"hover\" x=\"{x0:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{text}</title></rect>",
                 x1 - x0,
