@@ -14,6 +14,7 @@ mod context;
 mod deadlines;
 mod error_pages;
 mod exchange;
+mod gate;
 mod linger;
 mod local;
 mod pace;

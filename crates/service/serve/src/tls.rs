@@ -1,12 +1,11 @@
 //! TLS in front: handshakes, so many a turn, and what becomes of those that fail.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{self, Poll, Waker};
+use std::task;
 use std::time::Duration;
 
 use buf::{Class, ReadBuf};
@@ -20,6 +19,7 @@ use crate::active::refuse_broken;
 use crate::connection::{Connection, Over, serve};
 use crate::context::{Admission, Context, Site};
 use crate::deadlines::Kind;
+use crate::gate::{self, Step};
 use crate::linger;
 use crate::local::Local;
 use crate::wire::Wire;
@@ -85,22 +85,27 @@ pub(crate) fn admitted<S: Site>(
     let by = admission.context.drain_end().map_or(by, |end| by.min(end));
     stream.set_deadline(by, Kind::Idle as u8);
     async move {
-        if let Some(connection) = begin(stream, tls.config, local, admission).await {
+        // Who connects and says nothing costs no session, and nor does who waits for a place: it is this future and no more.
+        let first = poll_fn(|cx| stream.poll_readable(cx)).await;
+        if first.is_ok() {
+            gate::pass_first().await;
+        }
+        // Boxed, so that many that wait leave no large holes behind them among what stays.
+        if let Some(connection) = Box::pin(begin(stream, first, tls.config, local, admission)).await {
             // As a task of its own it is hardly larger than a plain connection's, whatever the handshake needed.
             spawn(serve(connection, Secure { hsts: tls.hsts }));
         }
     }
 }
 
-/// The handshake. None when there is no connection.
+/// The handshake, which may take its first step. None when there is no connection.
 async fn begin<S: Site>(
     stream: Stream,
+    first: io::Result<()>,
     config: ServerConfig,
     local: Rc<Local>,
     admission: Admission<S>,
 ) -> Option<Connection<S>> {
-    // Who connects and says nothing costs no session.
-    let first = poll_fn(|cx| stream.poll_readable(cx)).await;
     let shaken = match first {
         Ok(()) => shake(stream, &config).await,
         Err(error) => Err(HandshakeFailure { error, stream }),
@@ -123,9 +128,9 @@ async fn begin<S: Site>(
 
 async fn shake(stream: Stream, config: &ServerConfig) -> Result<Stream, HandshakeFailure> {
     let mut handshake = pin!(accept_tls(stream, config));
-    let mut place = None;
+    let mut step = Step::allowed();
     poll_fn(|cx| {
-        task::ready!(GATE.with(|gate| gate.poll_pass(&mut place, cx)));
+        task::ready!(step.poll_pass(cx));
         handshake.as_mut().poll(cx)
     })
     .await
@@ -166,75 +171,6 @@ pub(crate) fn is_hello(bytes: &[u8]) -> bool {
     matches!(bytes, [0x16, 3, ..])
 }
 
-/// Steps of handshakes that a worker takes in one turn of its loop. A step is a signature and a key exchange at most, about
-/// half a millisecond; established connections wait for so many of them, however many clients connect at once.
-const STEPS_PER_TURN: usize = 4;
-
-thread_local! {
-    static GATE: Gate = Gate::default();
-}
-
-/// Lets [`STEPS_PER_TURN`] handshakes go on in each turn; the others wait in the order in which they came. Waiting for the
-/// client's bytes takes no place, so that slow clients keep nobody out.
-#[derive(Default)]
-struct Gate {
-    taken: Cell<usize>,
-    /// The task that begins the next turn is on its way.
-    turning: Cell<bool>,
-    queue: RefCell<VecDeque<Rc<Place>>>,
-}
-
-/// A place in the queue.
-struct Place {
-    waker: Waker,
-    called: Cell<bool>,
-}
-
-impl Gate {
-    /// Ready when the caller may take one step. `place` is its place in the queue, while it has one.
-    fn poll_pass(&self, place: &mut Option<Rc<Place>>, cx: &mut task::Context<'_>) -> Poll<()> {
-        match place {
-            Some(waiting) if !waiting.called.get() => Poll::Pending,
-            Some(_) => {
-                *place = None;
-                Poll::Ready(())
-            }
-            None if self.taken.get() < STEPS_PER_TURN => {
-                self.take();
-                Poll::Ready(())
-            }
-            None => {
-                let waiting = Rc::new(Place { waker: cx.waker().clone(), called: Cell::new(false) });
-                self.queue.borrow_mut().push_back(Rc::clone(&waiting));
-                *place = Some(waiting);
-                Poll::Pending
-            }
-        }
-    }
-
-    fn take(&self) {
-        self.taken.set(self.taken.get() + 1);
-        if !self.turning.replace(true) {
-            // What is spawned now runs in the next turn.
-            spawn(async { GATE.with(Gate::turn) });
-        }
-    }
-
-    fn turn(&self) {
-        self.taken.set(0);
-        self.turning.set(false);
-        while self.taken.get() < STEPS_PER_TURN {
-            let Some(place) = self.queue.borrow_mut().pop_front() else { return };
-            // Whoever has gone meanwhile needs no step.
-            if Rc::strong_count(&place) > 1 {
-                self.take();
-                place.called.set(true);
-                place.waker.wake_by_ref();
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,34 +185,7 @@ mod tests {
         }
         let size = size_of_future(connection::<Nothing>);
         // The session, in a box of the stream, is what it costs beside; afterwards the task is as a plain connection's.
-        assert!(size <= 768, "{size}");
-    }
-
-    #[test]
-    fn so_many_steps_a_turn_and_the_others_in_their_order() {
-        let worker = event_loop::Worker::new(event_loop::WorkerConfig::default());
-        let (worker, _remote) = worker.expect("a worker");
-        worker
-            .block_on(async {
-                let order = Rc::new(RefCell::new(Vec::new()));
-                for number in 0..STEPS_PER_TURN * 3 {
-                    let order = Rc::clone(&order);
-                    spawn(async move {
-                        let mut place = None;
-                        poll_fn(|cx| GATE.with(|gate| gate.poll_pass(&mut place, cx))).await;
-                        let taken = GATE.with(|gate| gate.taken.get());
-                        order.borrow_mut().push((number, taken));
-                    });
-                }
-                while order.borrow().len() < STEPS_PER_TURN * 3 {
-                    event_loop::sleep(Duration::from_millis(1)).await;
-                }
-                let numbers: Vec<usize> = order.borrow().iter().map(|(number, _)| *number).collect();
-                assert_eq!(numbers, (0..STEPS_PER_TURN * 3).collect::<Vec<_>>());
-                assert!(order.borrow().iter().all(|(_, taken)| *taken <= STEPS_PER_TURN));
-                assert!(GATE.with(|gate| gate.queue.borrow().is_empty()));
-            })
-            .expect("it ran");
+        assert!(size <= 256, "{size}");
     }
 
     #[test]
