@@ -13,6 +13,9 @@ const MARK_FIRST: Duration = Duration::from_secs(1);
 /// The longest time a server is passed over without a further try.
 const MARK_MAX: Duration = Duration::from_secs(10);
 
+/// So many failed connects in a row, a window apart at least, leave clients with a server that is kept for them alone.
+const FORGIVEN: u8 = 2;
+
 /// The least share of its turns that a server gets while it starts slowly.
 const SLOW_LEAST: f64 = 0.1;
 
@@ -166,14 +169,30 @@ impl Balancer {
         Some(server)
     }
 
-    /// Whether `server` can take a request that insists on it: it is well and has room, whatever its weight.
-    pub fn would_take(&self, server: ServerId) -> bool {
-        self.is_well(server) && !self.lacks_room(server)
+    /// Whether `server` can take a request that insists on it, whatever its weight: nothing speaks against it and it has room. One of
+    /// weight 0 that failed gets such a request for each window, since nobody else would ever find out that it is back.
+    pub fn take(&mut self, server: ServerId, now: Tick) -> bool {
+        let Some(state) = self.servers.get(server.index()) else { return false };
+        if !state.is_in_use() || self.lacks_room(server) {
+            return false;
+        }
+        let state = &mut self.servers[server.index()];
+        if state.failures == 0 {
+            return true;
+        }
+        let is_due = state.weight == 0 && state.marked_until.is_due(now);
+        if is_due {
+            state.trial_under_way = true;
+            state.marked_until = now.after(state.mark());
+        }
+        is_due
     }
 
-    /// Whether nothing speaks against `server`, unless it is full.
+    /// Whether clients of `server` should stay with it, though it may be full. A single failed connect is no reason to leave one of
+    /// weight 0: it gets no others, and who leaves it cannot come back.
     pub fn is_well(&self, server: ServerId) -> bool {
-        self.servers.get(server.index()).is_some_and(|s| s.is_in_use() && s.failures == 0)
+        let is_well = |s: &Server| s.is_in_use() && s.failures <= if s.weight == 0 { FORGIVEN } else { 0 };
+        self.servers.get(server.index()).is_some_and(is_well)
     }
 
     /// Whether a server that is fit is left out only because it is full.
@@ -208,7 +227,7 @@ impl Balancer {
         let load = *load;
         if was_full && self.belongs(server) {
             self.full -= 1;
-            self.chooser_of(server).insert(server);
+            self.put_in(server);
         }
         self.chooser_of(server).loaded(server, &load, false);
         self.check_invariants();
@@ -230,7 +249,8 @@ impl Balancer {
         state.failures = state.failures.saturating_add(1);
         state.trial_under_way = false;
         if state.weight == 0 {
-            // It is never picked; only who insists on it goes elsewhere from now on.
+            // It is never picked; only who insists on it goes elsewhere meanwhile.
+            state.marked_until = now.after(state.mark());
             return;
         }
         self.mark(server, now);
@@ -372,8 +392,7 @@ impl Balancer {
 
     fn mark(&mut self, server: ServerId, now: Tick) {
         let state = &mut self.servers[server.index()];
-        let doublings = u32::from(state.failures.saturating_sub(1)).min(8);
-        state.marked_until = now.after(MARK_MAX.min(MARK_FIRST * (1 << doublings)));
+        state.marked_until = now.after(state.mark());
         if !self.marked.contains(&server) {
             self.exit(server);
             self.marked.push(server);
@@ -398,8 +417,14 @@ impl Balancer {
         }
     }
 
+    fn put_in(&mut self, server: ServerId) {
+        let weight = self.servers[server.index()].weight;
+        self.chooser_of(server).insert(server, weight);
+    }
+
     fn leave(&mut self, server: ServerId) -> bool {
-        self.chooser_of(server).remove(server)
+        let weight = self.servers[server.index()].weight;
+        self.chooser_of(server).remove(server, weight)
     }
 
     /// Whether a server is to be chosen from as soon as it has room.
@@ -421,7 +446,7 @@ impl Balancer {
         if self.lacks_room(server) {
             self.full += 1;
         } else {
-            self.chooser_of(server).insert(server);
+            self.put_in(server);
         }
     }
 
@@ -482,10 +507,18 @@ impl Balancer {
 }
 
 impl Server {
+    /// How long it is passed over now.
+    fn mark(&self) -> Duration {
+        let doublings = u32::from(self.failures.saturating_sub(1)).min(8);
+        MARK_MAX.min(MARK_FIRST * (1 << doublings))
+    }
+
     fn is_in_use(&self) -> bool {
         !self.down && !self.ejected
     }
 }
+
+mod inherit;
 
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,9 @@ const BOUND: f64 = 1.25;
 /// So many requests under way are always within the bound, or else keys of a quiet upstream would wander.
 const BOUND_LEAST: u32 = 4;
 
+/// So many points of the ring are looked at. When hardly a server is left the next one that is fit may be far away.
+const POINTS_LOOKED_AT: usize = 256;
+
 /// What the times of the past are worth: after this long about a third.
 const DECAY: Duration = Duration::from_secs(10);
 
@@ -52,6 +55,11 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn of_weight(weight: u32) -> Load {
         Load { weight, ..Load::default() }
+    }
+
+    /// Its times so far are those of `other`.
+    pub(crate) fn inherit(&mut self, other: &Load) {
+        (self.latency, self.measured) = (other.latency, other.measured);
     }
 
     /// A request took `took` to the head of its answer.
@@ -109,7 +117,7 @@ enum Way {
     RandomTwo,
     Ewma,
     First,
-    /// The ring and the sum of its weights.
+    /// The ring, and the sum of the weights of those that are in.
     Hash(Ring, u64),
 }
 
@@ -158,19 +166,29 @@ impl Chooser {
         }
     }
 
-    pub(crate) fn insert(&mut self, server: ServerId) -> bool {
+    /// Takes a server of that weight in.
+    pub(crate) fn insert(&mut self, server: ServerId, weight: u32) -> bool {
         match self {
             Chooser::Rotation(rotation) => rotation.insert(server),
             Chooser::Least(heap) => heap.insert(server),
-            Chooser::Other(other) => other.members.insert(server),
+            Chooser::Other(other) => {
+                let is_new = other.members.insert(server);
+                other.weigh(|total| if is_new { total + u64::from(weight) } else { total });
+                is_new
+            }
         }
     }
 
-    pub(crate) fn remove(&mut self, server: ServerId) -> bool {
+    /// Takes a server of that weight out.
+    pub(crate) fn remove(&mut self, server: ServerId, weight: u32) -> bool {
         match self {
             Chooser::Rotation(rotation) => rotation.remove(server),
             Chooser::Least(heap) => heap.remove(server),
-            Chooser::Other(other) => other.members.remove(server),
+            Chooser::Other(other) => {
+                let was_in = other.members.remove(server);
+                other.weigh(|total| if was_in { total - u64::from(weight) } else { total });
+                was_in
+            }
         }
     }
 
@@ -211,6 +229,12 @@ impl Chooser {
 }
 
 impl Other {
+    fn weigh(&mut self, change: impl FnOnce(u64) -> u64) {
+        if let Way::Hash(_, total) = &mut self.way {
+            *total = change(*total);
+        }
+    }
+
     fn next(&mut self, ask: &Ask<'_>) -> Option<ServerId> {
         let count = self.members.list().len();
         if count < 2 {
@@ -218,7 +242,7 @@ impl Other {
         }
         match &self.way {
             Way::First => self.members.first(),
-            Way::Hash(ring, total) => hashed(ring, *total, ask, |server| self.members.contains(server)),
+            Way::Hash(ring, total) => hashed(ring, *total, ask, &self.members, |_| true),
             Way::RandomTwo | Way::Ewma => {
                 let one = self.below(count);
                 let two = (one + 1 + self.below(count - 1)) % count;
@@ -232,7 +256,7 @@ impl Other {
         let untried = |server: &ServerId| !tried.contains(*server);
         match &self.way {
             Way::First => self.members.list().iter().copied().filter(untried).min(),
-            Way::Hash(ring, total) => hashed(ring, *total, ask, |s| self.members.contains(s) && untried(&s)),
+            Way::Hash(ring, total) => hashed(ring, *total, ask, &self.members, untried),
             _ => self.members.list().iter().copied().filter(untried).reduce(|one, two| self.better(ask, one, two)),
         }
     }
@@ -256,12 +280,33 @@ impl Other {
     }
 }
 
-/// The key's server; the next one on the ring when that has more than its bounded share under way.
-fn hashed(ring: &Ring, total: u64, ask: &Ask<'_>, fit: impl Fn(ServerId) -> bool) -> Option<ServerId> {
-    let share = BOUND * (f64::from(ask.active) + 1.0) / total as f64;
+/// The key's server among `members`; the next one on the ring when that has more than its bounded share under way. `total` is
+/// the sum of their weights: those that are down have no share.
+fn hashed(
+    ring: &Ring,
+    total: u64,
+    ask: &Ask<'_>,
+    members: &Members,
+    may: impl Fn(&ServerId) -> bool,
+) -> Option<ServerId> {
+    let fit = |server: ServerId| members.contains(server) && may(&server);
+    let share = BOUND * (f64::from(ask.active) + 1.0) / total.max(1) as f64;
     let has_room = |server: ServerId| {
         let load = &ask.loads[server.index()];
         load.active < BOUND_LEAST.max((share * f64::from(load.weight)).ceil() as u32)
     };
-    ring.find(ask.key, |server| fit(server) && has_room(server)).or_else(|| ring.find(ask.key, fit))
+    let on_ring = ring.find(ask.key, POINTS_LOOKED_AT, |server| fit(server) && has_room(server));
+    on_ring.or_else(|| ring.find(ask.key, POINTS_LOOKED_AT, fit)).or_else(|| highest(ask, members, may))
+}
+
+/// The one that the key goes with best (rendezvous hashing): the same while the same are left.
+#[cold]
+fn highest(ask: &Ask<'_>, members: &Members, may: impl Fn(&ServerId) -> bool) -> Option<ServerId> {
+    let chance = |server: &ServerId| {
+        // A draw for each unit of weight, of which the best counts (as its power).
+        let draw = (mix(ask.key ^ mix(u64::from(server.0) + 1)) >> 11) as f64 / (1u64 << 53) as f64;
+        draw.powf(1.0 / f64::from(ask.loads[server.index()].weight.max(1)))
+    };
+    let better = |one: &ServerId, two: &ServerId| chance(one).total_cmp(&chance(two));
+    members.list().iter().copied().filter(may).max_by(better)
 }

@@ -44,15 +44,15 @@ impl Ring {
         Ring { points, starts, shift }
     }
 
-    /// The first server for `key` that will do, in the order of the ring. Each is asked about once a point at worst.
-    pub(crate) fn find(&self, key: u64, mut will_do: impl FnMut(ServerId) -> bool) -> Option<ServerId> {
+    /// The first server for `key` that will do, in the order of the ring, of those at so many points at most.
+    pub(crate) fn find(&self, key: u64, points: usize, mut will_do: impl FnMut(ServerId) -> bool) -> Option<ServerId> {
         let hash = (mix(key) >> 32) as u32;
         let mut at = *self.starts.get((hash >> self.shift) as usize)? as usize;
         while self.points.get(at).is_some_and(|(point, _)| *point < hash) {
             at += 1;
         }
         let (before, from) = self.points.split_at(at.min(self.points.len()));
-        from.iter().chain(before).map(|(_, server)| *server).find(|server| will_do(*server))
+        from.iter().chain(before).take(points).map(|(_, server)| *server).find(|server| will_do(*server))
     }
 }
 

@@ -130,18 +130,62 @@ fn only_the_keys_of_a_server_that_leaves_move() {
 #[test]
 fn who_insists_on_a_server_gets_it_unless_something_speaks_against_it() {
     let mut balancer = with(&[setup(0, false, 1, 0), setup(1, false, 0, 1)], Policy::RoundRobin);
-    assert!(balancer.would_take(ServerId(0)), "a weight of 0 keeps only those away who do not");
-    balancer.begin(ServerId(0));
-    assert!(!balancer.would_take(ServerId(0)) && balancer.is_well(ServerId(0)), "it is full");
-    balancer.end(ServerId(0), None, NOW);
-    balancer.connect_failed(ServerId(0), NOW);
-    assert!(!balancer.would_take(ServerId(0)) && !balancer.is_well(ServerId(0)));
-    balancer.succeeded(ServerId(0), NOW);
-    assert!(balancer.would_take(ServerId(0)));
-    balancer.set_ejected(ServerId(0), true, NOW);
-    assert!(!balancer.would_take(ServerId(0)));
-    assert!(!balancer.would_take(ServerId(7)));
+    let (zero, one) = (ServerId(0), ServerId(1));
+    assert!(balancer.take(zero, NOW), "a weight of 0 keeps only those away who do not");
+    balancer.begin(zero);
+    assert!(!balancer.take(zero, NOW) && balancer.is_well(zero), "it is full");
+    balancer.end(zero, None, NOW);
+    balancer.set_ejected(zero, true, NOW);
+    assert!(!balancer.take(zero, NOW) && !balancer.is_well(zero));
+    assert!(!balancer.take(ServerId(7), NOW));
     assert_eq!(pick(&mut balancer), Some(1));
+    balancer.connect_failed(one, NOW);
+    assert!(!balancer.take(one, NOW.after(Duration::from_secs(60))) && !balancer.is_well(one), "it is tried by others");
+}
+
+#[test]
+fn a_server_that_only_its_clients_ask_is_tried_by_them_and_given_up_at_last() {
+    let mut balancer = with(&[setup(0, false, 0, 0), setup(1, false, 0, 1)], Policy::RoundRobin);
+    let server = ServerId(0);
+    let mut now = NOW;
+    balancer.connect_failed(server, now);
+    balancer.connect_failed(server, now);
+    assert!(!balancer.take(server, now) && balancer.is_well(server), "one refusal, however many were under way");
+    now = now.after(Duration::from_secs(1));
+    assert!(balancer.take(server, now), "its window has passed");
+    assert!(!balancer.take(server, now), "one try for each window");
+    balancer.succeeded(server, now);
+    assert!(balancer.take(server, now) && balancer.take(server, now), "it is back");
+    for _ in 0..3 {
+        assert!(balancer.is_well(server));
+        balancer.connect_failed(server, now);
+        now = now.after(Duration::from_secs(10));
+        assert!(balancer.take(server, now));
+    }
+    assert!(!balancer.is_well(server), "three windows without it");
+}
+
+#[test]
+fn what_is_down_has_no_share_in_the_bound() {
+    let mut balancer = with(&plain(10), Policy::Hash);
+    (2..10).for_each(|i| balancer.set_available(ServerId(i), false, NOW));
+    for _ in 0..1_000 {
+        let server = balancer.pick_for(NOW, &Tried::none(), 7).unwrap();
+        balancer.begin(server);
+    }
+    let active = [0, 1].map(|i| balancer.active(ServerId(i)));
+    assert!(active.iter().all(|n| (375..=625).contains(n)), "a quarter more than a half at most: {active:?}");
+}
+
+/// Most of a large upstream is down: the walk on the ring ends, all servers that are left get keys, and keys stay.
+#[test]
+fn keys_find_the_few_that_are_left() {
+    let mut balancer = with(&plain(1_000), Policy::Hash);
+    (4..1_000).for_each(|i| balancer.set_available(ServerId(i), false, NOW));
+    let mut pick = |key| balancer.pick_for(NOW, &Tried::none(), key).unwrap();
+    let picked: Vec<ServerId> = (0..2_000).map(&mut pick).collect();
+    assert!((0..4).all(|i| (250..=750).contains(&picked.iter().filter(|server| server.0 == i).count())));
+    assert_eq!((0..2_000).map(pick).collect::<Vec<_>>(), picked);
 }
 
 #[test]
