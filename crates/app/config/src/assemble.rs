@@ -29,6 +29,7 @@ pub(crate) fn assemble(files: Files) -> Result<Loaded, Report> {
     documents.iter().for_each(|document| draft.add(document, &notes));
     check_listeners(&draft.listeners, &notes);
     check_order(&draft.routes, &notes);
+    check_cookies(&draft.upstreams, &notes);
     let plan = plan(draft, &notes);
     let diagnostics = sorted(diagnostics, notes.into_inner(), &documents);
     match plan {
@@ -36,6 +37,23 @@ pub(crate) fn assemble(files: Files) -> Result<Loaded, Report> {
             Ok(Loaded { plan, warnings: diagnostics })
         }
         _ => Err(Report { diagnostics }),
+    }
+}
+
+/// Two upstreams that name servers in the same cookie take each other's from the client.
+fn check_cookies(upstreams: &[UpstreamDraft], notes: &Notes) {
+    let cookie = |draft: &UpstreamDraft| Some(draft.upstream.as_ref()?.sticky.as_ref()?.cookie.clone());
+    for (at, draft) in upstreams.iter().enumerate() {
+        let Some(name) = cookie(draft) else { continue };
+        if let Some(first) = upstreams[..at].iter().find(|other| cookie(other).as_ref() == Some(&name)) {
+            let same = Diagnostic::warning(format!(
+                "the upstreams `{}` and `{}` keep clients by the same cookie, `{name}`",
+                first.name, draft.name
+            ));
+            let expected = "a client that goes to both is kept by neither";
+            let hint = "leave `sticky.cookie` out, or give each a name of its own";
+            notes.push(same.at(draft.place.clone()).expected(expected).hint(hint));
+        }
     }
 }
 

@@ -71,8 +71,8 @@ fn statuses(text: &str) -> Option<Statuses> {
 }
 
 /// None when something in it is wrong, which is then noted.
-pub(crate) fn sticky(table: &Cursor<'_>) -> Option<Sticky> {
-    let cookie: String = table.get("cookie");
+pub(crate) fn sticky(upstream: &str, table: &Cursor<'_>) -> Option<Sticky> {
+    let cookie = table.optional("cookie").unwrap_or_else(|| default_cookie(upstream));
     if let Some(node) = table.node("cookie")
         && !is_cookie_name(&cookie)
     {
@@ -92,6 +92,12 @@ pub(crate) fn sticky(table: &Cursor<'_>) -> Option<Sticky> {
         table.notes().push(what.at(table.place_of(node.span.clone())).expected("could be guessed").hint(hint));
     }
     Some(Sticky { cookie, ttl, secret })
+}
+
+/// One for each upstream: a client that goes to two of them keeps two cookies.
+fn default_cookie(upstream: &str) -> String {
+    let byte = |byte: u8| if is_cookie_name(&char::from(byte).to_string()) { char::from(byte) } else { '_' };
+    format!("tg_{}", upstream.bytes().map(byte).collect::<String>())
 }
 
 /// What is shorter can be tried out.

@@ -57,7 +57,7 @@ fn rest(name: &str, table: &Cursor<'_>) -> Upstream {
         slow_start: table.optional("slow_start").unwrap_or_default(),
         ejection: table.section("ejection").map(ejection),
         health: table.section("health").map(|table| health::health(&table)),
-        sticky: table.section("sticky").and_then(|table| health::sticky(&table)),
+        sticky: table.section("sticky").and_then(|table| health::sticky(name, &table)),
     }
 }
 

@@ -180,7 +180,7 @@ pub(crate) static STICKY: Section = Section {
     doc: "Absent: every request is balanced. A client's first answer names its server in a signed cookie (HttpOnly, SameSite=Lax, \
           and Secure over TLS).",
     keys: &[
-        key("cookie", Kind::Text, "\"tg\"", "The cookie's name."),
+        off("cookie", Kind::Text, "\"tg\"", "The cookie's name; absent: `tg_` and the name of the upstream."),
         off("ttl", Kind::Age, "\"1h\"", "How long clients keep it; absent: as long as their browsers run."),
         off("secret", Kind::Text, "\"${STICKY_SECRET}\"", "What signs it, 16 characters or more. Must be there."),
     ],
