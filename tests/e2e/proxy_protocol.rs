@@ -145,3 +145,22 @@ fn servers_are_told_whom_a_connection_speaks_for_and_it_speaks_for_no_other() {
         }
     }
 }
+
+/// What a balancer told of a client is told to the server: where the client connected to as well.
+#[test]
+fn a_server_is_told_what_the_balancer_told() {
+    let origin = Origin::answering(answer("200 OK", "ok"));
+    let server = Tollgate::config(&configuration(LISTENER, &origin, "proxy_protocol = 1"));
+    for header in [V1, &v2(0x21, 0), V1_6, b"PROXY UNKNOWN\r\n"] {
+        let mut client = Client::connect(server.address());
+        client.send(header);
+        assert_eq!(status(&mut client, "/", ""), 200);
+    }
+    let seen: Vec<Vec<u8>> = origin.seen();
+    let begins = |seen: &Vec<u8>, with: &[u8]| assert!(seen.starts_with(with), "{}", String::from_utf8_lossy(seen));
+    assert_eq!(seen.len(), 3, "the first two come from one client");
+    begins(&seen[0], V1);
+    begins(&seen[1], V1_6);
+    // UNKNOWN: the connection is the balancer's own, as far as we know.
+    begins(&seen[2], b"PROXY TCP4 127.0.0.1 127.0.0.1 ");
+}

@@ -39,17 +39,18 @@ pub fn connection<S: Site>(
     context: &Rc<Context<S>>,
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
     let Accepted { stream, peer } = accepted;
-    Ok(admitted(stream, local, context.admit(peer)?))
+    let head_by = now().after(context.site().settings().timeouts.header);
+    Ok(admitted(stream, local, context.admit(peer)?, head_by))
 }
 
-/// The same for a connection that was counted in already.
+/// The same for a connection that was counted in already; its first head must be complete at `head_by`.
 pub(crate) fn admitted<S: Site>(
     stream: Stream,
     local: Rc<Local>,
     admission: Admission<S>,
+    head_by: Tick,
 ) -> impl Future<Output = ()> + 'static {
     let context = &admission.context;
-    let head_by = now().after(context.site().settings().timeouts.header);
     let head_by = context.drain_end().map_or(head_by, |end| head_by.min(end));
     stream.set_deadline(head_by, Kind::Idle as u8);
     serve(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }, Plain)

@@ -82,7 +82,8 @@ impl<'c> Client<'c> {
             SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
             SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
         };
-        Some((source, self.wire.stream.local_addr().unwrap_or_else(nowhere)))
+        let told = self.local.destination();
+        Some((source, told.or_else(|| self.wire.stream.local_addr()).unwrap_or_else(nowhere)))
     }
 
     /// Whom logs name: a proxy itself, where it does not know for whom it speaks.

@@ -1,7 +1,8 @@
 //! The listener that a connection came through.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::rc::Rc;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
 
 use client_address::Networks;
 use net::{Address, Peer};
@@ -15,7 +16,14 @@ pub struct Local {
     believes: Cell<bool>,
     proxy_protocol: Cell<bool>,
     trusted: RefCell<Networks>,
+    /// What its clients connected to, where a balancer's header told that.
+    reached_at: Option<SocketAddr>,
+    /// The same listener for clients that connected elsewhere.
+    elsewhere: RefCell<Vec<Weak<Local>>>,
 }
+
+/// So many addresses of balancers are told apart at a time; clients that came by another are said to have connected to us.
+const ELSEWHERE_MAX: usize = 64;
 
 impl Local {
     /// The listener with that address, which believes nobody. `reasons`: whether its clients are told the reasons of failures.
@@ -26,7 +34,42 @@ impl Local {
             believes: Cell::new(false),
             proxy_protocol: Cell::new(false),
             trusted: RefCell::default(),
+            reached_at: None,
+            elsewhere: RefCell::default(),
         })
+    }
+
+    /// This listener, for a client that connected to `destination`, as a balancer's header told. Connections share it.
+    pub(crate) fn reached_at(self: &Rc<Local>, destination: SocketAddr) -> Rc<Local> {
+        let mut elsewhere = self.elsewhere.borrow_mut();
+        let known = elsewhere.iter().filter_map(Weak::upgrade).find(|other| other.reached_at == Some(destination));
+        if let Some(known) = known {
+            return known;
+        }
+        elsewhere.retain(|other| other.strong_count() > 0);
+        if elsewhere.len() >= ELSEWHERE_MAX {
+            return Rc::clone(self);
+        }
+        let local = Rc::new(Local {
+            address: self.address.clone(),
+            reasons: self.reasons.clone(),
+            believes: self.believes.clone(),
+            proxy_protocol: self.proxy_protocol.clone(),
+            trusted: self.trusted.clone(),
+            reached_at: Some(destination),
+            elsewhere: RefCell::default(),
+        });
+        elsewhere.push(Rc::downgrade(&local));
+        local
+    }
+
+    /// What its clients connected to, where a balancer's header told that.
+    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+        self.reached_at
+    }
+
+    fn each_elsewhere(&self, change: impl Fn(&Local)) {
+        self.elsewhere.borrow().iter().filter_map(Weak::upgrade).for_each(|other| change(&other));
     }
 
     /// Its address.
@@ -42,10 +85,12 @@ impl Local {
     /// Changes that.
     pub fn tell_reasons(&self, reasons: bool) {
         self.reasons.set(reasons);
+        self.each_elsewhere(|other| other.tell_reasons(reasons));
     }
 
     /// Believes these from now on about whom they speak for; and requires a PROXY header of new connections, or not.
     pub fn trust(&self, trusted: Networks, proxy_protocol: bool) {
+        self.each_elsewhere(|other| other.trust(trusted.clone(), proxy_protocol));
         self.believes.set(!trusted.is_empty());
         self.proxy_protocol.set(proxy_protocol);
         self.trusted.replace(trusted);

@@ -17,7 +17,7 @@ use crate::local::Local;
 use crate::tls::{self, Tls};
 
 /// Reads the header of one accepted connection, and has it served from the byte behind: over TLS, or not. It counts as
-/// open from now on, and its header has the time of a request's head.
+/// open from now on. Its header has the time of a request's head, which on a plain connection is that of both together.
 ///
 /// # Errors
 /// As [`crate::connection`]: over the limit.
@@ -29,11 +29,13 @@ pub(crate) fn connection<S: Site>(
 ) -> Result<impl Future<Output = ()> + 'static, bool> {
     let Accepted { stream, peer } = accepted;
     let mut admission = context.admit(peer)?;
-    stream.set_deadline(now().after(context.site().settings().timeouts.header), Kind::Idle as u8);
+    let by = now().after(context.site().settings().timeouts.header);
+    stream.set_deadline(by, Kind::Idle as u8);
     Ok(async move {
         match header(&stream, &admission.peer, &local).await {
             Ok(header) => {
                 let local = match header.ends {
+                    Some(ends) => local.reached_at(ends.destination),
                     // Somebody is behind the balancer whom it does not know, and who may write what he likes into the fields.
                     None if !header.is_local => Local::new(local.address().clone(), local.tells_reasons()),
                     _ => local,
@@ -43,7 +45,7 @@ pub(crate) fn connection<S: Site>(
                 }
                 // Tasks of their own are no larger than those of connections without a header.
                 match tls {
-                    None => drop(spawn(plain::admitted(stream, local, admission))),
+                    None => drop(spawn(plain::admitted(stream, local, admission, by))),
                     Some(tls) => drop(spawn(tls::admitted(stream, tls, local, admission))),
                 }
             }

@@ -55,7 +55,7 @@ fn who_is_not_known_is_not_believed() {
 }
 
 #[test]
-fn a_header_has_the_time_of_a_head_and_the_request_behind_it_has_its_own() {
+fn a_header_and_the_head_behind_it_have_the_time_of_one() {
     serving_at(Settings::default(), Weather::default(), required("127.0.0.1"), async |context, _| {
         let began = now();
         let mut silent = TestClient::connect();
@@ -67,9 +67,17 @@ fn a_header_has_the_time_of_a_head_and_the_request_behind_it_has_its_own() {
         let mut late = TestClient::connect();
         sleep(Duration::from_secs(8)).await;
         late.send(V1).await;
-        sleep(Duration::from_secs(8)).await;
+        sleep(Duration::from_secs(1)).await;
         late.send(WHO).await;
         late.until("192.0.2.77").await;
+        let began = now();
+        let mut later = TestClient::connect();
+        sleep(Duration::from_secs(8)).await;
+        later.send(V1).await;
+        later.send(&WHO[..10]).await;
+        assert!(later.rest().await.unwrap_or_default().starts_with("HTTP/1.1 408 "));
+        let took = now().since(began);
+        assert!(took >= Duration::from_secs(9) && took < Duration::from_secs(12), "{took:?}");
     });
 }
 
