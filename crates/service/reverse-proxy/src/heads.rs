@@ -110,16 +110,23 @@ impl Proxy {
         })
     }
 
-    /// Answers the client with the server's 101.
+    /// Answers the client with the server's 101. `cookie`: a Set-Cookie of ours.
     #[cold]
     pub(crate) fn switch<'e, 'c>(
         &self,
         head: &ResponseHead,
+        cookie: Option<&str>,
         exchange: &'e mut Exchange<'c>,
     ) -> Result<Tunnel<'e, 'c>, Unfit> {
         let options = ResponseOptions { upgrade: true, ..self.response_options() };
-        let fields_max = forward::response_len_max(head, &options);
-        exchange.upgrade(fields_max, |fields| Ok(forward::response(head, &options, fields)?))
+        let fields_max = forward::response_len_max(head, &options) + cookie.map_or(0, cookie_len);
+        exchange.upgrade(fields_max, |fields| {
+            forward::response(head, &options, fields)?;
+            if let Some(cookie) = cookie {
+                set_cookie(fields, cookie);
+            }
+            Ok(())
+        })
     }
 
     #[inline]

@@ -55,8 +55,8 @@ pub(crate) struct Relay<'p> {
     written: u64,
     request_trailers: Option<Fields>,
     answer_trailers: Option<Fields>,
-    /// The server's 101, when it may be followed.
-    pub(crate) switched: Option<Box<ResponseHead>>,
+    /// The server's 101, when it may be followed, and a Set-Cookie of ours.
+    pub(crate) switched: Option<Box<(ResponseHead, Option<&'p str>)>>,
 }
 
 /// The state of the request's way up.
@@ -149,7 +149,7 @@ impl<'p> Relay<'p> {
         &mut self,
         cx: &mut Context<'_>,
         exchange: &mut Exchange<'_>,
-        tries: &Tries<'_>,
+        tries: &Tries<'p>,
     ) -> Poll<Result<(), Box<TryFailed>>> {
         if self.upload == Upload::Streaming && !self.out.is_empty() && event_loop::put_off(cx) {
             return Poll::Pending;
@@ -184,7 +184,7 @@ impl<'p> Relay<'p> {
     }
 
     /// Takes the next head of the answer, and has the client's begin when it is the final one.
-    fn head(&mut self, exchange: &mut Exchange<'_>, tries: &Tries<'_>) -> Result<Step, Box<TryFailed>> {
+    fn head(&mut self, exchange: &mut Exchange<'_>, tries: &Tries<'p>) -> Result<Step, Box<TryFailed>> {
         let head = match self.decoder.head(&mut self.input, &self.proxy.limits) {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(Step::Read),
@@ -193,11 +193,7 @@ impl<'p> Relay<'p> {
         // A sign of life: after an interim head the next one has its time anew.
         self.stop_waiting();
         if head.is_interim() {
-            if head.status == 101 {
-                // The last head there is. A cookie cannot be added to it.
-                let _ = tries.answered(101, exchange);
-            }
-            return self.interim(head, exchange);
+            return self.interim(head, exchange, tries);
         }
         if head.body == BodyLength::Streamed && self.decoder.transfer_coded() {
             return Err(coded(self.who()));
@@ -224,7 +220,7 @@ impl<'p> Relay<'p> {
 
     /// An error when another try may bring a better answer, and really follows: this one goes to the client otherwise.
     #[cold]
-    fn hold_back(&self, status: u16, exchange: &Exchange<'_>, tries: &Tries<'_>) -> Result<(), Box<TryFailed>> {
+    fn hold_back(&self, status: u16, exchange: &Exchange<'_>, tries: &Tries<'p>) -> Result<(), Box<TryFailed>> {
         if !tries.is_replayable(exchange) {
             return Ok(());
         }
@@ -241,9 +237,15 @@ impl<'p> Relay<'p> {
 
     /// An interim head. A 100 lets the body be asked for, which tells the client to send it; the others are news for the client.
     #[cold]
-    fn interim(&mut self, head: ResponseHead, exchange: &mut Exchange<'_>) -> Result<Step, Box<TryFailed>> {
+    fn interim(
+        &mut self,
+        head: ResponseHead,
+        exchange: &mut Exchange<'_>,
+        tries: &Tries<'p>,
+    ) -> Result<Step, Box<TryFailed>> {
         match head.status {
-            101 => return self.switch(head, exchange.request),
+            // The last head there is.
+            101 => return self.switch(head, exchange.request, tries.answered(101, exchange)),
             100 => self.release_upload(),
             _ => {
                 inform(&head, &mut exchange.response).map_err(|unfit| unfit.of_server(self.who()))?;
@@ -263,7 +265,12 @@ impl<'p> Relay<'p> {
 
     /// A 101: followed only to where the client asked to go, and when the server has its whole request.
     #[cold]
-    fn switch(&mut self, head: ResponseHead, request: &RequestHead) -> Result<Step, Box<TryFailed>> {
+    fn switch(
+        &mut self,
+        head: ResponseHead,
+        request: &RequestHead,
+        cookie: Option<&'p str>,
+    ) -> Result<Step, Box<TryFailed>> {
         let protocols = head.fields.all(Known::Upgrade).flat_map(|value| value.split(|b| *b == b','));
         let mut protocols = protocols.map(<[u8]>::trim_ascii).filter(|protocol| !protocol.is_empty()).peekable();
         // What was taken out of the request on its way (forward) was not offered.
@@ -280,7 +287,7 @@ impl<'p> Relay<'p> {
             "before it had the whole request"
         } else {
             drop(protocols);
-            self.switched = Some(Box::new(head));
+            self.switched = Some(Box::new((head, cookie)));
             return Ok(Step::Complete);
         };
         Err(unasked_switch(self.who(), why))

@@ -21,10 +21,10 @@ const HIGH_MARK: u64 = 64 << 10;
 /// first.
 pub(crate) async fn run(proxy: &Proxy, relay: &mut Relay<'_>, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let who = relay.who();
-    let Some(head) = relay.switched.take() else { return Err(Failure::new(Kind::Internal)) };
+    let Some(switched) = relay.switched.take() else { return Err(Failure::new(Kind::Internal)) };
     let counters = exchange.client.counters();
-    let mut tunnel = proxy.switch(&head, exchange).map_err(|unfit| unfit.of_server(who).failure)?;
-    drop(head);
+    let mut tunnel = proxy.switch(&switched.0, switched.1, exchange).map_err(|unfit| unfit.of_server(who).failure)?;
+    drop(switched);
     tunnel.begin().await?;
     let timeouts = &who.upstream.options().timeouts;
     let server = relay.checkout.stream();
