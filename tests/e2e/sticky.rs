@@ -95,6 +95,48 @@ fn an_answer_that_streams_has_its_cookie_too_and_keeps_the_servers_own() {
 }
 
 #[test]
+fn a_tunnel_stays_with_its_server_too() {
+    let origin = |name: &'static str| {
+        Origin::start(move |connection, _| {
+            while connection.request().is_some() {
+                connection.send(format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n{name}"
+                ));
+            }
+        })
+    };
+    let origins = [origin("a"), origin("b")];
+    let proxy = Tollgate::config(&text(&even(&origins), STICKY));
+    let switch = |cookie: &str| {
+        let mut client = Client::connect(proxy.address());
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{cookie}\r\n"));
+        let head = client.read_until("\r\n\r\n");
+        (head, client.read_exactly(1))
+    };
+    let (head, home) = switch("");
+    let set = head.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).expect("a cookie");
+    let cookie = format!("Cookie: {}\r\n", set.split(';').next().expect("a value"));
+    for _ in 0..6 {
+        let (head, again) = switch(&cookie);
+        assert!(again == home && !head.contains("Set-Cookie"), "{head}");
+    }
+}
+
+#[test]
+fn two_upstreams_keep_a_client_each_by_a_cookie_of_its_own() {
+    let origins = named(&["a", "b"]);
+    let secret = "sticky = { secret = \"a secret of the test\" }";
+    let proxy = Tollgate::config(&format!(
+        "[[route]]\npath = \"/one/*\"\nproxy = {{ upstream = \"one\" }}\n[[route]]\nproxy = {{ upstream = \"two\" }}\n\
+         [upstream.one]\nservers = [\"{0}\", \"{1}\"]\n{secret}\n[upstream.two]\nservers = [\"{0}\", \"{1}\"]\n{secret}\n",
+        origins[0].address(),
+        origins[1].address()
+    ));
+    let sets = |path: &str| Client::connect(proxy.address()).get(path).field("set-cookie").expect("a cookie");
+    assert!(sets("/one/").starts_with("tg_one=") && sets("/").starts_with("tg_two="));
+}
+
+#[test]
 fn a_client_whose_server_is_gone_gets_another_and_keeps_that() {
     let mut origins = named(&["a", "b"]);
     let proxy = Tollgate::config(&text(&even(&origins), STICKY));

@@ -85,10 +85,15 @@ impl Resources {
     pub(crate) fn adopt(&self, site: &Site) {
         let kept = site.upstreams.iter().map(|u| (u.options().name.clone(), Rc::clone(u))).collect();
         for (name, old) in self.upstreams.replace(kept) {
-            let stays = self.upstreams.borrow().get(&name).is_some_and(|now| Rc::ptr_eq(now, &old));
-            if !stays {
-                old.retire();
+            let upstreams = self.upstreams.borrow();
+            let now = upstreams.get(&name);
+            if now.is_some_and(|now| Rc::ptr_eq(now, &old)) {
+                continue;
             }
+            if let Some(now) = now {
+                now.follow_on(&old);
+            }
+            old.retire();
         }
     }
 }

@@ -100,6 +100,20 @@ impl Ejector {
         Some(server)
     }
 
+    /// `server` is `old` of another ejector: what it did counts on, and so does its ejection, unless too many would be out. True when
+    /// it is out. For a server of which nothing is known here yet.
+    pub fn inherit(&mut self, server: ServerId, from: &Ejector, old: ServerId) -> bool {
+        let until = from.ejected.iter().find(|(other, _)| *other == old).map(|(_, until)| *until);
+        let until = until.filter(|_| self.may_eject());
+        let (Some(record), Some(known)) = (self.records.get_mut(server.index()), from.records.get(old.index())) else {
+            return false;
+        };
+        *record = Record { is_out: until.is_some(), ..*known };
+        self.ejected.extend(until.map(|until| (server, until)));
+        self.check_invariants();
+        until.is_some()
+    }
+
     /// How many servers are ejected.
     pub fn ejected(&self) -> usize {
         self.ejected.len()

@@ -126,8 +126,14 @@ impl Health {
         let standing = &self.servers[server.index()];
         let state = if up { UP } else { DOWN };
         let old = standing.state.load(Acquire);
+        let has_other_reason = || standing.why.load().as_ref().is_none_or(|old| ***old != *why);
+        if !up && !why.is_empty() && has_other_reason() {
+            standing.why.store(Some(Arc::new(why.to_owned())));
+        }
         if old != state {
-            standing.why.store((!up).then(|| Arc::new(why.to_owned())));
+            if up {
+                standing.why.store(None);
+            }
             standing.state.store(state, Release);
             // Release: who sees the new generation sees the new state.
             self.generation.fetch_add(u32::from(old != UNPROVEN || !up), Release);
@@ -147,5 +153,28 @@ pub struct HealthOptions {
 impl PartialEq for HealthOptions {
     fn eq(&self, other: &HealthOptions) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared) && self.here == other.here
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_latest_ones() {
+        let second = Duration::from_secs(1);
+        let policy = HealthPolicy { probe: None, interval: second, jitter: 0.0, timeout: second, rise: 2, fall: 1 };
+        let health = Health::new(policy, 1, |_| None);
+        let server = ServerId(0);
+        let why = || health.why_down(server).map(|why| why.to_string());
+        health.note(server, false, "refused");
+        let generation = health.generation();
+        health.note(server, false, "status 500");
+        assert_eq!((why().as_deref(), health.generation()), (Some("status 500"), generation));
+        // A good check that does not bring it up yet tells no other reason.
+        health.note(server, false, "");
+        assert_eq!(why().as_deref(), Some("status 500"));
+        health.note(server, true, "");
+        assert!(why().is_none() && health.is_up(server) && health.generation() != generation);
     }
 }

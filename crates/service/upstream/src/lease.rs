@@ -196,13 +196,21 @@ impl Upstream {
 
     fn begin(&self, tried: &Tried, Wanted { key, home }: Wanted) -> Option<ServerId> {
         let mut balancer = self.balancer.borrow_mut();
-        let home = home.filter(|home| balancer.would_take(*home) && !tried.contains(*home));
+        let home = home.filter(|home| !tried.contains(*home) && balancer.take(*home, now()));
         let server = match home {
             Some(home) => home,
             None => balancer.pick_for(now(), tried, key)?,
         };
-        balancer.begin(server);
+        drop(balancer);
+        self.count_begun(server);
         Some(server)
+    }
+
+    fn count_begun(&self, server: ServerId) {
+        self.balancer.borrow_mut().begin(server);
+        if let Some((heir, server)) = self.heir.get().and_then(|heir| heir.of(server)) {
+            heir.count_begun(server);
+        }
     }
 
     /// Whether a client goes to `server` from now on. One whose own server is only full comes back to it.
@@ -223,6 +231,11 @@ impl Upstream {
 
     fn end(&self, server: ServerId, took: Option<Duration>, good: Option<bool>) {
         self.balancer.borrow_mut().end(server, took, now());
+        if let Some((heir, server)) = self.heir.get().and_then(|heir| heir.of(server)) {
+            heir.end(server, took, good);
+            self.serve_queue();
+            return;
+        }
         if let (Some(ejector), Some(good)) = (&self.ejector, good)
             && let Some(time) =
                 ejector.borrow_mut().result(server, good, now(), || self.balancer.borrow().available() > 1)

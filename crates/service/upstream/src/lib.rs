@@ -10,6 +10,7 @@ mod checker;
 mod checkout;
 mod hand_over;
 mod health;
+mod heir;
 mod lease;
 mod names;
 mod pool;

@@ -110,6 +110,16 @@ impl Pool {
         }
     }
 
+    /// Takes over what `other` keeps, the latest used of it, as much as there is room for.
+    pub(crate) fn inherit(&self, other: &Pool, keep: &KeepAlive) {
+        let mut inherited = other.idle.take();
+        other.show();
+        let surplus = inherited.len().saturating_sub(keep.idle);
+        drop(inherited.drain(..surplus));
+        self.idle.replace(inherited);
+        self.show();
+    }
+
     fn show(&self) {
         if let Some(sign) = &self.sign {
             sign.show(self.idle.borrow().first().map(|connection| connection.idle_since));

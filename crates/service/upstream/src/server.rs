@@ -108,6 +108,11 @@ impl Server {
         }
     }
 
+    /// Whether connections to the one serve for the other.
+    pub(crate) fn is_same(&self, other: &Server) -> bool {
+        self.target == other.target && self.tls == other.tls
+    }
+
     /// Idle connections to it on this worker.
     pub fn idle(&self) -> usize {
         self.pool.len()

@@ -1,6 +1,7 @@
 //! An upstream: its servers, whom to ask, the retry budget.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::checker;
 use crate::checkout::Checkout;
 use crate::hand_over::{HandOverOptions, Neighbours};
 use crate::health::HealthOptions;
+use crate::heir::Heir;
 use crate::lease::{self, Balancing, Queue};
 use crate::pool::Connection;
 use crate::server::{Server, Target};
@@ -107,6 +109,8 @@ pub struct Upstream {
     pub(crate) queue: Queue,
     pub(crate) sticky: Option<Sticky>,
     pub(crate) neighbours: Option<Neighbours>,
+    /// Who goes on in its place since a reload.
+    pub(crate) heir: OnceCell<Heir>,
     /// Requests need no lease.
     is_plain: bool,
     /// The changes of the checks that the balancer has heard of.
@@ -134,11 +138,17 @@ impl Upstream {
             Server::new(server.target.clone(), server.tls.clone(), sign)
         };
         let servers: Vec<Server> = options.servers.iter().enumerate().map(server).collect();
-        let setup = |(s, server): (&ServerOptions, &Server)| ServerSetup {
-            weight: s.weight,
-            backup: s.backup,
-            max_active: s.max_active,
-            identity: balance::hash_of(server.text().as_bytes()),
+        // One that is listed twice has places of its own for each time: it gets the share of two.
+        let mut listed = HashMap::new();
+        let setup = |(s, server): (&ServerOptions, &Server)| {
+            let times: &mut u64 = listed.entry(server.text().to_owned()).or_default();
+            *times += 1;
+            ServerSetup {
+                weight: s.weight,
+                backup: s.backup,
+                max_active: s.max_active,
+                identity: balance::hash_of(server.text().as_bytes()).wrapping_add(*times - 1),
+            }
         };
         let setups: Vec<ServerSetup> = options.servers.iter().zip(&servers).map(setup).collect();
         let balancing = &options.balancing;
@@ -148,6 +158,7 @@ impl Upstream {
             queue: Queue::default(),
             sticky: balancing.sticky.as_ref().map(|sticky| Sticky::new(sticky, &options.name, &servers)),
             neighbours,
+            heir: OnceCell::new(),
             health_seen: Cell::new(0),
             say,
             is_plain: !balancing.counts() && options.servers.iter().all(|s| s.max_active == 0),
@@ -234,18 +245,19 @@ impl Upstream {
     #[cold]
     pub fn no_server(&self) -> Failure {
         let name = &self.options.name;
-        let down = |number| {
-            let (id, health) = (ServerId(number), self.options.health.as_ref()?);
-            let why = health.shared.why_down(id)?;
-            Some(format!("{}: {why}", self.server(id)?.text()))
-        };
-        let mut down: Vec<String> = (0..self.servers.len() as u32).filter_map(down).collect();
-        if down.len() < self.servers.len() || down.is_empty() {
+        let health = self.options.health.as_ref().map(|health| &health.shared);
+        let count = self.servers.len();
+        let is_down = |number: &u32| health.is_some_and(|health| !health.is_up(ServerId(*number)));
+        if count == 0 || !(0..count as u32).all(|number| is_down(&number)) {
             let sentence = format!("upstream {name} has no server that could take the request");
             return Failure::because(Kind::NoServer, sentence);
         }
-        let more = down.len().saturating_sub(TOLD);
-        down.truncate(TOLD);
+        let down = |(number, server): (u32, &Server)| {
+            let why = health.and_then(|health| health.why_down(ServerId(number)));
+            why.map_or_else(|| server.text().to_owned(), |why| format!("{}: {why}", server.text()))
+        };
+        let down: Vec<String> = (0..).zip(&self.servers).take(TOLD).map(down).collect();
+        let more = count.saturating_sub(TOLD);
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
         let sentence = format!("upstream {name} has no server that is up: {}{more}", down.join("; "));
         Failure::because(Kind::NoServer, sentence)

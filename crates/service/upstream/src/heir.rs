@@ -1,0 +1,68 @@
+//! An upstream that changed with a reload: what is known of the servers that stay goes over to its new form.
+
+use std::rc::{Rc, Weak};
+
+use balance::ServerId;
+use event_loop::now;
+
+use crate::server::Server;
+use crate::upstream::Upstream;
+
+/// Who goes on in the place of an upstream, and where its servers stand there. Requests that are still under way are counted by
+/// both.
+pub(crate) struct Heir {
+    upstream: Weak<Upstream>,
+    places: Vec<Option<ServerId>>,
+}
+
+impl Heir {
+    /// Where `server` stands there, as long as there is somebody.
+    pub(crate) fn of(&self, server: ServerId) -> Option<(Rc<Upstream>, ServerId)> {
+        let place = *self.places.get(server.index())?;
+        Some((self.upstream.upgrade()?, place?))
+    }
+}
+
+impl Upstream {
+    /// Goes on in the place of `before`, once, before it has served anybody. The same servers keep their idle connections, requests
+    /// under way, times, failures and ejections.
+    pub fn follow_on(self: &Rc<Upstream>, before: &Upstream) {
+        let places = places(before.servers(), self.servers());
+        let keeps = self.options().proxy_protocol == before.options().proxy_protocol;
+        for (old, new) in (0..).map(ServerId).zip(&places).filter_map(|(old, new)| Some((old, (*new)?))) {
+            let (Some(from), Some(to)) = (before.server(old), self.server(new)) else { continue };
+            if keeps {
+                to.pool.inherit(&from.pool, &self.options().keep_alive);
+            }
+            let ejected = match (&self.ejector, &before.ejector) {
+                (Some(to), Some(from)) => to.borrow_mut().inherit(new, &from.borrow(), old),
+                _ => false,
+            };
+            let mut balancer = self.balancer.borrow_mut();
+            balancer.inherit(new, &before.balancer.borrow(), old, now());
+            if ejected {
+                balancer.set_ejected(new, true, now());
+            }
+        }
+        if !self.is_plain() && !before.is_plain() {
+            let _ = before.heir.set(Heir { upstream: Rc::downgrade(self), places });
+        }
+    }
+}
+
+/// Where each of `old` stands among `new`; of those that are listed twice each has a place of its own.
+fn places(old: &[Server], new: &[Server]) -> Vec<Option<ServerId>> {
+    let mut taken = vec![false; new.len()];
+    // Most often nothing has moved.
+    let at_its_place = old.iter().zip(new).take_while(|(a, b)| a.is_same(b)).count();
+    taken[..at_its_place].fill(true);
+    let find = |(place, server): (usize, &Server)| {
+        if place < at_its_place {
+            return Some(ServerId(place as u32));
+        }
+        let found = (at_its_place..new.len()).find(|i| !taken[*i] && new[*i].is_same(server))?;
+        taken[found] = true;
+        Some(ServerId(found as u32))
+    };
+    old.iter().enumerate().map(find).collect()
+}

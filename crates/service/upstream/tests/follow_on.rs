@@ -1,0 +1,113 @@
+//! A reload changes an upstream: what is known of the servers that stay is kept.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+
+use balance::{EjectionPolicy, Policy, RetryPolicy, ServerId, Tried};
+use event_loop::{Driver, Worker, WorkerConfig};
+use net::Address;
+use net::memory::MemoryListener;
+use upstream::{Balancing, Checkout, KeepAlive, Options, ServerOptions, Target, Timeouts, Upstream, Wanted};
+
+fn options(servers: &[u32], header: u64, ejects: bool) -> Options {
+    let second = Duration::from_secs(1);
+    let server = |number: &u32| ServerOptions {
+        target: Target::Fixed(Address::Memory(*number)),
+        tls: None,
+        weight: 1,
+        backup: false,
+        max_active: 0,
+    };
+    let ejection = EjectionPolicy { consecutive: 1, share: 2.0, window: second, time: 60 * second, max_ejected: 0.5 };
+    Options {
+        proxy_protocol: None,
+        name: "api".into(),
+        servers: servers.iter().map(server).collect(),
+        timeouts: Timeouts { connect: second, header: header as u32 * second, body: second, tunnel: second },
+        keep_alive: KeepAlive { idle: 3, idle_timeout: 60 * second, max_requests: 100, max_age: 3600 * second },
+        retry: RetryPolicy::default(),
+        retries_per_second_min: 3,
+        resolve: 10 * second,
+        balancing: Balancing {
+            policy: Policy::LeastConnections,
+            ejection: ejects.then_some(ejection),
+            ..Balancing::default()
+        },
+        health: None,
+        hand_over: None,
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let driver = Driver::Simulated { seed: 1 };
+    let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
+    worker.block_on(test).unwrap();
+}
+
+#[test]
+fn idle_connections_of_servers_that_stay_are_kept() {
+    run(async {
+        let listeners = [31, 32].map(|number| MemoryListener::new(number).unwrap());
+        let before = Upstream::start(options(&[31, 32], 1, false), 0);
+        let mut ends = Vec::new();
+        for (number, listener) in (0..).zip(&listeners) {
+            let checkout = before.connect(ServerId(number)).await.unwrap();
+            ends.push(poll_fn(|cx| listener.poll_accept(cx)).await.0);
+            checkout.give_back();
+        }
+        let late = before.reuse(ServerId(0)).unwrap();
+        // The first server has gone, another one has come, and the second stands elsewhere.
+        let after = Upstream::start(options(&[33, 32], 2, false), 0);
+        after.follow_on(&before);
+        before.retire();
+        let idle = |upstream: &Upstream| upstream.servers().iter().map(|s| s.idle()).collect::<Vec<_>>();
+        assert_eq!((idle(&before), idle(&after)), (vec![0, 0], vec![0, 1]));
+        assert!(after.reuse(ServerId(1)).is_some_and(|checkout| checkout.is_reused()));
+        Checkout::give_back(late);
+        assert_eq!(idle(&before), [0, 0], "what comes back to a retired one is closed");
+    });
+}
+
+#[test]
+fn requests_under_way_count_until_they_end() {
+    run(async {
+        let before = Upstream::start(options(&[31, 32], 1, false), 0);
+        let lease = |upstream: &Rc<Upstream>| upstream.lease_now(&Tried::none(), Wanted::default()).unwrap().server().0;
+        let first = before.lease_now(&Tried::none(), Wanted::default()).unwrap();
+        assert_eq!(first.server(), ServerId(0));
+        let middle = Upstream::start(options(&[31, 32], 2, false), 0);
+        middle.follow_on(&before);
+        before.retire();
+        let after = Upstream::start(options(&[32, 31], 3, false), 0);
+        after.follow_on(&middle);
+        middle.retire();
+        assert_eq!([lease(&after), lease(&after)], [0, 0], "the other one has a request under way");
+        // A request that tries once more counts in what follows too.
+        let second = before.lease_now(&Tried::none(), Wanted::default()).unwrap();
+        assert_eq!(second.server(), ServerId(1));
+        drop(first);
+        assert_eq!([lease(&after), lease(&after)], [1, 1], "it has ended");
+        drop(second);
+        let both = [(); 2].map(|()| after.lease_now(&Tried::none(), Wanted::default()).unwrap());
+        assert_ne!(both[0].server(), both[1].server(), "nothing is under way");
+    });
+}
+
+#[test]
+fn who_was_ejected_stays_out() {
+    run(async {
+        let before = Upstream::start(options(&[31, 32], 1, true), 0);
+        before.lease_now(&Tried::none(), Wanted::default()).unwrap().failed();
+        let after = Upstream::start(options(&[32, 31, 33], 2, true), 0);
+        after.follow_on(&before);
+        before.retire();
+        let leases: Vec<_> = (0..8).map(|_| after.lease_now(&Tried::none(), Wanted::default()).unwrap()).collect();
+        assert!(leases.iter().all(|lease| lease.server() != ServerId(1)), "the first one of before failed");
+        // In its next form it may be ejected for what began before.
+        let late = Upstream::start(options(&[32, 31, 33], 3, true), 0);
+        late.follow_on(&after);
+        after.retire();
+        assert!(late.servers().len() == 3);
+    });
+}
