@@ -244,3 +244,16 @@ fn the_summary_and_the_files_are_written() {
     assert!(text(&html).starts_with("<!doctype html>") || text(&html).starts_with("<!DOCTYPE html>"));
     all_answered(&text(&json), 100);
 }
+
+#[test]
+fn an_expected_status_is_held_against_every_answer() {
+    let origin = Origin::answering(answer("200 OK", "ok"));
+    let ended = loadgen(&format!("-q -c 1 -n 5 --expect-status 204 {}", url(origin.address())));
+    assert!(tells_of_errors(ended.code.expect("an exit status")), "{}{}", ended.out, ended.err);
+    let line =
+        ended.out.lines().find(|line| line.contains("status is not the expected one")).expect("the kind of error");
+    assert!(line.trim_start().starts_with("5 ") && line.ends_with(": answered 200 instead of 204"), "{line}");
+    assert!(ended.out.contains("No request was answered as it should be"), "{}", ended.out);
+    let (json, _) = saved(&format!("-c 1 -n 5 --expect-status 200 {}", url(origin.address())));
+    assert_eq!((total(&json, "answered"), errors(&json)), (5, "{}".into()));
+}

@@ -71,6 +71,28 @@ fn an_unknown_authority_and_a_wrong_name_are_refused_with_the_reason() {
     assert_eq!(ended.code, Some(1));
 }
 
+/// What `openssl req -x509` makes is an authority, trusted or not.
+#[test]
+fn a_certificate_of_an_authority_is_refused_in_words() {
+    let server = Secure::start();
+    let here = server.folder.path();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    let made = format!(
+        "req -x509 {key} -keyout key.pem -out cert.pem -days 30 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    );
+    assert_eq!(run(Command::new("openssl").args(made.split(' ')).current_dir(here)).code, Some(0));
+    let address = closed_port();
+    let lines = format!(
+        "listen {address} ssl;\nssl_certificate {0}/cert.pem;\nssl_certificate_key {0}/key.pem;\nreturn 200;",
+        here.display()
+    );
+    let folder = folder();
+    let _nginx = nginx(folder.path(), &lines);
+    let ended = loadgen(&format!("-c 1 -n 1 --ca {}/cert.pem https://{address}/", here.display()));
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("is that of an authority (CA:TRUE)"), "{}", ended.err);
+}
+
 #[test]
 fn sessions_are_resumed_unless_that_is_switched_off() {
     let server = Secure::start();

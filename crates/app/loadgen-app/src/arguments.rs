@@ -240,8 +240,7 @@ pub struct Load {
     #[arg(long, value_enum, default_value_t = Sameness::All, help_heading = "Judgement")]
     pub verify: Sameness,
     /// The status that every answer must have; otherwise any below 400 that the first one had
-    #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(200..=599),
-          help_heading = "Judgement")]
+    #[arg(long, value_name = "STATUS", value_parser = status, help_heading = "Judgement")]
     pub expect_status: Option<u16>,
     /// The server's process: what its memory does meanwhile
     #[arg(long, value_name = "PID", help_heading = "Judgement")]
@@ -272,6 +271,11 @@ pub enum Sameness {
     Status,
     /// Nothing: answers below 400 of any kind are right
     Nothing,
+}
+
+fn status(text: &str) -> Result<u16, String> {
+    let known = text.parse().ok().filter(|status| (200..=599).contains(status));
+    known.ok_or_else(|| format!("`{text}` is no status of an answer: those are from 200 to 599"))
 }
 
 fn duration(text: &str) -> Result<Duration, parse::BadText> {

@@ -12,6 +12,7 @@ use crate::interrupt::Interrupts;
 use crate::measure::{Measured, Task, measure};
 use crate::prepare::{Kind, prepare};
 use crate::problem::Problem;
+use crate::report;
 use crate::settings::settings;
 use crate::show::{Show, all_printed, can_save, say};
 
@@ -73,7 +74,7 @@ fn status(measured: &Measured) -> u8 {
             1
         }
         _ if errors => 1,
-        _ if measured.run.totals.answered == 0 && !measured.run.asked_nothing() => {
+        _ if report::nothing_measured(&measured.run) => {
             say("error: no request was answered");
             1
         }

@@ -11,6 +11,7 @@ use crate::arguments::{Load, Sameness};
 use crate::plan::{ModePlan, OriginPlan, PacePlan, PlacePlan, Plan, RequestPlan, TlsPlan, VerifyPlan, nanos};
 use crate::problem::Problem;
 use crate::render::{Shape, made_up_body, render};
+use crate::report::counted;
 use crate::source;
 use crate::url::{Place, Scheme, Url};
 
@@ -107,7 +108,11 @@ fn targets(load: &Load) -> Result<Vec<(Url, u32)>, Problem> {
     let mut targets = Vec::new();
     if !load.weights.is_empty() && load.weights.len() != load.url.len() {
         let (weights, urls) = (load.weights.len(), load.url.len());
-        return Err(Problem::usage(format!("--weights: {weights} weights for {urls} URLs")));
+        return Err(Problem::usage(format!(
+            "--weights: {} for {}",
+            counted(weights as u64, "weight"),
+            counted(urls as u64, "URL")
+        )));
     }
     for (i, text) in load.url.iter().enumerate() {
         let weight = load.weights.get(i).copied().unwrap_or(1);

@@ -52,8 +52,24 @@ impl Trial {
     }
 }
 
+/// Whether there is nothing to report: no right answer where answers were wanted.
+pub(crate) fn nothing_measured(run: &Run) -> bool {
+    run.totals.answered == 0 && !run.asked_nothing() && run.suffered_to_the_end() == 0
+}
+
+/// What an INVALID run suffers from, in short.
+fn invalid_because(run: &Run) -> &'static str {
+    match run.mishaps.is_empty() {
+        true => "the generator was the limit; do not use these figures",
+        false => "a part of the generator was lost; do not use these figures",
+    }
+}
+
 /// A moment of the timeline: `7 s`, or `2.5 s` where it is not a whole second.
 fn moment(ns: u64) -> String {
+    if (1..10_000_000).contains(&ns) {
+        return words::time(ns);
+    }
     let hundredths = (ns + 5_000_000) / 10_000_000;
     let (whole, part) = (hundredths / 100, hundredths % 100);
     match part {
@@ -85,8 +101,9 @@ mod tests {
     #[test]
     fn a_moment_has_as_many_decimals_as_it_needs() {
         let shown =
-            [0, 300_000_000, 1_000_000_000, 2_500_000_000, 2_047_000_000, 999_999_000, 61_000_000_000].map(moment);
-        assert_eq!(shown, ["0 s", "0.3 s", "1 s", "2.5 s", "2.05 s", "1 s", "61 s"]);
+            [0, 1_450_000, 300_000_000, 1_000_000_000, 2_500_000_000, 2_047_000_000, 999_999_000, 61_000_000_000]
+                .map(moment);
+        assert_eq!(shown, ["0 s", "1.45 ms", "0.3 s", "1 s", "2.5 s", "2.05 s", "1 s", "61 s"]);
     }
 
     #[test]

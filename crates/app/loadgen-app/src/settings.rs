@@ -20,6 +20,7 @@ pub(crate) fn settings(plan: &Plan, load: &Load) -> Settings {
     Settings {
         targets,
         open_loop: matches!(plan.pace, PacePlan::Open(..)),
+        slow: matches!(plan.mode, ModePlan::SlowHeader(_) | ModePlan::SlowBody(_) | ModePlan::SlowRead(_)),
         connections: plan.connections,
         concurrency: plan.connections * plan.pipeline as u64,
         workers: plan.workers as u32,

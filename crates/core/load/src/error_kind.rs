@@ -85,7 +85,7 @@ impl ErrorKind {
             ErrorKind::Truncated => "answer cut short",
             ErrorKind::TooLong => "more bytes than announced",
             ErrorKind::FailureStatus => "status 400 or above",
-            ErrorKind::Status => "status differs from the first answer",
+            ErrorKind::Status => "status is not the expected one",
             ErrorKind::Length => "length differs from the first answer",
             ErrorKind::Body => "bytes differ from what was expected",
             ErrorKind::LocalDescriptors => "generator out of descriptors",

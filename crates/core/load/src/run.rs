@@ -18,6 +18,9 @@ pub struct Settings {
     pub targets: Vec<String>,
     /// Whether requests went out by a schedule (true), or each when the one before was answered (false).
     pub open_loop: bool,
+    /// Whether the connections are slow peers, of which the target ends each when it has had enough.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slow: bool,
     /// Connections asked for.
     pub connections: u64,
     /// Requests that could be under way at once: connections times pipelining.
@@ -132,6 +135,11 @@ impl Run {
     /// Whether it was never meant to be answered: connections that are held idle.
     pub fn asked_nothing(&self) -> bool {
         self.totals.planned == 0 && self.totals.sent == 0 && self.totals.connected > 0
+    }
+
+    /// Slow peers that the target still suffered at the end: that it has so much patience is the answer.
+    pub fn suffered_to_the_end(&self) -> u64 {
+        if self.settings.slow { self.in_flight_at_end } else { 0 }
     }
 
     /// How long was measured, in seconds.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::run::Run;
-use crate::second::Second;
+use crate::second::{Second, StatusCounts};
 use crate::words;
 
 /// What can be wrong with a run, or worth knowing.
@@ -26,6 +26,8 @@ pub enum Code {
     Nothing,
     /// Somebody ended it before its end.
     Interrupted,
+    /// Slow peers were suffered until the end.
+    Suffered,
     /// Requests were due and found no free connection: the target (or the number of connections) was the limit.
     Backlog,
     /// A percentile that is shown rests on very few answers.
@@ -104,7 +106,7 @@ pub fn judge(run: &Run, rules: &Rules) -> Verdict {
     verdict.invalid.extend(run.mishaps.iter().cloned().map(|sentence| Finding { code: Code::Mishap, sentence }));
     let invalid = [local_errors(run), cpu(run, rules), send_lag(run, rules), schedule_not_kept(run, rules)];
     verdict.invalid.extend(invalid.into_iter().flatten());
-    let notes = [interrupted(run), nothing(run), backlog(run), few_answers(run), closed_loop(run)];
+    let notes = [interrupted(run), nothing(run), suffered(run), backlog(run), few_answers(run), closed_loop(run)];
     verdict.notes.extend(notes.into_iter().flatten());
     verdict
 }
@@ -228,15 +230,26 @@ fn schedule_not_kept(run: &Run, rules: &Rules) -> Option<Finding> {
 }
 
 fn nothing(run: &Run) -> Option<Finding> {
-    if run.totals.answered > 0 || run.asked_nothing() {
+    if run.totals.answered > 0 || run.asked_nothing() || run.suffered_to_the_end() > 0 {
         return None;
     }
-    finding(Code::Nothing, "No request was answered, so that there are no times to report.".to_owned())
+    let what = if run.totals.statuses == StatusCounts::default() { "answered" } else { "answered as it should be" };
+    finding(Code::Nothing, format!("No request was {what}, so that there are no times to report."))
 }
 
 fn interrupted(run: &Run) -> Option<Finding> {
     let came = run.interrupted.as_ref()?;
     finding(Code::Interrupted, format!("The run was interrupted after {came}; what follows is of that part."))
+}
+
+fn suffered(run: &Run) -> Option<Finding> {
+    let suffered = run.suffered_to_the_end();
+    let (count, all, time) =
+        (words::count(suffered), words::count(run.settings.connections), words::time(run.elapsed_ns));
+    let sentence = format!(
+        "The target still suffered {count} of {all} slow peers when the {time} were over; a longer run shows when it has had enough."
+    );
+    (suffered > 0).then_some(Finding { code: Code::Suffered, sentence })
 }
 
 fn backlog(run: &Run) -> Option<Finding> {
@@ -272,7 +285,7 @@ fn few_answers(run: &Run) -> Option<Finding> {
 }
 
 fn closed_loop(run: &Run) -> Option<Finding> {
-    if run.settings.open_loop || run.totals.answered == 0 {
+    if run.settings.open_loop || run.settings.slow || run.totals.answered == 0 {
         return None;
     }
     finding(

@@ -264,6 +264,13 @@ fn certificate_sentence(f: &mut fmt::Formatter<'_>, peer: Role, error: &Certific
         C::ExpiredRevocationList | C::ExpiredRevocationListContext { .. } => {
             write!(f, "The revocation list for the {peer}'s certificate is out of date.")
         }
+        // The verifier has no variant of its own for what `openssl req -x509` makes when it is told nothing else.
+        C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            write!(
+                f,
+                "The {peer}'s certificate is that of an authority (CA:TRUE), which is for signing others and not for a {peer}."
+            )
+        }
         other => write!(f, "The {peer}'s certificate is not accepted: {other}."),
     }
 }

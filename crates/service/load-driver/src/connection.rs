@@ -26,10 +26,11 @@ async fn drive(state: &State, number: usize) {
     // Connections that stay are made before the clock starts, and one of the others, to see whether anybody is there.
     let mut dialled = if state.work.keep_alive || number == 0 { Some(dial(state, number).await) } else { None };
     state.tried(dialled.as_ref());
+    let mut open = matches!(dialled, Some(Ok(_))).then(|| Open::new(state));
     state.begun.raised().await;
     // While the others were being made, the server may have had enough of waiting for a first request.
     if matches!(&dialled, Some(Ok(stream)) if stream.maybe_readable()) {
-        dialled = None;
+        (dialled, open) = (None, None);
     }
     let mut kept = None;
     let mut failures = 0u32;
@@ -45,11 +46,13 @@ async fn drive(state: &State, number: usize) {
             None => dial(state, number).await,
         };
         let ended = match made {
-            Ok(stream) if state.work.mode == Mode::Handshake => {
-                greet(state, number, &stream, first).await;
-                Ended { kept: None, failed: false }
+            Ok(stream) => {
+                let _open = open.take().unwrap_or_else(|| Open::new(state));
+                match state.work.mode {
+                    Mode::Handshake => greet(state, number, &stream, first).await,
+                    _ => exchange(state, number, stream, first).await,
+                }
             }
-            Ok(stream) => exchange(state, number, stream, first).await,
             Err(DialError { kind, text }) => {
                 state.fail(number, kind, || text);
                 failures += 1;
@@ -89,15 +92,15 @@ async fn next_leave(state: &State, number: usize, kept: Option<Leave>) -> Option
 }
 
 /// Counts a connection that was made and is closed again: making it was the request.
-async fn greet(state: &State, number: usize, stream: &Stream, first: Option<(Leave, u64)>) {
-    let _open = Open::new(state);
+async fn greet(state: &State, number: usize, stream: &Stream, first: Option<(Leave, u64)>) -> Ended {
     // Under TLS the last message of the handshake leaves with the first look at what there is to read.
     std::future::poll_fn(|cx| {
         let _ = stream.poll_readable(cx);
         Poll::Ready(())
     })
     .await;
-    let Some((leave, at)) = first else { return };
+    let ended = Ended { kept: None, failed: false };
+    let Some((leave, at)) = first else { return ended };
     let now = precise::nanos();
     let mut tally = state.tally.borrow_mut();
     tally.sent(leave.lag);
@@ -108,6 +111,7 @@ async fn greet(state: &State, number: usize, stream: &Stream, first: Option<(Lea
     }
     state.last_answer.set(now);
     state.alive.set(true);
+    ended
 }
 
 /// How a connection ended.

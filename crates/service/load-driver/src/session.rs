@@ -12,7 +12,7 @@ use net::{Stream, Transport};
 use crate::answer::{Answer, Reading};
 use crate::echo::Echo;
 use crate::pace::Leave;
-use crate::state::{Open, State};
+use crate::state::State;
 use crate::work::Mode;
 
 /// Slices given to the system in one write: pipelined requests beyond that wait for the next.
@@ -57,7 +57,6 @@ pub(crate) struct Session<'a> {
     offset: usize,
     timeout_ms: u32,
     reusable: bool,
-    _open: Open<'a>,
 }
 
 impl<'a> Session<'a> {
@@ -74,7 +73,6 @@ impl<'a> Session<'a> {
             offset: 0,
             timeout_ms: state.work.timeouts.answer.as_millis().clamp(1, 1 << 29) as u32,
             reusable: true,
-            _open: Open::new(state),
         }
     }
 
@@ -287,9 +285,10 @@ impl<'a> Session<'a> {
                     tally.target_failed(request.target);
                 }
                 let expected = request.and_then(|r| r.expected.get().copied());
+                let asked = request.and_then(|r| r.expected_status);
                 tally.failed(kind, status, || {
                     let url = request.map_or(origin.name.as_str(), |r| &r.url);
-                    format!("{url}: {}", crate::words::mismatch(kind, answer.status, expected))
+                    format!("{url}: {}", crate::words::mismatch(kind, answer.status, asked, expected))
                 });
             }
         }

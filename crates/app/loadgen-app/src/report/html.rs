@@ -15,7 +15,7 @@ pub use self::answers::{comparison_html, knee_html};
 use self::escape::escape;
 use self::timeline::Timeline;
 use super::summary::{counted, handshakes};
-use super::{PERCENTILES, percentile_name, percentile_text};
+use super::{PERCENTILES, invalid_because, nothing_measured, percentile_name, percentile_text};
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -65,7 +65,15 @@ fn header(out: &mut String, run: &Run) {
     let targets = &run.settings.targets;
     let first = targets.first().map_or("no target", String::as_str);
     let more = if targets.len() > 1 { format!(" and {} more", targets.len() - 1) } else { String::new() };
-    let kind = if run.settings.open_loop { "open loop, by a schedule" } else { "closed loop, as fast as answers come" };
+    let kind = if run.settings.slow {
+        "slow peers"
+    } else if run.asked_nothing() {
+        "no requests"
+    } else if run.settings.open_loop {
+        "open loop, by a schedule"
+    } else {
+        "closed loop, as fast as answers come"
+    };
     let _ = writeln!(
         out,
         "<header>\n<h1>{}{more}</h1>\n<p class=\"quiet\">{} &middot; {} &middot; {} &middot; {kind}</p>\n{}</header>",
@@ -86,12 +94,14 @@ fn came(run: &Run) -> String {
 
 fn verdict(out: &mut String, run: &Run) {
     let valid = run.verdict.is_valid();
-    let (class, word, text) = if valid {
-        ("valid", "VALID", "the target was measured, not the generator.")
+    let (class, word, text) = if !valid {
+        ("invalid", "INVALID", invalid_because(run))
+    } else if nothing_measured(run) {
+        ("invalid", "NOTHING MEASURED", "there is no right answer")
     } else {
-        ("invalid", "INVALID", "the generator was the limit; do not use these figures.")
+        ("valid", "VALID", "the target was measured, not the generator")
     };
-    let _ = writeln!(out, "<div class=\"verdict {class}\">\n<p><strong>{word}</strong>: {text}</p>");
+    let _ = writeln!(out, "<div class=\"verdict {class}\">\n<p><strong>{word}</strong>: {text}.</p>");
     let findings =
         run.verdict.invalid.iter().map(|f| ("", f)).chain(run.verdict.notes.iter().map(|f| (" class=\"note\"", f)));
     let items: String =
@@ -311,6 +321,9 @@ mod tests {
         let page = page(&sample::invalid());
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing"));
         assert!(at("<strong>INVALID</strong>") < at("<svg") && at("The generator had no time left") < at("<svg"));
+        let mut unanswered = sample::unanswered();
+        unanswered.verdict.invalid.clear();
+        assert!(html(&unanswered).contains("<strong>NOTHING MEASURED</strong>: there is no right answer."));
         assert!(at("open loop, by a schedule") < at("<strong>INVALID"));
         for section in [
             "Latency by percentile",

@@ -64,6 +64,7 @@ fn run(open_loop: bool, change: impl Fn(&mut Second)) -> Run {
     let settings = Settings {
         targets: vec!["http://localhost:8080/index.html?a=1&b=<2>".to_owned()],
         open_loop,
+        slow: false,
         connections: 100,
         concurrency: 100,
         workers: 2,

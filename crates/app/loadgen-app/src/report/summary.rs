@@ -4,7 +4,7 @@ use load::{Counts, Example, Latency, Run, words};
 
 use super::bars::histogram;
 use super::text::{left, packed, printable, right, wrapped};
-use super::{PERCENTILES, percentile_name, percentile_text};
+use super::{PERCENTILES, invalid_because, nothing_measured, percentile_name, percentile_text};
 
 /// How the summary is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,13 +50,15 @@ impl Page {
         }
         let kind = if run.asked_nothing() {
             "no requests"
+        } else if settings.slow {
+            "slow peers"
         } else if settings.open_loop {
             "open loop (by a schedule)"
         } else {
             "closed loop (as fast as answers come)"
         };
         self.line(&format!("  {kind}, {}", counted(u64::from(settings.workers), "worker")));
-        let pair = |(name, value): &(String, String)| format!("{}: {}", printable(name, 40), printable(value, 60));
+        let pair = |(name, value): &(String, String)| format!("{}: {}", printable(name, 40), printable(value, 90));
         packed(settings.words.iter().map(pair), WIDTH - 2, "   ")
             .iter()
             .for_each(|line| self.line(&format!("  {line}")));
@@ -66,9 +68,9 @@ impl Page {
     fn verdict(&mut self, run: &Run) {
         let valid = run.verdict.is_valid();
         let (word, color, reason) = if !valid {
-            ("INVALID", "1;31", "the generator was the limit; do not use these figures")
-        } else if run.totals.answered == 0 && !run.asked_nothing() {
-            ("NOTHING MEASURED", "1;31", "no request was answered")
+            ("INVALID", "1;31", invalid_because(run))
+        } else if nothing_measured(run) {
+            ("NOTHING MEASURED", "1;31", "there is no right answer")
         } else {
             ("VALID", "32", "the target was measured, not the generator")
         };

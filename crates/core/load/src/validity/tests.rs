@@ -187,3 +187,18 @@ fn a_lost_worker_is_invalid_and_an_interruption_is_told() {
     run.finish(&Rules::default());
     assert_eq!(only(&run.verdict), (Code::Mishap, "Worker process 2 of 2 was killed."));
 }
+
+#[test]
+fn slow_peers_that_are_suffered_to_the_end_are_a_finding() {
+    let settings = Settings { slow: true, connections: 5, ..Settings::default() };
+    let mut run = Run::new("test", 0, settings);
+    let counts = Counts { planned: 5, sent: 5, ..Counts::default() };
+    run.push(Second { width_ns: SECOND, counts, in_flight: 4, health: ease(), ..Second::default() });
+    run.finish(&Rules::default());
+    let codes: Vec<Code> = run.verdict.notes.iter().map(|note| note.code).collect();
+    assert_eq!((run.verdict.is_valid(), codes.as_slice()), (true, [Code::Suffered].as_slice()));
+    assert!(run.verdict.notes[0].sentence.contains("4 of 5 slow peers when the 1.00 s were over"), "{:?}", run.verdict);
+    run.in_flight_at_end = 0;
+    run.finish(&Rules::default());
+    assert_eq!(run.verdict.notes[0].code, Code::Nothing);
+}
