@@ -166,3 +166,15 @@ fn an_echo_that_changes_a_byte() {
     assert_eq!((errors(&json), total(&json, "answered")), ("{\"body\":3}".into(), 0));
     assert!(tells_of_errors(code));
 }
+
+/// The end of a timed run is its time, not the last answer that there was.
+#[test]
+fn a_run_without_a_right_answer_has_its_whole_length() {
+    let origin = Origin::start(|connection, _| {
+        connection.head();
+    });
+    let ended = loadgen(&format!("-c 2 -d 1500ms {}", url(origin.address())));
+    assert!(ended.out.contains("total time    1.50 s\n"), "{}", ended.out);
+    let last = ended.err.lines().rev().find(|line| line.contains(" s: ")).expect("the last second");
+    assert!(last.trim_start().starts_with("1.5 s: "), "{}", ended.err);
+}

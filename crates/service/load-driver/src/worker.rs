@@ -279,12 +279,12 @@ impl<'a> Account<'a> {
 
     /// The last second, which may be a part of one, with what was answered after the end.
     fn last(&mut self) {
-        let answered = self.state.last_answer.get();
+        let (answered, now) = (self.state.last_answer.get(), precise::nanos().min(self.end));
         let until = match self.state.work.pace {
             // With a plan, time is the plan's; without one the last answers belong to the time it took to get them.
-            Pace::Open(_) => precise::nanos().min(self.end),
-            Pace::Closed(_) if self.state.finished.is_raised() => answered,
-            Pace::Closed(_) => precise::nanos().min(self.end).max(answered),
+            Pace::Open(_) => now,
+            Pace::Closed(Some(_)) if self.state.finished.is_raised() && answered > self.since => answered,
+            Pace::Closed(_) => now.max(answered),
         };
         let mut second = self.account(until.max(self.since + 1));
         // Connections that have done their work are closed by now: what was open tells more than that nothing is.
