@@ -27,6 +27,24 @@ pub enum Peer {
     BareEpoll,
     /// The yardstick of a proxy: no parsing.
     BareRelay,
+    /// The same in front of ten servers.
+    #[value(name = "bare-relay-10")]
+    BareRelay10,
+    /// The same in front of a thousand.
+    #[value(name = "bare-relay-1000")]
+    BareRelay1000,
+    /// nginx in front of ten servers.
+    #[value(name = "nginx-proxy-10")]
+    NginxProxy10,
+    /// The same in front of a thousand.
+    #[value(name = "nginx-proxy-1000")]
+    NginxProxy1000,
+    /// HAProxy in front of ten servers.
+    #[value(name = "haproxy-10")]
+    Haproxy10,
+    /// The same in front of a thousand.
+    #[value(name = "haproxy-1000")]
+    Haproxy1000,
     /// A bare loop that writes a file from memory.
     BareWrite,
     /// A bare loop that reads a file and writes it.
@@ -70,6 +88,12 @@ impl fmt::Display for Peer {
             Peer::Proxy1000 => "proxy-1000",
             Peer::BareEpoll => "bare-epoll",
             Peer::BareRelay => "bare-relay",
+            Peer::BareRelay10 => "bare-relay-10",
+            Peer::BareRelay1000 => "bare-relay-1000",
+            Peer::NginxProxy10 => "nginx-proxy-10",
+            Peer::NginxProxy1000 => "nginx-proxy-1000",
+            Peer::Haproxy10 => "haproxy-10",
+            Peer::Haproxy1000 => "haproxy-1000",
             Peer::BareWrite => "bare-write",
             Peer::BareRead => "bare-read",
             Peer::BareSendfile => "bare-sendfile",
@@ -93,10 +117,16 @@ impl fmt::Display for Peer {
 impl Peer {
     /// It passes requests on to the origin.
     pub fn is_proxy(self) -> bool {
-        matches!(
-            self,
-            Peer::Proxy | Peer::Proxy10 | Peer::Proxy1000 | Peer::BareRelay | Peer::NginxProxy | Peer::Haproxy
-        )
+        matches!(self, Peer::Proxy | Peer::BareRelay | Peer::NginxProxy | Peer::Haproxy) || self.servers().is_some()
+    }
+
+    /// How many addresses of the origin it is in front of, where that matters.
+    pub(crate) fn servers(self) -> Option<u32> {
+        match self {
+            Peer::Proxy10 | Peer::BareRelay10 | Peer::NginxProxy10 | Peer::Haproxy10 => Some(10),
+            Peer::Proxy1000 | Peer::BareRelay1000 | Peer::NginxProxy1000 | Peer::Haproxy1000 => Some(1_000),
+            _ => None,
+        }
     }
 
     /// It is ours, the thing under test.
@@ -118,7 +148,8 @@ impl Peer {
     fn needs(self) -> Option<&'static str> {
         match self {
             Peer::Nginx | Peer::NginxRead | Peer::NginxProxy | Peer::NginxGzip | Peer::NginxTls => Some("nginx"),
-            Peer::Haproxy | Peer::HaproxyTls => Some("haproxy"),
+            Peer::NginxProxy10 | Peer::NginxProxy1000 => Some("nginx"),
+            Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 | Peer::HaproxyTls => Some("haproxy"),
             Peer::Lighttpd => Some("lighttpd"),
             Peer::H2o => Some("h2o"),
             Peer::Caddy => Some("caddy"),
@@ -140,6 +171,12 @@ impl Peer {
             Peer::Proxy10 => "the same in front of ten addresses of the origin, round robin",
             Peer::Proxy1000 => "the same in front of a thousand addresses of the origin",
             Peer::BareEpoll => "epoll, one read and one write of fixed bytes per request, no parsing",
+            Peer::BareRelay10 | Peer::NginxProxy10 | Peer::Haproxy10 => {
+                "in front of ten addresses of the origin, round robin"
+            }
+            Peer::BareRelay1000 | Peer::NginxProxy1000 | Peer::Haproxy1000 => {
+                "in front of a thousand addresses of the origin, round robin"
+            }
             Peer::BareRelay => "epoll, two reads and two writes per request, no parsing",
             Peer::Echo => "`echo --workers 1`, nothing else",
             Peer::BareEcho => {

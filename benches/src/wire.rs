@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -127,4 +127,13 @@ pub fn canned_head(length: usize) -> Vec<u8> {
 /// The body that every server in the benches sends: lines of text, so that a compressing peer would show itself.
 pub fn body(length: usize) -> Vec<u8> {
     (0..length).map(|at| if at % 64 == 63 { b'\n' } else { b'a' + u8::try_from(at % 26).unwrap_or(0) }).collect()
+}
+
+/// So many addresses with one port, from the first on.
+pub fn addresses(first: SocketAddr, count: u32) -> Vec<SocketAddr> {
+    let ip = |i: u32| match first.ip() {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() + i).into(),
+        v6 => v6,
+    };
+    (0..count).map(|i| SocketAddr::new(ip(i), first.port())).collect()
 }

@@ -20,6 +20,9 @@ struct Args {
     /// The origin
     #[arg(long)]
     to: SocketAddr,
+    /// So many addresses of it from there on, which take turns
+    #[arg(long, default_value_t = 1)]
+    servers: u32,
 }
 
 fn main() -> ExitCode {
@@ -40,16 +43,18 @@ const ORIGIN: u64 = 1 << 63;
 struct Relay {
     epoll: Epoll,
     listener: TcpListener,
-    origin: SocketAddr,
+    servers: Vec<SocketAddr>,
+    next: usize,
     clients: Slots<TcpStream>,
     origins: Slots<Origin>,
-    /// Connections to the origin that no client waits for.
-    idle: Vec<usize>,
+    /// For each server the connections that no client waits for.
+    idle: Vec<Vec<usize>>,
     buffer: Vec<u8>,
 }
 
 struct Origin {
     stream: TcpStream,
+    server: usize,
     /// The client that waits for the answer.
     client: Option<usize>,
 }
@@ -99,10 +104,11 @@ impl Relay {
         Ok(Relay {
             epoll,
             listener,
-            origin: args.to,
+            servers: wire::addresses(args.to, args.servers),
+            next: 0,
             clients: Slots::new(),
             origins: Slots::new(),
-            idle: Vec::new(),
+            idle: vec![Vec::new(); args.servers as usize],
             buffer: vec![0; 16 * 1024],
         })
     }
@@ -141,9 +147,11 @@ impl Relay {
                 return Ok(());
             }
         };
-        let origin = match self.idle.pop() {
+        let server = self.next;
+        self.next = if server + 1 == self.servers.len() { 0 } else { server + 1 };
+        let origin = match self.idle[server].pop() {
             Some(origin) => origin,
-            None => self.connect()?,
+            None => self.connect(server)?,
         };
         let Some(to) = self.origins.get(origin) else { return Err(io::Error::other("an idle origin is gone")) };
         to.client = Some(n);
@@ -159,18 +167,18 @@ impl Relay {
             Err(error) => return Err(error),
         };
         let client = origin.client.take();
-        self.idle.push(n);
+        self.idle[origin.server].push(n);
         let Some(client) = client else { return Err(io::Error::other("an answer came in pieces, or unasked")) };
         // A client that went away meanwhile is of no interest.
         let Some(stream) = self.clients.get(client) else { return Ok(()) };
         stream.write(&self.buffer[..read]).map_or(Ok(()), |written| whole(written, read))
     }
 
-    fn connect(&mut self) -> io::Result<usize> {
-        let stream = TcpStream::connect(self.origin)?;
+    fn connect(&mut self, server: usize) -> io::Result<usize> {
+        let stream = TcpStream::connect(self.servers[server])?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        let n = self.origins.insert(Origin { stream, client: None });
+        let n = self.origins.insert(Origin { stream, server, client: None });
         if let Some(origin) = self.origins.get(n) {
             self.epoll.add(&origin.stream, n as u64 | ORIGIN)?;
         }

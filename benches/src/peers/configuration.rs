@@ -40,11 +40,13 @@ pub(super) fn nginx_static(listen: &str, site: &str, how: &str) -> String {
     )
 }
 
-pub(super) fn nginx_proxy(address: SocketAddr, origin: &str) -> String {
+pub(super) fn nginx_proxy(address: SocketAddr, servers: &[SocketAddr]) -> String {
+    let keep = 128.max(2 * servers.len());
+    let servers: String = servers.iter().map(|server| format!("server {server};\n")).collect();
     format!(
         "upstream origin {{
-        server {origin};
-        keepalive 128; keepalive_requests 1000000000; keepalive_timeout 3600s;
+        {servers}
+        keepalive {keep}; keepalive_requests 1000000000; keepalive_timeout 3600s;
     }}
     server {{
         listen {address} backlog=4096;
@@ -81,7 +83,9 @@ pub fn nginx_of_many(address: SocketAddr, workers: usize, servers: &[SocketAddr]
     nginx_frame(false, &http).replace("worker_processes 1;", &format!("worker_processes {workers};"))
 }
 
-pub(super) fn haproxy(address: SocketAddr, origin: &str) -> String {
+pub(super) fn haproxy(address: SocketAddr, servers: &[SocketAddr]) -> String {
+    let server = |(i, server): (usize, &SocketAddr)| format!("    server origin{i} {server} pool-max-conn 128\n");
+    let servers: String = servers.iter().enumerate().map(server).collect();
     format!(
         "global
     nbthread 1
@@ -99,8 +103,8 @@ frontend front
     http-request set-header X-Forwarded-Proto http
     default_backend back
 backend back
-    server origin {origin} pool-max-conn 128
-"
+    balance roundrobin
+{servers}"
     )
 }
 

@@ -140,8 +140,11 @@ impl Stage {
         match peer {
             Peer::Server => words("server", &[&site, "--listen", &listen, "--workers", "1"]),
             Peer::Proxy => words("proxy", &["--listen", &listen, "--to", &origin, "--workers", "1"]),
-            Peer::Proxy10 => words("proxy", &["--config", &self.proxy_of(address, 10)?]),
-            Peer::Proxy1000 => words("proxy", &["--config", &self.proxy_of(address, 1_000)?]),
+            Peer::Proxy10 | Peer::Proxy1000 => words("proxy", &["--config", &self.proxy_of(address, peer)?]),
+            Peer::BareRelay10 | Peer::BareRelay1000 => {
+                let servers = peer.servers().unwrap_or(1).to_string();
+                words("bare-relay", &["--listen", &listen, "--to", &origin, "--servers", &servers])
+            }
             Peer::BareEpoll => words("bare-epoll", &["--listen", &listen, "--body", &self.served.bytes.to_string()]),
             Peer::BareWrite => bare("write"),
             Peer::BareRead => bare("read"),
@@ -159,9 +162,13 @@ impl Stage {
                 };
                 self.nginx(peer, single, &configuration::nginx_static(&listen, &site, how))
             }
-            Peer::NginxProxy => self.nginx(peer, single, &configuration::nginx_proxy(address, &origin)),
-            Peer::Haproxy => {
-                let file = self.write("haproxy.cfg", &configuration::haproxy(address, &origin))?;
+            Peer::NginxProxy | Peer::NginxProxy10 | Peer::NginxProxy1000 => {
+                let http = configuration::nginx_proxy(address, &self.servers(peer)?);
+                self.nginx(peer, single, &http)
+            }
+            Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 => {
+                let text = configuration::haproxy(address, &self.servers(peer)?);
+                let file = self.write(&format!("{peer}.cfg"), &text)?;
                 Ok(["haproxy", "-db", "-f", &file].map(str::to_owned).into())
             }
             Peer::ServerTls => {
@@ -208,16 +215,19 @@ impl Stage {
     }
 
     /// The configuration of our proxy in front of so many servers, which all are the origin under other names.
-    fn proxy_of(&mut self, address: SocketAddr, servers: u32) -> io::Result<String> {
-        let port = self.origin()?.port();
-        let server = |i: u32| format!("\"{}:{port}\"", Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + i));
-        let servers: Vec<String> = (0..servers).map(server).collect();
+    fn proxy_of(&mut self, address: SocketAddr, peer: Peer) -> io::Result<String> {
+        let servers: Vec<String> = self.servers(peer)?.iter().map(|server| format!("\"{server}\"")).collect();
         let text = format!(
             "[runtime]\nworkers = 1\n[[listener]]\naddress = \"{address}\"\n[[route]]\nproxy = {{ upstream = \"origin\" }}\n\
              [upstream.origin]\nservers = [{}]\n",
             servers.join(", ")
         );
         self.write(&format!("proxy-{}.toml", servers.len()), &text)
+    }
+
+    /// The origin under as many names as `peer` is in front of.
+    fn servers(&mut self, peer: Peer) -> io::Result<Vec<SocketAddr>> {
+        Ok(wire::addresses(self.origin()?, peer.servers().unwrap_or(1)))
     }
 
     fn nginx(&self, peer: Peer, single: bool, http: &str) -> io::Result<Vec<String>> {

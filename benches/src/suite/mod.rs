@@ -59,7 +59,7 @@ pub enum Bench {
     /// CPU per proxied request, 1 KiB: ours, the bare relay, nginx, HAProxy
     #[value(name = "proxied-1k")]
     Proxied1k,
-    /// CPU per proxied request in front of 10 and of 1,000 servers: ours
+    /// CPU per proxied request in front of 10 and of 1,000 servers: ours, the bare relay, nginx, HAProxy
     ProxiedServers,
     /// How often a request finds an open connection to its server, at 2 and 8 workers: ours, nginx
     PoolReuse,

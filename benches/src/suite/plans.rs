@@ -56,11 +56,26 @@ pub(super) const STATIC_BULK: Plan = Plan {
 
 pub(super) const PROXIED_SERVERS: Plan = Plan {
     bench: "proxied-servers",
-    peers: &[Peer::Proxy10, Peer::Proxy1000],
+    peers: &[
+        Peer::Proxy10,
+        Peer::Proxy1000,
+        Peer::BareRelay10,
+        Peer::BareRelay1000,
+        Peer::NginxProxy10,
+        Peer::NginxProxy1000,
+        Peer::Haproxy10,
+        Peer::Haproxy1000,
+    ],
     bytes: 1024,
     cases: &[(64, 1)],
     unit: Unit::Request,
-    goals: &[(Peer::Proxy1000, Peer::Proxy10, 1.05, false)],
+    goals: &[
+        (Peer::Proxy1000, Peer::Proxy10, 1.05, false),
+        // What is the kernel's share of it, and what others come to.
+        (Peer::BareRelay1000, Peer::BareRelay10, 1.05, false),
+        (Peer::NginxProxy1000, Peer::NginxProxy10, 1.05, false),
+        (Peer::Haproxy1000, Peer::Haproxy10, 1.05, false),
+    ],
 };
 
 pub(super) const PROXIED_1K: Plan = Plan {
