@@ -37,6 +37,12 @@ impl Tick {
         if other.is_before(self) { other } else { self }
     }
 
+    /// How many milliseconds after `earlier` this is; zero when it is not after it.
+    #[inline]
+    pub fn millis_since(self, earlier: Tick) -> u32 {
+        (self.0.wrapping_sub(earlier.0) as i32).max(0) as u32
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Tick) -> Duration {
         Duration::from_millis((self.0.wrapping_sub(earlier.0) as i32).max(0) as u64)

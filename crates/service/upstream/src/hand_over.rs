@@ -19,7 +19,7 @@ use event_loop::{Remote, now, within};
 use net::Parcel;
 
 use crate::checkout::Checkout;
-use crate::pool::Connection;
+use crate::pool::{Connection, millis};
 use crate::upstream::Upstream;
 
 /// A connection that was idle for less stays with its worker, who may need it in a moment: otherwise two of them would take
@@ -255,7 +255,7 @@ impl Upstream {
     /// Parts with a connection to `server` that was not used for a while.
     fn part_with(&self, server: ServerId) -> Option<Sent> {
         let pool = &self.server(server).filter(|_| !self.is_retired())?.pool;
-        let connection = pool.part(now(), &self.options().keep_alive, SETTLED)?;
+        let connection = pool.part(now(), &self.kept, millis(SETTLED))?;
         let (age, uses) = (now().since(connection.born), connection.uses);
         Some(Sent { parcel: connection.stream.pack().ok()?, age, uses })
     }

@@ -32,7 +32,7 @@ impl Upstream {
         for (old, new) in (0..).map(ServerId).zip(&places).filter_map(|(old, new)| Some((old, (*new)?))) {
             let (Some(from), Some(to)) = (before.server(old), self.server(new)) else { continue };
             if keeps {
-                to.pool.inherit(&from.pool, &self.options().keep_alive);
+                to.pool.inherit(&from.pool, &self.kept);
             }
             let ejected = match (&self.ejector, &before.ejector) {
                 (Some(to), Some(from)) => to.borrow_mut().inherit(new, &from.borrow(), old),

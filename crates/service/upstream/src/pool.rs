@@ -31,6 +31,27 @@ impl Connection {
     }
 }
 
+/// Which connections are kept, with its times in milliseconds: they are compared with each request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    idle: usize,
+    idle_timeout: u32,
+    max_requests: u32,
+    max_age: u32,
+}
+
+impl From<&KeepAlive> for Keep {
+    fn from(keep: &KeepAlive) -> Keep {
+        let KeepAlive { idle, max_requests, .. } = *keep;
+        Keep { idle, idle_timeout: millis(keep.idle_timeout), max_requests, max_age: millis(keep.max_age) }
+    }
+}
+
+/// Rounded up, and no longer than ticks can tell.
+pub(crate) fn millis(time: Duration) -> u32 {
+    Tick(0).after(time).0
+}
+
 /// Idle connections, the latest used on top: the others age, and the pool shrinks by itself.
 pub(crate) struct Pool {
     #[expect(clippy::vec_box, reason = "the boxes outlive their stay here")]
@@ -46,7 +67,7 @@ impl Pool {
     }
 
     /// The connection that was used last and is still good.
-    pub(crate) fn take(&self, now: Tick, keep: &KeepAlive) -> Option<Box<Connection>> {
+    pub(crate) fn take(&self, now: Tick, keep: &Keep) -> Option<Box<Connection>> {
         loop {
             let mut idle = self.idle.borrow_mut();
             let connection = idle.pop()?;
@@ -63,7 +84,7 @@ impl Pool {
     }
 
     /// The same among those that began with this PROXY header.
-    pub(crate) fn take_for(&self, now: Tick, keep: &KeepAlive, header: &[u8]) -> Option<Box<Connection>> {
+    pub(crate) fn take_for(&self, now: Tick, keep: &Keep, header: &[u8]) -> Option<Box<Connection>> {
         loop {
             let mut idle = self.idle.borrow_mut();
             let place = idle.iter().rposition(|connection| connection.header.as_deref() == Some(header))?;
@@ -76,7 +97,7 @@ impl Pool {
     }
 
     /// Keeps a connection, if it may be used again and there is room. No deadline is set on it any more.
-    pub(crate) fn give(&self, mut connection: Box<Connection>, now: Tick, keep: &KeepAlive) {
+    pub(crate) fn give(&self, mut connection: Box<Connection>, now: Tick, keep: &Keep) {
         let mut idle = self.idle.borrow_mut();
         let worn_out = connection.uses >= keep.max_requests || is_old(connection.born, now, keep.max_age);
         if !worn_out && connection.header.is_some() && idle.len() >= keep.idle && !idle.is_empty() {
@@ -96,7 +117,7 @@ impl Pool {
     }
 
     /// The connection that was used least lately, if it has been idle for `settled` and is still good: for another worker.
-    pub(crate) fn part(&self, now: Tick, keep: &KeepAlive, settled: Duration) -> Option<Box<Connection>> {
+    pub(crate) fn part(&self, now: Tick, keep: &Keep, settled: u32) -> Option<Box<Connection>> {
         loop {
             let mut idle = self.idle.borrow_mut();
             let settled = idle.first().is_some_and(|connection| is_old(connection.idle_since, now, settled));
@@ -111,7 +132,7 @@ impl Pool {
     }
 
     /// Takes over what `other` keeps, the latest used of it, as much as there is room for.
-    pub(crate) fn inherit(&self, other: &Pool, keep: &KeepAlive) {
+    pub(crate) fn inherit(&self, other: &Pool, keep: &Keep) {
         let mut inherited = other.idle.take();
         other.show();
         let surplus = inherited.len().saturating_sub(keep.idle);
@@ -127,7 +148,7 @@ impl Pool {
     }
 
     /// Closes what was idle for too long, and what its server has closed.
-    pub(crate) fn prune(&self, now: Tick, keep: &KeepAlive) {
+    pub(crate) fn prune(&self, now: Tick, keep: &Keep) {
         self.idle.borrow_mut().retain(|connection| is_good(connection, now, keep));
         self.show();
     }
@@ -145,7 +166,7 @@ impl Pool {
 
 /// An idle connection on which something arrived was closed by its server, or never was in step.
 #[inline(always)]
-fn is_good(connection: &Connection, now: Tick, keep: &KeepAlive) -> bool {
+fn is_good(connection: &Connection, now: Tick, keep: &Keep) -> bool {
     !is_old(connection.idle_since, now, keep.idle_timeout)
         && !is_old(connection.born, now, keep.max_age)
         && is_quiet(&connection.stream)
@@ -166,6 +187,7 @@ fn is_quiet_after_all(stream: &Stream) -> bool {
     read.is_pending() && !stream.maybe_readable()
 }
 
-fn is_old(since: Tick, now: Tick, max: Duration) -> bool {
-    now.since(since) >= max
+#[inline(always)]
+fn is_old(since: Tick, now: Tick, max: u32) -> bool {
+    now.millis_since(since) >= max
 }

@@ -17,7 +17,7 @@ use crate::hand_over::{HandOverOptions, Neighbours};
 use crate::health::HealthOptions;
 use crate::heir::Heir;
 use crate::lease::{self, Balancing, Queue};
-use crate::pool::Connection;
+use crate::pool::{Connection, Keep};
 use crate::server::{Server, Target};
 use crate::sticky::Sticky;
 use crate::tls::Tls;
@@ -103,6 +103,7 @@ pub type Say = Rc<dyn Fn(Level, &str)>;
 /// An upstream on one worker.
 pub struct Upstream {
     options: Options,
+    pub(crate) kept: Keep,
     servers: Vec<Server>,
     pub(crate) balancer: RefCell<Balancer>,
     pub(crate) ejector: Option<RefCell<Ejector>>,
@@ -166,6 +167,7 @@ impl Upstream {
             budget: RefCell::new(RetryBudget::new(options.retry.budget, options.retries_per_second_min, now())),
             retired: Cell::new(false),
             connect_text: format!("{:?}", options.timeouts.connect),
+            kept: Keep::from(&options.keep_alive),
             options,
         });
         if let Some(neighbours) = &upstream.neighbours {
@@ -288,14 +290,14 @@ impl Upstream {
 
     /// An idle connection to that server, if there is one.
     pub fn reuse(&self, server: ServerId) -> Option<Checkout<'_>> {
-        let connection = self.server(server)?.pool.take(now(), &self.options.keep_alive)?;
+        let connection = self.server(server)?.pool.take(now(), &self.kept)?;
         Some(Checkout::new(self, server, connection))
     }
 
     /// An idle connection that began with this PROXY header, if there is one: it speaks for that client, and no other.
     #[cold]
     pub fn reuse_for(&self, server: ServerId, header: &[u8]) -> Option<Checkout<'_>> {
-        let connection = self.server(server)?.pool.take_for(now(), &self.options.keep_alive, header)?;
+        let connection = self.server(server)?.pool.take_for(now(), &self.kept, header)?;
         Some(Checkout::new(self, server, connection))
     }
 
@@ -333,7 +335,7 @@ impl Upstream {
             return;
         }
         if let Some(server) = self.servers.get(server.index()) {
-            server.pool.give(connection, now(), &self.options.keep_alive);
+            server.pool.give(connection, now(), &self.kept);
         }
     }
 
@@ -354,8 +356,7 @@ async fn look_after(upstream: Weak<Upstream>) {
         upstream.follow_health();
         upstream.release_ejected();
         upstream.serve_queue();
-        let keep = &upstream.options.keep_alive;
-        upstream.servers.iter().for_each(|s| s.pool.prune(now(), keep));
+        upstream.servers.iter().for_each(|s| s.pool.prune(now(), &upstream.kept));
     }
 }
 
