@@ -2,7 +2,7 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use tests::{Authority, Client, Tollgate, folder, peers, peers::curl};
+use tests::{Authority, Client, Origin, Tollgate, answer, folder, peers, peers::curl};
 
 use crate::tls_upstreams::node;
 
@@ -56,4 +56,24 @@ fn a_connection_over_tls_too() {
         thread::sleep(APART);
     }
     assert!(handed_over(proxy) > 0);
+}
+
+#[test]
+fn a_reload_that_changes_the_upstream_costs_no_connection() {
+    let origin = Origin::answering(answer("200 OK", "ok"));
+    let text = |seconds: u32| {
+        format!(
+            "[runtime]\nworkers = 1\n[[route]]\nproxy = {{ upstream = \"api\" }}\n\
+             [upstream.api]\nservers = [\"{}\"]\ntimeouts = {{ header = \"{seconds}s\" }}\n",
+            origin.address()
+        )
+    };
+    let mut proxy = Tollgate::config(&text(30));
+    let mut client = Client::connect(proxy.address());
+    for seconds in 31..34 {
+        assert_eq!(client.get("/").status, 200);
+        proxy.reload(&text(seconds));
+    }
+    assert_eq!((client.get("/").status, origin.connections()), (200, 1));
+    proxy.stop();
 }

@@ -158,7 +158,12 @@ impl PartialEq for HealthOptions {
 
 #[cfg(test)]
 mod tests {
+    use balance::RetryPolicy;
+    use event_loop::{Driver, Worker, WorkerConfig};
+    use net::Address;
+
     use super::*;
+    use crate::{KeepAlive, Options, ServerOptions, Target, Timeouts, Upstream};
 
     #[test]
     fn the_reason_is_the_latest_ones() {
@@ -176,5 +181,45 @@ mod tests {
         assert_eq!(why().as_deref(), Some("status 500"));
         health.note(server, true, "");
         assert!(why().is_none() && health.is_up(server) && health.generation() != generation);
+    }
+
+    #[test]
+    fn of_many_that_are_down_three_are_named() {
+        let second = Duration::from_secs(1);
+        let policy = HealthPolicy { probe: None, interval: second, jitter: 0.0, timeout: second, rise: 1, fall: 1 };
+        let health = Health::new(policy, 1_000, |_| None);
+        let server = |number| ServerOptions {
+            target: Target::Fixed(Address::Memory(number)),
+            tls: None,
+            weight: 1,
+            backup: false,
+            max_active: 0,
+        };
+        let keep_alive = KeepAlive { idle: 1, idle_timeout: second, max_requests: 1, max_age: second };
+        let options = Options {
+            proxy_protocol: None,
+            name: "api".into(),
+            servers: (0..1_000).map(server).collect(),
+            timeouts: Timeouts { connect: second, header: second, body: second, tunnel: second },
+            keep_alive,
+            retry: RetryPolicy::default(),
+            retries_per_second_min: 3,
+            resolve: second,
+            balancing: crate::Balancing::default(),
+            health: Some(HealthOptions { shared: Arc::clone(&health), here: false }),
+            hand_over: None,
+        };
+        let driver = Driver::Simulated { seed: 1 };
+        let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
+        let test = async {
+            let upstream = Upstream::start(options, 0);
+            (0..999).for_each(|number| health.note(ServerId(number), false, "refused"));
+            assert!(upstream.no_server().sentence.ends_with("has no server that could take the request"));
+            health.note(ServerId(999), false, "refused");
+            assert!(upstream.pick_first().is_none());
+            let sentence = upstream.no_server().sentence;
+            assert!(sentence.ends_with("; and 997 more") && sentence.len() < 200, "{sentence}");
+        };
+        worker.block_on(test).unwrap();
     }
 }
