@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod dist;
 mod docs;
 mod fuzz;
 mod setup;
@@ -42,6 +43,9 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Build the programs as they are best deployed: in release, optimised by a profile of them at work (needs
+    /// llvm-profdata and about 20 minutes)
+    Dist,
     /// Build in release and run a bench; see `cargo xtask bench --help` for which there are
     #[command(disable_help_flag = true)]
     Bench {
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Docs { check } => docs::run(check),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Task::Dist => dist::run(),
         Task::Bench { args } => bench::run(&args),
     };
     match outcome {

@@ -89,9 +89,6 @@ fn provide(needs: &[Need]) -> Outcome {
         return Ok(());
     }
     let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    if !shell::found("apt-get") || !is_root() {
-        return Err(format!("these tools are missing; {}", how_to_install(&packages)));
-    }
     install(&packages)?;
     match missing.iter().find(|tool| !shell::found(tool.program)) {
         None => Ok(()),
@@ -116,7 +113,11 @@ fn how_to_install(packages: &[&str]) -> String {
     }
 }
 
-fn install(packages: &[&str]) -> Outcome {
+/// Installs packages with the system's package manager, if that is apt and this is root.
+pub(crate) fn install(packages: &[&str]) -> Outcome {
+    if !shell::found("apt-get") || !is_root() {
+        return Err(format!("these tools are missing; {}", how_to_install(packages)));
+    }
     // Servers must be there, not running: tests and benches start their own.
     let _quiet = NoServices::declare()?;
     shell::run(apt(&["update", "-q"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
