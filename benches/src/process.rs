@@ -7,6 +7,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -127,6 +128,19 @@ pub fn on_cpu<T>(cpu: usize, work: impl FnOnce() -> T) -> io::Result<T> {
 /// A port that nobody listens on now.
 pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+static MEASURED: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has the programs that are measured come from `folder`, where it has them. To be called once, before anything is measured.
+pub fn measure_from(folder: PathBuf) {
+    let _ = MEASURED.set(folder);
+}
+
+/// A program of this workspace that is measured: from the folder that was named for it, or built beside the running one.
+pub fn measured(name: &str) -> io::Result<PathBuf> {
+    let elsewhere = MEASURED.get().map(|folder| folder.join(name));
+    elsewhere.filter(|path| path.is_file()).map_or_else(|| sibling(name), Ok)
 }
 
 /// A program of this workspace, built beside the running one.

@@ -4,7 +4,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::shell::{self, Outcome};
+use crate::{
+    dist,
+    shell::{self, Outcome},
+};
+
+/// Has the programs of `cargo xtask dist` measured.
+const DIST: &str = "--dist";
 
 /// Builds `benches` and the programs that they measure, then runs the bench runner with `args`.
 pub(crate) fn run(args: &[String]) -> Outcome {
@@ -27,7 +33,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     shell::run(&mut shell::cargo(build))?;
     // The runner looks for the other programs beside itself.
     let runner = Path::new(&target_folder()?).join("release/bench");
-    shell::run(&mut shell::command(runner, args))
+    let mut command = shell::command(runner, args.iter().filter(|word| *word != DIST));
+    if args.iter().any(|word| word == DIST) {
+        command.arg("--programs").arg(dist::folder()?);
+    }
+    shell::run(&mut command)
 }
 
 /// Where cargo puts what it builds, whichever way it was told.

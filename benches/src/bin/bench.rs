@@ -8,6 +8,7 @@ use std::{
 
 use benches::{
     machine::Machine,
+    process,
     suite::{self, Bench, Options},
 };
 use clap::{Parser, ValueEnum};
@@ -24,6 +25,10 @@ struct Args {
     all: bool,
     #[command(flatten)]
     options: Options,
+    /// Where the server, proxy, echo and loadgen that are measured come from, instead of from beside the bench; `cargo xtask
+    /// bench --dist` names the folder of `cargo xtask dist`. The evidence has "-dist" in its name
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
     /// One short round, nothing saved: to see that a bench works
     #[arg(long)]
     quick: bool,
@@ -55,13 +60,27 @@ fn run(mut args: Args) -> io::Result<bool> {
         (args.options.rounds, args.options.seconds, args.options.warmup) = (Some(1), 0.5, 0.1);
         args.options.requests.get_or_insert(1000);
     }
+    if let Some(folder) = &args.programs {
+        if !folder.join("proxy").is_file() {
+            return Err(io::Error::other(format!(
+                "there is no proxy in {}; `cargo xtask dist` makes one",
+                folder.display()
+            )));
+        }
+        process::measure_from(folder.clone());
+    }
     let benches = if args.all { Bench::value_variants() } else { &args.bench };
     let machine = Machine::look();
     let folder = runs().join(machine.folder());
     let mut holds = true;
     for bench in benches {
         eprintln!("{}", bench.name());
-        let evidence = suite::run(*bench, &args.options)?;
+        let mut evidence = suite::run(*bench, &args.options)?;
+        if args.programs.is_some() {
+            evidence.bench += "-dist";
+            evidence.notes +=
+                "\nOur programs are those of `cargo xtask dist`, optimised by a profile of them at work.\n";
+        }
         println!("\n{}: {}, commit {}\n", bench.name(), machine.words, machine.commit);
         println!("{}\n{}", evidence.results(), evidence.notes);
         if !args.quick && !args.no_save {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{Peer, configuration};
 use crate::{
-    process::{LOAD_CPU, Program, SERVER_CPU, free_address, sibling},
+    process::{LOAD_CPU, Program, SERVER_CPU, free_address, measured, sibling},
     secure, wire,
 };
 
@@ -130,7 +130,7 @@ impl Stage {
         let listen = address.to_string();
         let origin = if peer.is_proxy() { self.origin()?.to_string() } else { String::new() };
         let words = |program: &str, more: &[&str]| -> io::Result<Vec<String>> {
-            let mut line = vec![text(sibling(program)?)];
+            let mut line = vec![text(measured(program)?)];
             line.extend(more.iter().map(|word| (*word).to_owned()));
             Ok(line)
         };

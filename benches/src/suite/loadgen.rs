@@ -16,7 +16,7 @@ use super::{Options, load::peer_notes};
 use crate::{
     interval::Interval,
     peers::{FILE, Peer, Running, Stage, Wrap},
-    process::{LOAD_CPU, on_cpu, sibling},
+    process::{LOAD_CPU, measured, on_cpu},
     report::{Evidence, Goal, Spread, Table, number},
     usage,
 };
@@ -139,7 +139,7 @@ fn once(generator: Generator, options: &Options, server: &Running, connections: 
             command
         }
         Generator::Loadgen => {
-            let mut command = Command::new(sibling("loadgen")?);
+            let mut command = Command::new(measured("loadgen")?);
             command.args(["-q", "--json", "-", "-t", "1", "-c", &connections, "-d", &duration, &url]);
             command
         }

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::Options;
 use crate::{
     peers::{Peer, Stage, nginx_of_many},
-    process::{Program, SERVER_CPU, free_address, sibling},
+    process::{Program, SERVER_CPU, free_address, measured},
     report::{Evidence, Goal, Table},
 };
 
@@ -127,7 +127,7 @@ fn ours(stage: &Stage, to: SocketAddr, workers: usize, servers: &[SocketAddr], h
     );
     let file = stage.folder().join("pool-reuse.toml");
     fs::write(&file, text)?;
-    let mut command = Command::new(sibling("proxy")?);
+    let mut command = Command::new(measured("proxy")?);
     command.arg("--config").arg(file);
     Ok(command)
 }
