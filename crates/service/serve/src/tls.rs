@@ -90,7 +90,7 @@ pub(crate) fn admitted<S: Site>(
         if first.is_ok() {
             gate::pass_first().await;
         }
-        // Boxed, so that many that wait leave no large holes behind them among what stays.
+        // Boxed, so that who waits for a place does not carry the room for it.
         if let Some(connection) = Box::pin(begin(stream, first, tls.config, local, admission)).await {
             // As a task of its own it is hardly larger than a plain connection's, whatever the handshake needed.
             spawn(serve(connection, Secure { hsts: tls.hsts }));
