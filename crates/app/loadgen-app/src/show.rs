@@ -44,9 +44,19 @@ pub(crate) fn all_printed() -> Result<(), Problem> {
 
 /// Whether the files that are to be saved can be: asked before there is something to lose.
 pub(crate) fn can_save(load: &Load) -> Result<(), Problem> {
+    if [&load.json, &load.csv].into_iter().flatten().filter(|file| is_output(file)).count() > 1 {
+        return Err(Problem::usage(
+            "--json - and --csv - would be mixed on standard output; save one of them to a file",
+        ));
+    }
     for file in [&load.json, &load.csv, &load.html].into_iter().flatten().filter(|file| !is_output(file)) {
+        let is_new = !file.exists();
         let opened = OpenOptions::new().append(true).create(true).open(file);
         opened.map_err(|e| Problem::usage(format!("{} cannot be written: {e}", file.display())))?;
+        // A run that comes to nothing leaves no empty report.
+        if is_new {
+            let _ = std::fs::remove_file(file);
+        }
     }
     Ok(())
 }

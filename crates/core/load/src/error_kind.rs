@@ -118,6 +118,11 @@ impl ErrorKind {
         }
     }
 
+    /// Whether no connection could be made, so that a request that was due was never sent.
+    pub fn is_of_connecting(self) -> bool {
+        matches!(self, ErrorKind::Resolve | ErrorKind::ConnectRefused | ErrorKind::ConnectTimeout)
+    }
+
     /// Whether the generator's own limits are to blame, and not the target.
     pub fn is_local(self) -> bool {
         matches!(self, ErrorKind::LocalDescriptors | ErrorKind::LocalPorts | ErrorKind::LocalOther)

@@ -19,6 +19,8 @@ pub struct KneeSearch {
     pub start: Rate,
     /// No rate above it is tried.
     pub limit: Rate,
+    /// No rate below it is tried.
+    pub lowest: Rate,
     /// The search ends when the rates that do and do not keep the objective are this close: 0.05 for 5 %.
     pub resolution: f64,
     /// A rate near the knee is tried up to so often, and the majority decides.
@@ -29,7 +31,8 @@ pub struct KneeSearch {
 
 impl Default for KneeSearch {
     fn default() -> KneeSearch {
-        KneeSearch { start: Rate::clamped(1_000.0), limit: Rate::MAX, resolution: 0.05, repeats: 3, steps_max: 60 }
+        let (start, limit, lowest) = (Rate::clamped(1_000.0), Rate::MAX, Rate::MIN);
+        KneeSearch { start, limit, lowest, resolution: 0.05, repeats: 3, steps_max: 60 }
     }
 }
 
@@ -240,7 +243,7 @@ impl Knee {
     fn descend(&mut self, rate: Rate) {
         let lower = Rate::clamped(rate.per_second() / 2.0);
         let lowest = Rate::clamped(self.search.start.per_second() / DESCENT_MAX);
-        if lower < lowest || lower >= rate {
+        if lower < lowest || lower < self.search.lowest || lower >= rate {
             let ceiling = self.ceiling.take();
             let reason = ceiling.as_ref().map(|c| c.reason.clone()).unwrap_or_default();
             self.finish(match ceiling {

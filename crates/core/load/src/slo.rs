@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::parse::{self, BadText};
 use crate::run::Run;
+use crate::second::StatusCounts;
 use crate::words;
 
 /// The conditions of an objective, all of which must be kept: `p99<5ms,errors=0`.
@@ -26,11 +27,26 @@ enum Term {
     Answered { per_second_min: f64 },
 }
 
+/// The answers that a step needs for a condition that is about no percentile.
+const ANSWERS_MIN: f64 = 10.0;
+
 impl Slo {
+    /// So many requests a run needs for its percentiles to say anything: one of them has to lie above each.
+    pub fn requests_min(&self) -> f64 {
+        let needed = |term: &Term| match *term {
+            Term::Percentile { percent, .. } if percent < 100.0 => (100.0 / (100.0 - percent)).round(),
+            _ => 0.0,
+        };
+        self.terms.iter().map(needed).fold(ANSWERS_MIN, f64::max)
+    }
+
     /// Which conditions a run did not keep, a sentence each; empty when it kept all.
     pub fn misses(&self, run: &Run) -> Vec<String> {
         if run.totals.answered == 0 {
-            return vec!["no request was answered".to_owned()];
+            let answers = run.totals.statuses != StatusCounts::default();
+            return vec![
+                if answers { "no request was answered as it should be" } else { "no request was answered" }.into(),
+            ];
         }
         self.terms.iter().filter_map(|term| term.miss(run)).collect()
     }
@@ -177,6 +193,14 @@ mod tests {
     fn a_run_that_keeps_everything_misses_nothing() {
         let good = run(1_000, 0, 0);
         assert!(misses("p50<501us, p99<1ms,max<1.1ms,avg<502us,errors=0,errors<1%,rate>999/s", &good).is_empty());
+    }
+
+    #[test]
+    fn a_percentile_needs_a_request_above_it() {
+        let needed = |slo: &str| slo.parse::<Slo>().unwrap().requests_min();
+        assert_eq!(needed("errors=0,max<1s,p50<1s"), 10.0);
+        assert_eq!(needed("p99<5ms,errors=0"), 100.0);
+        assert_eq!(needed("p99<5ms,p99.9<9ms"), 1_000.0);
     }
 
     #[test]

@@ -215,7 +215,10 @@ fn send_lag(run: &Run, rules: &Rules) -> Option<Finding> {
 
 fn schedule_not_kept(run: &Run, rules: &Rules) -> Option<Finding> {
     let totals = &run.totals;
-    let missing = totals.planned.saturating_sub(totals.sent).saturating_sub(run.backlog_at_end);
+    // Each of these stands among the errors, for what it is.
+    let unconnected: u64 = totals.errors.iter().filter(|(kind, _)| kind.is_of_connecting()).map(|(_, n)| n).sum();
+    let missing =
+        totals.planned.saturating_sub(totals.sent).saturating_sub(run.backlog_at_end).saturating_sub(unconnected);
     if missing as f64 <= rules.missing_share_max * totals.planned as f64 {
         return None;
     }

@@ -31,10 +31,11 @@ pub(crate) async fn run(state: Rc<State>, number: usize, slow: Slow, every: Dura
         };
         match made {
             Ok(stream) => {
-                failures = 0;
                 let open = Open::new(&state);
-                suffer(&state, number, &stream, slow, every).await;
+                let suffered = suffer(&state, number, &stream, slow, every).await;
                 drop(open);
+                // Who was got rid of before there was anything slow to be seen is refused.
+                failures = if suffered < every { failures + 1 } else { 0 };
             }
             Err(error) => {
                 state.fail(number, error.kind, || error.text);
@@ -47,8 +48,8 @@ pub(crate) async fn run(state: Rc<State>, number: usize, slow: Slow, every: Dura
     state.gone();
 }
 
-/// Is slow on one connection until it ends, and counts how it did.
-async fn suffer(state: &State, number: usize, stream: &Stream, slow: Slow, every: Duration) {
+/// Is slow on one connection until it ends, counts how it did, and says how long it was suffered.
+async fn suffer(state: &State, number: usize, stream: &Stream, slow: Slow, every: Duration) -> Duration {
     let begun = precise::nanos();
     let request = &state.origin_of(number).requests[state.pick(state.origin_number(number))];
     state.tally.borrow_mut().sent(0);
@@ -69,6 +70,7 @@ async fn suffer(state: &State, number: usize, stream: &Stream, slow: Slow, every
         }
         Err(kind) => state.fail(number, kind, || format!("{}: after {:.1} s", peer.request.url, lifetime as f64 / 1e9)),
     }
+    Duration::from_nanos(lifetime)
 }
 
 struct Peer<'a> {

@@ -29,9 +29,11 @@ pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Pro
         return Err(Problem::usage("--from is above --to"));
     }
     let mut plan = prepare(&crate::arguments::Load { poisson: false, ..load.clone() }, Kind::Load)?;
+    let lowest = lowest(find, &plan)?;
     let mut knee = Knee::new(KneeSearch {
         start: find.from,
         limit: find.to,
+        lowest,
         resolution: find.resolution / 100.0,
         ..KneeSearch::default()
     });
@@ -57,6 +59,23 @@ pub(crate) fn run(find: &FindMaxLoad, interrupts: &Interrupts) -> Result<u8, Pro
         None if knee.tried().iter().any(|tried| matches!(tried.outcome, Outcome::GeneratorLimit(_))) => 3,
         None => 1,
     })
+}
+
+/// The rate below which a step has too few requests for what is asked of them.
+fn lowest(find: &FindMaxLoad, plan: &Plan) -> Result<Rate, Problem> {
+    let needed = find.slo.requests_min();
+    let seconds = plan.duration.map_or(f64::INFINITY, |step| step.as_secs_f64());
+    let lowest = needed / seconds;
+    if find.from.per_second() < lowest {
+        let (from, needed) = (find.from, load::words::figure(needed));
+        return Err(Problem::usage(format!(
+            "--slo: {} needs {needed} requests a step at least, and at --from {from} a step of {seconds} s has {}: give a longer \
+             --duration or a higher --from",
+            find.slo,
+            load::words::figure(find.from.per_second() * seconds)
+        )));
+    }
+    Ok(Rate::clamped(lowest))
 }
 
 fn step(find: &FindMaxLoad, plan: &mut Plan, rate: Rate, interrupts: &Interrupts) -> Result<Measured, Problem> {

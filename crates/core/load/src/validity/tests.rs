@@ -131,6 +131,11 @@ fn planned_requests_must_be_sent_unless_the_target_kept_all_connections() {
     let waiting = verdict(true, |s| (s.counts.sent, s.backlog) = (9_800, 2_000));
     assert!(waiting.is_valid());
     assert_eq!(waiting.notes[0].code, Code::Backlog);
+    let refused = verdict(true, |s| {
+        s.counts.sent = 9_800;
+        s.counts.errors.add(ErrorKind::ConnectRefused, 200);
+    });
+    assert!(refused.is_valid(), "the target refused them: {refused:?}");
 }
 
 #[test]
