@@ -1,5 +1,6 @@
 //! An upstream that changed with a reload: what is known of the servers that stay goes over to its new form.
 
+use std::cell::OnceCell;
 use std::rc::{Rc, Weak};
 
 use balance::ServerId;
@@ -13,13 +14,21 @@ use crate::upstream::Upstream;
 pub(crate) struct Heir {
     upstream: Weak<Upstream>,
     places: Vec<Option<ServerId>>,
+    /// Who goes on in its place in turn: it may have gone before requests that are older than it.
+    next: Rc<OnceCell<Heir>>,
 }
 
 impl Heir {
-    /// Where `server` stands there, as long as there is somebody.
-    pub(crate) fn of(&self, server: ServerId) -> Option<(Rc<Upstream>, ServerId)> {
-        let place = *self.places.get(server.index())?;
-        Some((self.upstream.upgrade()?, place?))
+    /// Where `server` stands with the first one that is still there.
+    pub(crate) fn of(&self, mut server: ServerId) -> Option<(Rc<Upstream>, ServerId)> {
+        let mut heir = self;
+        loop {
+            server = (*heir.places.get(server.index())?)?;
+            match heir.upstream.upgrade() {
+                Some(upstream) => return Some((upstream, server)),
+                None => heir = heir.next.get()?,
+            }
+        }
     }
 }
 
@@ -44,9 +53,9 @@ impl Upstream {
                 balancer.set_ejected(new, true, now());
             }
         }
-        if !self.is_plain() && !before.is_plain() {
-            let _ = before.heir.set(Heir { upstream: Rc::downgrade(self), places });
-        }
+        // Also where requests are not counted: those from before end there, and the next one may count.
+        let (upstream, next) = (Rc::downgrade(self), Rc::clone(&self.heir));
+        let _ = before.heir.set(Heir { upstream, places, next });
     }
 }
 

@@ -111,7 +111,7 @@ pub struct Upstream {
     pub(crate) sticky: Option<Sticky>,
     pub(crate) neighbours: Option<Neighbours>,
     /// Who goes on in its place since a reload.
-    pub(crate) heir: OnceCell<Heir>,
+    pub(crate) heir: Rc<OnceCell<Heir>>,
     /// Requests need no lease.
     is_plain: bool,
     /// The changes of the checks that the balancer has heard of.
@@ -159,7 +159,7 @@ impl Upstream {
             queue: Queue::default(),
             sticky: balancing.sticky.as_ref().map(|sticky| Sticky::new(sticky, &options.name, &servers)),
             neighbours,
-            heir: OnceCell::new(),
+            heir: Rc::default(),
             health_seen: Cell::new(0),
             say,
             is_plain: !balancing.counts() && options.servers.iter().all(|s| s.max_active == 0),

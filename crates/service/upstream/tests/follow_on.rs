@@ -95,6 +95,34 @@ fn requests_under_way_count_until_they_end() {
 }
 
 #[test]
+fn requests_that_outlive_two_changes_do_not_count_for_ever() {
+    for policy in [Policy::LeastConnections, Policy::RoundRobin] {
+        run(async {
+            let before = Upstream::start(options(&[31, 32], 1, false), 0);
+            let first = before.lease_now(&Tried::none(), Wanted::default()).unwrap();
+            let mut changed = options(&[31, 32], 2, false);
+            changed.balancing.policy = policy;
+            let middle = Upstream::start(changed, 0);
+            middle.follow_on(&before);
+            before.retire();
+            let mut limited = options(&[31, 32], 3, false);
+            limited.servers.iter_mut().for_each(|server| server.max_active = 1);
+            let after = Upstream::start(limited, 0);
+            after.follow_on(&middle);
+            middle.retire();
+            // It has no request of its own.
+            drop(middle);
+            let lease = || after.lease_now(&Tried::none(), Wanted::default());
+            let second = lease().expect("the other server has room");
+            assert!(lease().is_none(), "the request that is under way counts");
+            drop(first);
+            assert!(lease().is_some(), "it has ended");
+            drop(second);
+        });
+    }
+}
+
+#[test]
 fn who_was_ejected_stays_out() {
     run(async {
         let before = Upstream::start(options(&[31, 32], 1, true), 0);
