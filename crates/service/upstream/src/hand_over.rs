@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use balance::ServerId;
 use clock::Tick;
-use event_loop::{Remote, now, within};
-use net::Parcel;
+use event_loop::{Ready, Remote, now, within};
+use net::{Parcel, Transport};
 
 use crate::checkout::Checkout;
-use crate::pool::{Connection, millis};
+use crate::pool::{Connection, is_quiet, millis};
 use crate::upstream::Upstream;
 
 /// A connection that was idle for less stays with its worker, who may need it in a moment: otherwise two of them would take
@@ -280,6 +280,11 @@ impl Upstream {
 impl Sent {
     fn unpack(self) -> Option<Box<Connection>> {
         let stream = self.parcel.unpack().ok()?;
+        // Nobody was told of what arrived on its way: with the next answer it would be taken for that. So it is tried.
+        stream.registration().assume(Ready::READ);
+        if !is_quiet(&stream) {
+            return None;
+        }
         let born = Tick(now().0.wrapping_sub(self.age.as_millis() as u32));
         let mut connection = Connection::new(stream, born, None);
         connection.uses = self.uses;

@@ -174,7 +174,7 @@ fn is_good(connection: &Connection, now: Tick, keep: &Keep) -> bool {
 
 /// Whether nothing has arrived.
 #[inline]
-fn is_quiet(stream: &Stream) -> bool {
+pub(crate) fn is_quiet(stream: &Stream) -> bool {
     !stream.maybe_readable() || is_quiet_after_all(stream)
 }
 

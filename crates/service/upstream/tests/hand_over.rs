@@ -218,3 +218,37 @@ fn nothing_is_asked_of_who_has_retired_or_has_only_dead_connections() {
     };
     on_two_workers(one, two);
 }
+
+#[test]
+fn what_something_arrived_on_is_closed_on_its_way() {
+    let one = async |both: &Both, origin: Listener| {
+        let upstream = both.upstream(0, 8);
+        let ends = fill(&upstream, &origin, 1).await;
+        sleep(LONG).await;
+        both.reach(1);
+        while idle(&upstream) == 1 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        send(&ends[0], b"HTTP/1.1 408 Request Timeout\r\n\r\n").await;
+        both.reach(2);
+        both.wait(3).await;
+    };
+    let two = async |both: &Both| {
+        let upstream = both.upstream(1, 8);
+        both.wait(1).await;
+        let mut asked = std::pin::pin!(upstream.take_over(SERVER));
+        assert!(poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await.is_pending());
+        // One turn that lasts until the connection is on its way, and has something to read.
+        while both.step.load(SeqCst) < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(
+            asked.await.is_none() && upstream.reuse(SERVER).is_none(),
+            "its next answer would not be that of a request"
+        );
+        sleep(LONG).await;
+        assert_eq!(idle(&upstream), 0);
+        both.reach(3);
+    };
+    on_two_workers(one, two);
+}
