@@ -142,15 +142,20 @@ fn a_command_that_fails_is_an_error() {
     assert!(ended.out.contains("commands that failed"), "{}", ended.out);
 }
 
+/// An origin that takes so long for each answer.
+fn slow(time: Duration) -> Origin {
+    Origin::start(move |connection, _| {
+        while connection.request().is_some() {
+            std::thread::sleep(time);
+            connection.send(answer("200 OK", "ok"));
+        }
+    })
+}
+
 #[test]
 fn find_max_finds_what_a_slow_origin_can_do() {
     // One connection and 10 ms an answer: 100 a second is the end of it.
-    let origin = Origin::start(|connection, _| {
-        while connection.request().is_some() {
-            std::thread::sleep(Duration::from_millis(10));
-            connection.send(answer("200 OK", "ok"));
-        }
-    });
+    let origin = slow(Duration::from_millis(10));
     let to = url(origin.address());
     let slo = "p50<50ms,errors=0";
     let folder = folder();
@@ -245,13 +250,7 @@ fn ctrl_c_ends_a_run_and_it_is_still_summed_up() {
 
 #[test]
 fn a_count_that_is_interrupted_says_how_many_were_left() {
-    // Each answer takes 20 ms.
-    let origin = Origin::start(|connection, _| {
-        while connection.request().is_some() {
-            std::thread::sleep(Duration::from_millis(20));
-            connection.send(answer("200 OK", "ok"));
-        }
-    });
+    let origin = slow(Duration::from_millis(20));
     let mut child = command();
     child.args(["-c", "1", "-n", "1000000", &url(origin.address())]);
     let mut process = Process::start(&mut child);

@@ -97,13 +97,8 @@ fn profdata() -> Outcome<PathBuf> {
 }
 
 fn llvm_of_rustc() -> Outcome<u32> {
-    let text = shell::read(&mut shell::command(rustc(), ["-vV"]))?;
-    let version = text.lines().find_map(|line| line.strip_prefix("LLVM version: "));
-    version.and_then(major).ok_or_else(|| "rustc -vV names no LLVM version".to_owned())
-}
-
-fn rustc() -> std::ffi::OsString {
-    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+    let version = shell::of_rustc("LLVM version")?;
+    major(&version).ok_or_else(|| format!("rustc -vV names no number of its LLVM, but {version}"))
 }
 
 /// The number before the first dot.
@@ -112,7 +107,7 @@ fn major(version: &str) -> Option<u32> {
 }
 
 fn find(llvm: u32) -> Option<PathBuf> {
-    let libraries = shell::read(&mut shell::command(rustc(), ["--print", "target-libdir"])).unwrap_or_default();
+    let libraries = shell::read(&mut shell::rustc(["--print", "target-libdir"])).unwrap_or_default();
     let own = Path::new(libraries.trim()).with_file_name("bin").join("llvm-profdata");
     let others = [format!("llvm-profdata-{llvm}"), "llvm-profdata".to_owned()].map(PathBuf::from);
     let reads = |tool: &PathBuf| {

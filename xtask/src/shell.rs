@@ -90,9 +90,19 @@ pub(crate) fn run_keeping(command: &mut Command, keep: fn(&str) -> bool) -> (Vec
 
 /// The target triple of this machine, as rustc names it.
 pub(crate) fn host() -> Outcome<String> {
-    let text = read(&mut command(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()), ["-vV"]))?;
-    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| "rustc -vV names no host".to_owned())
+    of_rustc("host")
+}
+
+/// What rustc tells of itself under that name.
+pub(crate) fn of_rustc(name: &str) -> Outcome<String> {
+    let text = read(&mut rustc(["-vV"]))?;
+    let told = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    told.map(str::to_owned).ok_or_else(|| format!("rustc -vV names no {name}"))
+}
+
+/// The `rustc` that cargo uses.
+pub(crate) fn rustc<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    command(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()), args)
 }
 
 /// `program` is found in PATH.

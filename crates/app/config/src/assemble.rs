@@ -1,5 +1,7 @@
 //! From drafts to a plan: parts held against each other, errors sorted, nothing half-valid let through.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,17 +44,22 @@ pub(crate) fn assemble(files: Files) -> Result<Loaded, Report> {
 
 /// Two upstreams that name servers in the same cookie take each other's from the client.
 fn check_cookies(upstreams: &[UpstreamDraft], notes: &Notes) {
-    let cookie = |draft: &UpstreamDraft| Some(draft.upstream.as_ref()?.sticky.as_ref()?.cookie.clone());
-    for (at, draft) in upstreams.iter().enumerate() {
-        let Some(name) = cookie(draft) else { continue };
-        if let Some(first) = upstreams[..at].iter().find(|other| cookie(other).as_ref() == Some(&name)) {
-            let same = Diagnostic::warning(format!(
-                "the upstreams `{}` and `{}` keep clients by the same cookie, `{name}`",
-                first.name, draft.name
-            ));
-            let expected = "a client that goes to both is kept by neither";
-            let hint = "leave `sticky.cookie` out, or give each a name of its own";
-            notes.push(same.at(draft.place.clone()).expected(expected).hint(hint));
+    let mut first_by_cookie = HashMap::new();
+    for draft in upstreams {
+        let Some(sticky) = draft.upstream.as_ref().and_then(|upstream| upstream.sticky.as_ref()) else { continue };
+        match first_by_cookie.entry(&sticky.cookie) {
+            Entry::Vacant(free) => drop(free.insert(&draft.name)),
+            Entry::Occupied(first) => {
+                let same = Diagnostic::warning(format!(
+                    "the upstreams `{}` and `{}` keep clients by the same cookie, `{}`",
+                    first.get(),
+                    draft.name,
+                    sticky.cookie
+                ));
+                let expected = "a client that goes to both is kept by neither";
+                let hint = "leave `sticky.cookie` out, or give each a name of its own";
+                notes.push(same.at(draft.place.clone()).expected(expected).hint(hint));
+            }
         }
     }
 }

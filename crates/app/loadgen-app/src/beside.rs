@@ -11,6 +11,7 @@ use load::words;
 use process::{Ending, end_group};
 
 use crate::crew::Heard;
+use crate::plan::nanos;
 use crate::prepare::time;
 
 /// How often a running command is looked at.
@@ -136,7 +137,7 @@ fn once(command: &str, stopped: &Receiver<()>, patience: Duration) -> Once {
 fn last(child: &mut Child, patience: Duration) -> Once {
     let begun = Instant::now();
     if let Some(status) = wait(child, patience) {
-        let waited = words::time(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        let waited = words::time(nanos(begun.elapsed()));
         let how = if status.success() { String::new() } else { format!(", with {status}") };
         let sentence = format!("the command still ran at the end of the run, and ended {waited} later{how}");
         return Once::Last { well: status.success(), sentence };

@@ -12,7 +12,6 @@ use crate::interrupt::Interrupts;
 use crate::measure::{Measured, Task, measure};
 use crate::prepare::{Kind, prepare};
 use crate::problem::Problem;
-use crate::report;
 use crate::settings::settings;
 use crate::show::{Show, all_printed, can_save, say};
 
@@ -74,7 +73,7 @@ fn status(measured: &Measured) -> u8 {
             1
         }
         _ if errors => 1,
-        _ if report::nothing_measured(&measured.run) => {
+        _ if measured.run.measured_nothing() => {
             say("error: no request was answered");
             1
         }

@@ -52,16 +52,16 @@ impl Trial {
     }
 }
 
-/// Whether there is nothing to report: no right answer where answers were wanted.
-pub(crate) fn nothing_measured(run: &Run) -> bool {
-    run.totals.answered == 0 && !run.asked_nothing() && run.suffered_to_the_end() == 0
-}
-
-/// What an INVALID run suffers from, in short.
-fn invalid_because(run: &Run) -> &'static str {
-    match run.mishaps.is_empty() {
-        true => "the generator was the limit; do not use these figures",
-        false => "a part of the generator was lost; do not use these figures",
+/// The verdict over a run in a word, and the reason in short; and whether its figures may be used.
+fn judged(run: &Run) -> (bool, &'static str, &'static str) {
+    if !run.verdict.is_valid() && !run.mishaps.is_empty() {
+        (false, "INVALID", "a part of the generator was lost; do not use these figures")
+    } else if !run.verdict.is_valid() {
+        (false, "INVALID", "the generator was the limit; do not use these figures")
+    } else if run.measured_nothing() {
+        (false, "NOTHING MEASURED", "there is no right answer")
+    } else {
+        (true, "VALID", "the target was measured, not the generator")
     }
 }
 

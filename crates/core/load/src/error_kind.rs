@@ -166,7 +166,16 @@ impl ErrorCounts {
 
     /// How many the generator itself is to blame for.
     pub fn local(&self) -> u64 {
-        self.iter().filter(|(kind, _)| kind.is_local()).map(|(_, count)| count).sum()
+        self.sum(ErrorKind::is_local)
+    }
+
+    /// How many requests were never sent, since no connection could be made for them.
+    pub fn of_connecting(&self) -> u64 {
+        self.sum(ErrorKind::is_of_connecting)
+    }
+
+    fn sum(&self, counts: impl Fn(ErrorKind) -> bool) -> u64 {
+        self.iter().filter(|(kind, _)| counts(*kind)).map(|(_, count)| count).sum()
     }
 
     /// The kinds that happened, with their counts, in the order of [`ErrorKind::ALL`].

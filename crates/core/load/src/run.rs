@@ -137,6 +137,11 @@ impl Run {
         self.totals.planned == 0 && self.totals.sent == 0 && self.totals.connected > 0
     }
 
+    /// Whether there is nothing to report: no right answer where answers were wanted.
+    pub fn measured_nothing(&self) -> bool {
+        self.totals.answered == 0 && !self.asked_nothing() && self.suffered_to_the_end() == 0
+    }
+
     /// Slow peers that the target still suffered at the end: that it has so much patience is the answer.
     pub fn suffered_to_the_end(&self) -> u64 {
         if self.settings.slow { self.in_flight_at_end } else { 0 }

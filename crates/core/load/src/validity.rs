@@ -215,10 +215,9 @@ fn send_lag(run: &Run, rules: &Rules) -> Option<Finding> {
 
 fn schedule_not_kept(run: &Run, rules: &Rules) -> Option<Finding> {
     let totals = &run.totals;
-    // Each of these stands among the errors, for what it is.
-    let unconnected: u64 = totals.errors.iter().filter(|(kind, _)| kind.is_of_connecting()).map(|(_, n)| n).sum();
-    let missing =
-        totals.planned.saturating_sub(totals.sent).saturating_sub(run.backlog_at_end).saturating_sub(unconnected);
+    // What no connection could be made for stands among the errors, for what it is.
+    let accounted = [totals.sent, run.backlog_at_end, totals.errors.of_connecting()];
+    let missing = accounted.into_iter().fold(totals.planned, u64::saturating_sub);
     if missing as f64 <= rules.missing_share_max * totals.planned as f64 {
         return None;
     }
@@ -233,7 +232,7 @@ fn schedule_not_kept(run: &Run, rules: &Rules) -> Option<Finding> {
 }
 
 fn nothing(run: &Run) -> Option<Finding> {
-    if run.totals.answered > 0 || run.asked_nothing() || run.suffered_to_the_end() > 0 {
+    if !run.measured_nothing() {
         return None;
     }
     let what = if run.totals.statuses == StatusCounts::default() { "answered" } else { "answered as it should be" };

@@ -263,8 +263,8 @@ impl Upstream {
     /// What another worker answered. Where nobody waits for it any more, it is kept.
     fn answered(&self, server: ServerId, ticket: u64, sent: Option<Sent>) {
         let connection = sent.and_then(Sent::unpack);
-        let asks = self.neighbours.iter().flat_map(|neighbours| neighbours.asks.borrow().clone());
-        match (asks.into_iter().find(|ask| ask.ticket == ticket), connection) {
+        let ask = |neighbours: &Neighbours| neighbours.asks.borrow().iter().find(|ask| ask.ticket == ticket).cloned();
+        match (self.neighbours.as_ref().and_then(ask), connection) {
             (Some(ask), connection) => {
                 ask.answer.set(Some(connection));
                 if let Some(waker) = ask.waker.take() {

@@ -33,6 +33,11 @@ impl Heir {
 }
 
 impl Upstream {
+    /// Who goes on in its place since a reload, and where `server` stands there.
+    pub(crate) fn heir_of(&self, server: ServerId) -> Option<(Rc<Upstream>, ServerId)> {
+        self.heir.get()?.of(server)
+    }
+
     /// Goes on in the place of `before`, once, before it has served anybody. The same servers keep their idle connections, requests
     /// under way, times, failures and ejections.
     pub fn follow_on(self: &Rc<Upstream>, before: &Upstream) {

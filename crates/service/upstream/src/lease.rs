@@ -208,7 +208,7 @@ impl Upstream {
 
     fn count_begun(&self, server: ServerId) {
         self.balancer.borrow_mut().begin(server);
-        if let Some((heir, server)) = self.heir.get().and_then(|heir| heir.of(server)) {
+        if let Some((heir, server)) = self.heir_of(server) {
             heir.count_begun(server);
         }
     }
@@ -231,7 +231,7 @@ impl Upstream {
 
     fn end(&self, server: ServerId, took: Option<Duration>, good: Option<bool>) {
         self.balancer.borrow_mut().end(server, took, now());
-        if let Some((heir, server)) = self.heir.get().and_then(|heir| heir.of(server)) {
+        if let Some((heir, server)) = self.heir_of(server) {
             heir.end(server, took, good);
             self.serve_queue();
             return;

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::ops::AsyncFnOnce;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -40,7 +41,14 @@ impl Both {
         }
     }
 
-    fn upstream(&self, worker: u16, idle: usize) -> Rc<Upstream> {
+    /// The same in one turn, in which this worker does nothing else.
+    fn wait_in_one_turn(&self, step: u32) {
+        while self.step.load(SeqCst) < step {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn upstream(&self, worker: u16) -> Rc<Upstream> {
         let second = Duration::from_secs(1);
         let target = Target::Fixed(self.address.clone());
         let options = Options {
@@ -48,7 +56,7 @@ impl Both {
             name: "api".into(),
             servers: vec![ServerOptions { target, tls: None, weight: 1, backup: false, max_active: 0 }],
             timeouts: Timeouts { connect: 20 * second, header: second, body: second, tunnel: second },
-            keep_alive: KeepAlive { idle, idle_timeout: 60 * second, max_requests: 100, max_age: 3600 * second },
+            keep_alive: KeepAlive { idle: 8, idle_timeout: 60 * second, max_requests: 100, max_age: 3600 * second },
             retry: RetryPolicy::default(),
             retries_per_second_min: 3,
             resolve: 10 * second,
@@ -105,10 +113,20 @@ fn idle(upstream: &Upstream) -> usize {
     upstream.servers()[0].idle()
 }
 
+async fn until_idle(upstream: &Upstream, count: usize) {
+    while idle(upstream) != count {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
 #[test]
 fn a_connection_that_one_worker_does_not_use_serves_another() {
     let one = async |both: &Both, origin: Listener| {
-        let upstream = both.upstream(0, 8);
+        let upstream = both.upstream(0);
         let ends = fill(&upstream, &origin, 2).await;
         sleep(LONG).await;
         both.reach(1);
@@ -119,7 +137,7 @@ fn a_connection_that_one_worker_does_not_use_serves_another() {
         assert_eq!(idle(&upstream), 1);
     };
     let two = async |both: &Both| {
-        let upstream = both.upstream(1, 8);
+        let upstream = both.upstream(1);
         both.wait(1).await;
         assert!(upstream.reuse(SERVER).is_none());
         let checkout = upstream.take_over(SERVER).await.expect("a connection of the other worker");
@@ -136,7 +154,7 @@ fn a_connection_that_one_worker_does_not_use_serves_another() {
 #[test]
 fn a_connection_that_was_just_used_stays() {
     let one = async |both: &Both, origin: Listener| {
-        let upstream = both.upstream(0, 8);
+        let upstream = both.upstream(0);
         let _ends = fill(&upstream, &origin, 1).await;
         both.reach(1);
         while both.step.load(SeqCst) < 2 {
@@ -145,7 +163,7 @@ fn a_connection_that_was_just_used_stays() {
         }
     };
     let two = async |both: &Both| {
-        let upstream = both.upstream(1, 8);
+        let upstream = both.upstream(1);
         both.wait(1).await;
         for _ in 0..20 {
             assert!(upstream.take_over(SERVER).await.is_none());
@@ -159,31 +177,25 @@ fn a_connection_that_was_just_used_stays() {
 #[test]
 fn what_comes_too_late_is_kept_and_who_is_silent_is_left_alone() {
     let one = async |both: &Both, origin: Listener| {
-        let upstream = both.upstream(0, 8);
+        let upstream = both.upstream(0);
         let _ends = fill(&upstream, &origin, 2).await;
         sleep(LONG).await;
         both.reach(1);
-        // One turn that lasts.
-        while both.step.load(SeqCst) < 2 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        both.wait_in_one_turn(2);
         both.wait(3).await;
         assert_eq!(idle(&upstream), 1, "it was asked once");
     };
     let two = async |both: &Both| {
-        let upstream = both.upstream(1, 8);
+        let upstream = both.upstream(1);
         both.wait(1).await;
         assert!(upstream.take_over(SERVER).await.is_none());
         let mut again = std::pin::pin!(upstream.take_over(SERVER));
-        let at_once = poll_fn(|cx| Poll::Ready(again.as_mut().poll(cx))).await;
+        let at_once = poll_once(again.as_mut()).await;
         assert!(matches!(at_once, Poll::Ready(None)), "it is not asked again");
         both.reach(2);
-        let came = async {
-            while idle(&upstream) == 0 {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        within(now().after(Duration::from_secs(30)), came).await.expect("the late connection is kept");
+        within(now().after(Duration::from_secs(30)), until_idle(&upstream, 1))
+            .await
+            .expect("the late connection is kept");
         both.reach(3);
     };
     on_two_workers(one, two);
@@ -192,7 +204,7 @@ fn what_comes_too_late_is_kept_and_who_is_silent_is_left_alone() {
 #[test]
 fn nothing_is_asked_of_who_has_retired_or_has_only_dead_connections() {
     let one = async |both: &Both, origin: Listener| {
-        let upstream = both.upstream(0, 8);
+        let upstream = both.upstream(0);
         let ends = fill(&upstream, &origin, 2).await;
         drop(ends);
         sleep(LONG).await;
@@ -206,13 +218,13 @@ fn nothing_is_asked_of_who_has_retired_or_has_only_dead_connections() {
         both.wait(4).await;
     };
     let two = async |both: &Both| {
-        let upstream = both.upstream(1, 8);
+        let upstream = both.upstream(1);
         both.wait(1).await;
         assert!(upstream.take_over(SERVER).await.is_none());
         both.reach(2);
         both.wait(3).await;
         let mut asked = std::pin::pin!(upstream.take_over(SERVER));
-        let at_once = poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await;
+        let at_once = poll_once(asked.as_mut()).await;
         assert!(matches!(at_once, Poll::Ready(None)), "its sign is down");
         both.reach(4);
     };
@@ -222,26 +234,22 @@ fn nothing_is_asked_of_who_has_retired_or_has_only_dead_connections() {
 #[test]
 fn what_something_arrived_on_is_closed_on_its_way() {
     let one = async |both: &Both, origin: Listener| {
-        let upstream = both.upstream(0, 8);
+        let upstream = both.upstream(0);
         let ends = fill(&upstream, &origin, 1).await;
         sleep(LONG).await;
         both.reach(1);
-        while idle(&upstream) == 1 {
-            sleep(Duration::from_millis(1)).await;
-        }
+        until_idle(&upstream, 0).await;
         send(&ends[0], b"HTTP/1.1 408 Request Timeout\r\n\r\n").await;
         both.reach(2);
         both.wait(3).await;
     };
     let two = async |both: &Both| {
-        let upstream = both.upstream(1, 8);
+        let upstream = both.upstream(1);
         both.wait(1).await;
         let mut asked = std::pin::pin!(upstream.take_over(SERVER));
-        assert!(poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await.is_pending());
-        // One turn that lasts until the connection is on its way, and has something to read.
-        while both.step.load(SeqCst) < 2 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        assert!(poll_once(asked.as_mut()).await.is_pending());
+        // Until the connection is on its way, and has something to read.
+        both.wait_in_one_turn(2);
         assert!(
             asked.await.is_none() && upstream.reuse(SERVER).is_none(),
             "its next answer would not be that of a request"

@@ -15,7 +15,7 @@ pub use self::answers::{comparison_html, knee_html};
 use self::escape::escape;
 use self::timeline::Timeline;
 use super::summary::{counted, handshakes};
-use super::{PERCENTILES, invalid_because, nothing_measured, percentile_name, percentile_text};
+use super::{PERCENTILES, judged, percentile_name, percentile_text};
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -93,14 +93,8 @@ fn came(run: &Run) -> String {
 }
 
 fn verdict(out: &mut String, run: &Run) {
-    let valid = run.verdict.is_valid();
-    let (class, word, text) = if !valid {
-        ("invalid", "INVALID", invalid_because(run))
-    } else if nothing_measured(run) {
-        ("invalid", "NOTHING MEASURED", "there is no right answer")
-    } else {
-        ("valid", "VALID", "the target was measured, not the generator")
-    };
+    let (good, word, text) = judged(run);
+    let class = if good { "valid" } else { "invalid" };
     let _ = writeln!(out, "<div class=\"verdict {class}\">\n<p><strong>{word}</strong>: {text}.</p>");
     let findings =
         run.verdict.invalid.iter().map(|f| ("", f)).chain(run.verdict.notes.iter().map(|f| (" class=\"note\"", f)));

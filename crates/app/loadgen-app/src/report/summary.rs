@@ -4,7 +4,7 @@ use load::{Counts, Example, Latency, Run, words};
 
 use super::bars::histogram;
 use super::text::{left, packed, printable, right, wrapped};
-use super::{PERCENTILES, invalid_because, nothing_measured, percentile_name, percentile_text};
+use super::{PERCENTILES, judged, percentile_name, percentile_text};
 
 /// How the summary is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,14 +66,8 @@ impl Page {
     }
 
     fn verdict(&mut self, run: &Run) {
-        let valid = run.verdict.is_valid();
-        let (word, color, reason) = if !valid {
-            ("INVALID", "1;31", invalid_because(run))
-        } else if nothing_measured(run) {
-            ("NOTHING MEASURED", "1;31", "there is no right answer")
-        } else {
-            ("VALID", "32", "the target was measured, not the generator")
-        };
+        let (good, word, reason) = judged(run);
+        let color = if good { "32" } else { "1;31" };
         let word = if self.style.color { format!("\x1b[{color}m{word}\x1b[0m") } else { word.to_owned() };
         self.line(&format!("{word}: {reason}"));
         self.findings(run.verdict.invalid.iter().map(|f| f.sentence.as_str()));
