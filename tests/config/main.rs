@@ -98,7 +98,7 @@ fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static
             ("a", "/", 200, "<"),
             ("a", "/api/x", 502, "upstream api https://127.0.0.1:3443"),
         ],
-        "to-https.toml" => &[("example.com:8080", "/a?b", 308, "https://example.com/a?b")],
+        "to-https.toml" => &[("example.com:8080", "/a?b", 308, "https://example.com:8443/a?b")],
         "tuned.toml" => &[("a", "/", 200, "<"), ("a", "/api/x", 502, "upstream api")],
         // Through its socket, below.
         "unix.toml" => &[],

@@ -276,28 +276,45 @@ fn server_speaks_tls_with_a_certificate_that_proxy_made() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("`/nowhere.pem` cannot be read: no such file"));
 }
 
-/// The plain port is another proxy's, whose only route is the redirect.
+/// One program, one configuration: who comes without TLS is sent to it, once.
 #[test]
 fn http_clients_are_sent_on_to_https_once() {
-    let site = secure("");
+    let folder = folder();
+    let authority = Authority::new("the tests' authority");
+    authority.write(folder.path(), "authority");
+    std::fs::create_dir(folder.path().join("tls")).expect("a folder of ours");
+    authority.issue(&["localhost"]).write(&folder.path().join("tls"), "localhost");
+    std::fs::create_dir(folder.path().join("public")).expect("a folder of ours");
+    std::fs::write(folder.path().join("public/a"), "over tls\n").expect("a file of ours");
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/to-https.toml"));
-    let plain = Tollgate::config(&text.expect("an example").replace("127.0.0.1:8080", "127.0.0.1:0"));
-    let to = format!("localhost:443:127.0.0.1:{}", site.tollgate.address().port());
-    let url = format!("http://localhost:{}/a?b", plain.address().port());
-    let authority = site.path("authority.pem");
-    let options = [
-        "--cacert",
-        &authority,
-        "-L",
-        "--max-redirs",
-        "3",
-        "--connect-to",
-        &to,
-        "-w",
-        "%{num_redirects} %{url_effective}",
-    ];
-    let got = curl(options.into_iter().chain(["--ipv4", &url]));
-    assert_eq!(got.out, "over tls\n1 https://localhost/a?b", "{}", got.err);
+    let text =
+        text.expect("an example").replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:8443", "127.0.0.1:00");
+    let site = Tollgate::config_in(folder, &text);
+    let port =
+        |place: usize| site.listening_on()[place].trim_end_matches('/').rsplit(':').next().expect("a port").to_owned();
+    let to = format!("localhost:8443:127.0.0.1:{}", port(1));
+    let url = format!("http://localhost:{}/a?b", port(0));
+    let authority = site.folder().join("authority.pem");
+    let authority = authority.to_str().expect("text");
+    let followed = ["-L", "--max-redirs", "3", "--connect-to", &to, "-w", "%{num_redirects} %{url_effective}"];
+    let got = curl(["--cacert", authority, "--ipv4"].into_iter().chain(followed).chain([url.as_str()]));
+    assert_eq!(got.out, "over tls\n1 https://localhost:8443/a?b", "{}", got.err);
+}
+
+/// Behind a proxy that ends TLS, the scheme is the one that it tells; anybody else may tell what they like.
+#[test]
+fn the_scheme_of_a_route_is_what_a_trusted_proxy_tells() {
+    let routes = "[[route]]\nmatch.scheme = \"http\"\nredirect = { to = \"https://{host}{uri}\" }\n\n\
+                  [[route]]\nrespond = { status = 200, body = \"served\\n\" }\n";
+    let listener = |trusted: &str| format!("[[listener]]\naddress = \"127.0.0.1:0\"\n{trusted}\n{routes}");
+    let ask = |site: &Tollgate, told: &str| {
+        curl(["-w", "%{http_code}", "-H", &format!("X-Forwarded-Proto: {told}"), &site.url("/")]).out
+    };
+    let trusting = Tollgate::config(&listener("trusted_proxies = [\"127.0.0.1\"]"));
+    assert_eq!(ask(&trusting, "https"), "served\n200");
+    assert_eq!(ask(&trusting, "http"), "308");
+    let strict = Tollgate::config(&listener(""));
+    assert_eq!(ask(&strict, "https"), "308");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use tests::{Authority, Process, Signal, folder, peers::curl};
+use tests::{Authority, Process, Signal, folder, peers::curl, run};
 
 use crate::tls::{Secure, configuration, secure, secure_in};
 
@@ -142,4 +142,32 @@ fn sessions_are_resumed_after_a_reload_unless_client_authorities_change() {
     Authority::new("other clients").write(site.tollgate.folder(), "clients");
     site.tollgate.reload(&configuration(lines));
     assert!(!resumed(&site), "the session outlived its authority");
+}
+
+/// Begins a session with the first port and goes on with it at each; says where that was possible, in both versions.
+const RESUMED: &str = "
+import socket, ssl, sys
+for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+    context = ssl._create_unverified_context()
+    context.minimum_version = context.maximum_version = version
+    def ask(port, session):
+        plain = socket.create_connection(('127.0.0.1', int(port)), 9)
+        with context.wrap_socket(plain, server_hostname='localhost', session=session) as s:
+            s.sendall(b'GET / HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n')
+            text = b''
+            while piece := s.recv(65536): text += piece
+            assert text.endswith(b'over tls\\n'), text
+            return s.session_reused, s.session
+    _, session = ask(sys.argv[1], None)
+    print([ask(port, session)[0] for port in sys.argv[1:]])
+";
+
+/// Two programs with one secret are one to their clients.
+#[test]
+fn programs_with_one_ticket_secret_resume_each_others_sessions() {
+    let started = |secret: &str| secure(&format!("ticket_secret = \"{}\"", secret.repeat(32)));
+    let sites = [started("a"), started("a"), started("b")];
+    let ports = sites.each_ref().map(|site| site.tollgate.address().port().to_string());
+    let got = run(Command::new("python3").args(["-c", RESUMED]).args(&ports));
+    assert_eq!(got.out, "[True, True, False]\n".repeat(2), "{}", got.err);
 }

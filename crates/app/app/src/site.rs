@@ -13,7 +13,7 @@ use message::{Method, TargetForm};
 use net::Peer;
 use observe::{Failure, Kind, Level};
 use reverse_proxy::{Proxy, Rewrite};
-use router::{Asked, Found, Normalised, Router, Scratch, normalise};
+use router::{Asked, Found, Normalised, Router, Scheme, Scratch, normalise};
 use serve::{ErrorPage, ErrorPages, Exchange, Handled, Record, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
 use upstream::Upstream;
@@ -237,6 +237,7 @@ impl Site {
                 query: request.query_bytes(),
                 fields: &request.fields,
                 client: exchange.client.ip(),
+                scheme: if exchange.client.asked_over_tls(request) { Scheme::Https } else { Scheme::Http },
             }),
         };
         let route = match found {

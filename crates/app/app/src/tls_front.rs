@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use config::{ClientAuth, ListenerTls, TlsVersion};
+use config::{ClientAuth, ListenerTls, TicketSecret, TlsVersion};
 use http1::Hsts;
 use tls::{ConfigError, Identity, Input, Secret, ServerConfig, ServerOptions, Tickets, Versions, fingerprint};
 
@@ -28,8 +28,8 @@ pub(crate) struct Front {
     plan: ListenerTls,
 }
 
-/// What the keys of session tickets are derived from, for as long as this process runs: tickets outlive reloads. Processes of
-/// one supervisor would be handed the same one ([`tls::Secret::from_bytes`]) before they read their configuration.
+/// What the keys of session tickets are derived from where the configuration says nothing, for as long as this process runs:
+/// tickets outlive reloads.
 ///
 /// # Errors
 /// In a sentence: the system gives no random numbers.
@@ -97,7 +97,10 @@ impl Front {
                 TlsVersion::V12 => Versions::From12,
                 TlsVersion::V13 => Versions::Only13,
             },
-            tickets: Some(Tickets::new(secret()?, &judged_by)),
+            tickets: Some(match &plan.ticket_secret {
+                Some(TicketSecret(text)) => Tickets::new(&Secret::from_text(text), &judged_by),
+                None => Tickets::new(secret()?, &judged_by),
+            }),
             client_auth,
             ..ServerOptions::default()
         });

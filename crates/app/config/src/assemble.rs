@@ -264,6 +264,7 @@ impl Plan {
                 min_version: TlsVersion::V12,
                 client_auth: ClientAuth::None,
                 client_crl: None,
+                ticket_secret: None,
                 hsts: None,
             });
         }

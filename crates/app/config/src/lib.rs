@@ -28,8 +28,8 @@ pub use options::reference;
 pub use plan::{
     AccessFormat, AccessLog, Action, Balance, CertificateFiles, ClientAuth, Count, Destination, ErrorPage, Files,
     HashKey, HeaderEdits, Health, HostField, Hsts, KeepAlive, Limits, Listener, ListenerTls, LogTarget, Piece, Plan,
-    Proxy, Redirect, Respond, Route, Runtime, Server, Share, SplitBy, Statuses, Sticky, Symlinks, Timeouts, TlsVersion,
-    UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
+    Proxy, Redirect, Respond, Route, Runtime, Server, Share, SplitBy, Statuses, Sticky, Symlinks, TicketSecret,
+    Timeouts, TlsVersion, UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
 };
 pub use source::Place;
 

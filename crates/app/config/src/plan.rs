@@ -157,6 +157,18 @@ pub struct ListenerTls {
     pub client_crl: Option<PathBuf>,
     /// What answers say of Strict-Transport-Security; none: nothing.
     pub hsts: Option<Hsts>,
+    /// What the keys of session tickets are made from; none: a secret of the process.
+    pub ticket_secret: Option<TicketSecret>,
+}
+
+/// `ticket_secret`, which opens every ticket made with it, and so is nobody's business.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TicketSecret(pub String);
+
+impl std::fmt::Debug for TicketSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TicketSecret(..)")
+    }
 }
 
 /// `[listener.tls.hsts]`.

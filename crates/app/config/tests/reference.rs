@@ -45,7 +45,7 @@ const WORDS: &str = "
     key dry_run realm users timeout buffer_request error_pages servers weight backup balance protocol
     idle_timeout max_requests max_age connect queue attempts on budget resolve cookie ttl secret slow_start
     interval rise fall expect consecutive share window for max_ejected server_name ca client_cert client_key
-    insecure cert ocsp client_crl reason tunnel
+    insecure cert ocsp client_crl reason tunnel ticket_secret
 ";
 
 #[test]

@@ -12,7 +12,7 @@
 use std::hint::black_box;
 
 use message::{Fields, FieldsBuilder};
-use router::{Asked, Conditions, Found, HostPattern, PathPattern, RouteId, Router, Rule};
+use router::{Asked, Conditions, Found, HostPattern, PathPattern, RouteId, Router, Rule, Scheme};
 
 const ROUNDS: usize = 1000;
 
@@ -91,6 +91,7 @@ impl Site {
             query: None,
             fields: &self.fields,
             client: None,
+            scheme: Scheme::Http,
         };
         assert_eq!(look_up(&self.router, &asked), place as u32);
     }

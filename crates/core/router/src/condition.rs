@@ -25,6 +25,17 @@ pub struct Asked<'a> {
     pub fields: &'a Fields,
     /// The client's address, if it has one that is known.
     pub client: Option<IpAddr>,
+    /// How the client asked.
+    pub scheme: Scheme,
+}
+
+/// The scheme of the URL that a client asked for (RFC 9110 §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// Over TLS.
+    Https,
 }
 
 /// What else must hold; all of it.
@@ -36,16 +47,19 @@ pub struct Conditions {
     pub query: Vec<(Box<[u8]>, ValuePattern)>,
     /// Where the client must come from. A client whose address is not known comes from nowhere.
     pub clients: Option<Networks>,
+    /// How it must have been asked.
+    pub scheme: Option<Scheme>,
 }
 
 impl Conditions {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.query.is_empty() && self.clients.is_none()
+        self.fields.is_empty() && self.query.is_empty() && self.clients.is_none() && self.scheme.is_none()
     }
 
     pub(crate) fn hold(&self, asked: &Asked<'_>) -> bool {
-        self.clients.as_ref().is_none_or(|networks| asked.client.is_some_and(|ip| networks.contains(ip)))
+        self.scheme.is_none_or(|scheme| scheme == asked.scheme)
+            && self.clients.as_ref().is_none_or(|networks| asked.client.is_some_and(|ip| networks.contains(ip)))
             && self.fields.iter().all(|(name, value)| has_field(asked.fields, name, value))
             && self.query.iter().all(|(name, value)| has_parameter(asked.query.unwrap_or_default(), name, value))
     }

@@ -12,7 +12,7 @@ mod router;
 mod rule;
 mod table;
 
-pub use condition::{Asked, Conditions, ValuePattern};
+pub use condition::{Asked, Conditions, Scheme, ValuePattern};
 pub use normalise::{BadPath, Normalised, Scratch, normalise};
 pub use pattern::{HostPattern, MethodToken, PathPattern, PatternError};
 pub use router::{Allow, Found, Router, TooManyMethods, host_of};

@@ -2,7 +2,7 @@
 
 use client_address::{Network, Networks};
 use message::{Fields, FieldsBuilder, Known};
-use router::{Asked, Conditions, Found, MethodToken, PathPattern, RouteId, Router, Rule, ValuePattern};
+use router::{Asked, Conditions, Found, MethodToken, PathPattern, RouteId, Router, Rule, Scheme, ValuePattern};
 
 fn pairs(texts: &[(&str, &str)]) -> Vec<(Box<[u8]>, ValuePattern)> {
     texts.iter().map(|(name, value)| (name.as_bytes().into(), ValuePattern::parse(value).unwrap())).collect()
@@ -36,6 +36,7 @@ fn find(router: &Router, Get(path, query, lines, client): Get<'_>) -> Result<u32
         query: query.map(str::as_bytes),
         fields: &fields,
         client: client.map(Into::into),
+        scheme: Scheme::Http,
     };
     match router.find(&asked) {
         Found::Route(RouteId(id)) => Ok(id),
@@ -64,6 +65,15 @@ fn a_rule_whose_conditions_do_not_hold_is_passed_over() {
     assert_eq!(find(&router, Get("/a", None, &[("Cookie", "a=b; beta=1")], Some([11, 1, 1, 1]))), Ok(3));
     assert_eq!(find(&router, Get("/a", None, &[("Cookie", "a=b; beta=11")], None)), Ok(4));
     assert!(router.sole(b"/").is_none());
+}
+
+#[test]
+fn a_rule_for_one_scheme_is_for_no_other() {
+    let only = |scheme| rule("/*", &[], Conditions { scheme: Some(scheme), ..Conditions::default() });
+    let router = |scheme| Router::build(&[only(scheme), Rule::any()]).unwrap();
+    assert_eq!(find(&router(Scheme::Http), Get("/", None, &[], None)), Ok(0));
+    assert_eq!(find(&router(Scheme::Https), Get("/", None, &[], None)), Ok(1));
+    assert!(!only(Scheme::Http).covers(&Rule::any()) && !only(Scheme::Http).covers(&only(Scheme::Https)));
 }
 
 #[test]

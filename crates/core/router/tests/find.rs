@@ -3,7 +3,7 @@
 use message::{Fields, FieldsBuilder};
 use proptest::prelude::*;
 
-use router::{Asked, Conditions, Found, HostPattern, MethodToken, PathPattern, RouteId, Router, Rule, host_of};
+use router::{Asked, Conditions, Found, HostPattern, MethodToken, PathPattern, RouteId, Router, Rule, Scheme, host_of};
 
 fn rule(hosts: &[&str], path: &str, methods: &[&str]) -> Rule {
     Rule {
@@ -17,7 +17,7 @@ fn rule(hosts: &[&str], path: &str, methods: &[&str]) -> Rule {
 /// A request without fields, query and address.
 fn asked<'a>(method: &'a str, authority: &'a str, path: &'a str, fields: &'a Fields) -> Asked<'a> {
     let (method, authority, path) = (method.as_bytes(), authority.as_bytes(), path.as_bytes());
-    Asked { method, authority, path, query: None, fields, client: None }
+    Asked { method, authority, path, query: None, fields, client: None, scheme: Scheme::Http }
 }
 
 fn find(router: &Router, method: &str, authority: &str, path: &str) -> Result<u32, String> {

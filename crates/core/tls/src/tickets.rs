@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::digest;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
@@ -19,8 +20,8 @@ const PERIOD_SECONDS: u64 = 6 * 3600;
 
 const SECRET_BYTES: usize = 32;
 
-/// What ticket keys are derived from. One for all processes that a client may come back to: a supervisor makes it and hands it
-/// to those that it starts, and nobody else, since it opens every ticket of its lifetime.
+/// What ticket keys are derived from. One for all processes that a client may come back to, and nobody else's, since it opens
+/// every ticket of its lifetime.
 #[derive(Clone)]
 pub struct Secret([u8; SECRET_BYTES]);
 
@@ -36,14 +37,12 @@ impl Secret {
         Ok(Secret(bytes))
     }
 
-    /// One that was handed over.
-    pub fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Secret {
+    /// The one that is made from a text which nobody can guess: the same text, the same secret.
+    pub fn from_text(text: &str) -> Secret {
+        let digest = digest::digest(&digest::SHA256, text.as_bytes());
+        let mut bytes = [0; SECRET_BYTES];
+        bytes.copy_from_slice(digest.as_ref());
         Secret(bytes)
-    }
-
-    /// To hand it over.
-    pub fn bytes(&self) -> &[u8; SECRET_BYTES] {
-        &self.0
     }
 }
 
@@ -183,7 +182,7 @@ mod tests {
     #[test]
     fn who_has_the_secret_takes_the_ticket_in_its_period_and_the_next() {
         let secret = Secret::new().unwrap();
-        let handed_over = Secret::from_bytes(*secret.bytes());
+        let handed_over = secret.clone();
         let ticket = sealer(&secret, b"").seal(b"state", 100).unwrap();
         let other = sealer(&handed_over, b"");
         assert_eq!(other.open(&ticket, 100).as_deref(), Some(&b"state"[..]));
@@ -191,6 +190,14 @@ mod tests {
         assert_eq!(other.open(&ticket, 102), None);
         assert_eq!(sealer(&Secret::new().unwrap(), b"").open(&ticket, 100), None);
         assert_eq!(sealer(&secret, b"other clients").open(&ticket, 100), None);
+    }
+
+    #[test]
+    fn the_same_text_is_the_same_secret() {
+        let ticket = sealer(&Secret::from_text("a text that nobody can guess"), b"").seal(b"state", 100).unwrap();
+        let open = |text: &str| sealer(&Secret::from_text(text), b"").open(&ticket, 100);
+        assert_eq!(open("a text that nobody can guess").as_deref(), Some(&b"state"[..]));
+        assert_eq!(open("a text that nobody can guesS"), None);
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use client_address::{Network, Networks};
-use router::{Conditions, HostPattern, MethodToken, PathPattern, PatternError, Rule, ValuePattern};
+use router::{Conditions, HostPattern, MethodToken, PathPattern, PatternError, Rule, Scheme, ValuePattern};
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Action, ErrorPage, HeaderEdits, Statuses};
 use crate::read::action::{self, ActionDraft};
 use crate::read::cursor::TextEntry;
 use crate::read::headers::{Side, edits, is_token};
-use crate::read::leaf::Size;
+use crate::read::leaf::{Size, Word};
 use crate::read::networks::{Sockets, networks, some_networks};
 use crate::read::{Cursor, items_of};
 use crate::source::Place;
@@ -111,7 +111,11 @@ fn conditions(table: &Cursor<'_>) -> Option<Conditions> {
     let clients = table.node("clients").map(|_| Networks::new(&some_networks(table, "clients")));
     let headers = values(table, "headers", |name| is_token(name).then_some(()).ok_or("is not the name of a field"));
     let query = values(table, "query", |name| (!name.is_empty()).then_some(()).ok_or("is no name of a parameter"));
-    Some(Conditions { fields: headers?, query: query?, clients })
+    let scheme = table.optional::<Word>("scheme").map(|word| match word.0 {
+        "https" => Scheme::Https,
+        _ => Scheme::Http,
+    });
+    Some(Conditions { fields: headers?, query: query?, clients, scheme })
 }
 
 /// Names and what their values must be; none when one of them is wrong.

@@ -9,7 +9,7 @@ use tls::{ConfigError, Identity, Input, Roots};
 
 use crate::address::Address;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{CertificateFiles, ClientAuth, Hsts, ListenerTls, Server, TlsVersion, UpstreamTls};
+use crate::plan::{CertificateFiles, ClientAuth, Hsts, ListenerTls, Server, TicketSecret, TlsVersion, UpstreamTls};
 use crate::read::leaf::{Word, Wrong};
 use crate::read::{Cursor, items_of};
 use crate::source::Place;
@@ -22,12 +22,29 @@ pub(crate) fn listener(table: &Cursor<'_>) -> Option<ListenerTls> {
     };
     let certificates = certificates(table);
     let client_auth = client_auth(table);
-    let hsts = match table.section("hsts") {
-        None => None,
-        Some(section) => Some(hsts(&section)?),
-    };
+    let hsts = table.section("hsts").map(|section| hsts(&section));
+    let ticket_secret = table.node("ticket_secret").map(|_| ticket_secret(table));
+    // Only here, so that whatever else is wrong was named before.
+    let hsts = hsts.map_or(Some(None), |read| read.map(Some))?;
+    let ticket_secret = ticket_secret.map_or(Some(None), |read| read.map(Some))?;
     let (client_auth, client_crl) = client_auth?;
-    Some(ListenerTls { certificates: certificates?, min_version, client_auth, client_crl, hsts })
+    Some(ListenerTls { certificates: certificates?, min_version, client_auth, client_crl, hsts, ticket_secret })
+}
+
+/// What is shorter could be tried out, and with it every recorded session be read.
+const TICKET_SECRET_BYTES: usize = 32;
+
+fn ticket_secret(table: &Cursor<'_>) -> Option<TicketSecret> {
+    let secret: String = table.required("ticket_secret")?;
+    if secret.len() < TICKET_SECRET_BYTES {
+        let short = format!("`{}` is too short", table.full_name("ticket_secret"));
+        let short = Diagnostic::error(short).at(table.value_place("ticket_secret")).expected("could be guessed");
+        table
+            .notes()
+            .push(short.hint("`openssl rand -hex 32` makes one; all programs that share clients need the same"));
+        return None;
+    }
+    Some(TicketSecret(secret))
 }
 
 fn hsts(table: &Cursor<'_>) -> Option<Hsts> {

@@ -82,6 +82,12 @@ pub(crate) static MATCH: Section = Section {
             "Query parameters the request must have; values as in headers, compared after percent-decoding.",
         ),
         off("clients", Kind::Texts, "[\"10.0.0.0/8\"]", "Networks the client must come from."),
+        off(
+            "scheme",
+            Kind::Choice(&[works("http"), works("https")]),
+            "\"http\"",
+            "How the client must have asked; behind a trusted proxy, as that one tells.",
+        ),
     ],
 };
 

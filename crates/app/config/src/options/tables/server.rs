@@ -275,6 +275,13 @@ pub(crate) static LISTENER_TLS: Section = Section {
             "Whether clients show a certificate: \"request\": if they have one, it must be good; \"require\": no \
              connection without.",
         ),
+        off(
+            "ticket_secret",
+            Kind::Text,
+            "\"${TICKET_SECRET}\"",
+            "What the keys of session tickets are made from, 32 characters or more: programs with the same one resume each \
+             other's sessions, and sessions outlive a restart. Absent: a new one at each start.",
+        ),
         off("hsts", Kind::Section(&HSTS), "", ""),
     ],
 };
