@@ -1,6 +1,7 @@
 //! The programs against real clients and real servers, over real sockets.
 
 mod access_log;
+mod admin;
 mod answers_that_break;
 mod balancing;
 mod buffered;

@@ -24,8 +24,8 @@ const PEERS: [Peer; 3] = [Peer::ServerTls, Peer::NginxTls, Peer::HaproxyTls];
 const BYTES: f64 = 4_500.0;
 const OF_NGINX: f64 = 0.3;
 
-/// Our servers give unused buffers back when they are idle; nobody is measured before.
-const SETTLE: Duration = Duration::from_secs(2);
+/// Our servers give unused buffers back when they are idle, and pages of the heap within some seconds; nobody is measured before.
+const SETTLE: Duration = Duration::from_secs(6);
 
 struct Row {
     peer: Peer,

@@ -51,7 +51,7 @@ pub(crate) struct AccessWriter {
     messages: Sender<Message>,
     /// Empty buffers.
     returned: Receiver<Vec<u8>>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
     /// Disconnected when the thread has ended.
     written: Receiver<()>,
     /// Where to complain, once that is there.
@@ -74,7 +74,7 @@ impl AccessWriter {
         let (messages, receive) = bounded(BATCHES);
         let (give_back, returned) = bounded(BATCHES);
         let (done, written) = bounded::<()>(0);
-        let (lost, log) = (Arc::<AtomicU64>::default(), Arc::<OnceLock<Log>>::default());
+        let (lost, log) = (Arc::<Lost>::default(), Arc::<OnceLock<Log>>::default());
         let sink =
             Sink { target: target.clone(), file, lost: Arc::clone(&lost), log: Arc::clone(&log), complained: None };
         let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {
@@ -83,6 +83,11 @@ impl AccessWriter {
         });
         thread.map_err(|e| PrepareError::new(format!("no thread for the access log: {e}")))?;
         Ok(AccessWriter { target: target.clone(), messages, returned, lost, written, log })
+    }
+
+    /// Lines that were lost since it was opened.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.ever.load(Relaxed)
     }
 
     /// Whether it writes to that target.
@@ -113,12 +118,27 @@ fn appended(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
+/// Lines that did not get into the log.
+#[derive(Default)]
+struct Lost {
+    /// Those that nobody was told of yet.
+    unsaid: AtomicU64,
+    ever: AtomicU64,
+}
+
+impl Lost {
+    fn add(&self, lines: u64) {
+        self.unsaid.fetch_add(lines, Relaxed);
+        self.ever.fetch_add(lines, Relaxed);
+    }
+}
+
 /// The writing thread's side.
 struct Sink {
     target: LogTarget,
     /// None: standard output.
     file: Option<File>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
     log: Arc<OnceLock<Log>>,
     complained: Option<Instant>,
 }
@@ -133,9 +153,9 @@ impl Sink {
                         None => io::stdout().lock().write_all(&buffer),
                     };
                     if let Err(why) = wrote {
-                        self.lost.fetch_add(lines, Relaxed);
+                        self.lost.add(lines);
                         self.complain(&why);
-                    } else if self.lost.load(Relaxed) > 0 {
+                    } else if self.lost.unsaid.load(Relaxed) > 0 {
                         self.complain(&"they came faster than they could be written");
                     }
                     buffer.clear();
@@ -168,7 +188,7 @@ impl Sink {
         }
         if let Some(log) = self.log.get() {
             self.complained = Some(now);
-            let lost = self.lost.swap(0, Relaxed);
+            let lost = self.lost.unsaid.swap(0, Relaxed);
             log.warn(format_args!("{lost} lines of the access log were lost: {why}"));
         }
     }
@@ -219,7 +239,7 @@ impl AccessLog {
         let full = std::mem::replace(&mut gathered.buffer, empty);
         let count = std::mem::take(&mut gathered.count);
         if let Err(refused) = self.writer.messages.try_send(Message::Lines(full, count)) {
-            self.writer.lost.fetch_add(count, Relaxed);
+            self.writer.lost.add(count);
             if let Message::Lines(mut buffer, _) = refused.into_inner() {
                 buffer.clear();
                 gathered.buffer = buffer;

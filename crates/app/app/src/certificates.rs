@@ -7,6 +7,7 @@ use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use observe::{Expiries, Expiry};
 use tls::Identity;
 
+use crate::heap::Heap;
 use crate::log::Log;
 use crate::tls_front::{Front, Slot, Stamp};
 
@@ -24,15 +25,16 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Begins to watch, nothing yet, on a thread of its own.
-    pub(crate) fn new(log: Log) -> Certificates {
+    /// Begins to watch, nothing yet, on a thread of its own; what is in use is listed in `expiries`. Between its looks it has `heap`
+    /// look too.
+    pub(crate) fn new(expiries: Arc<Expiries>, mut heap: Heap, log: Log) -> Certificates {
         let watched = Arc::new(Mutex::new(Vec::<Watched>::new()));
         let theirs = Arc::clone(&watched);
-        let expiries = Arc::new(Expiries::default());
         let (published, heard) = (Arc::clone(&expiries), log.clone());
         let (ends, ended) = bounded::<()>(0);
         let watch = move || {
             while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                heap.look();
                 let mut all = locked(&theirs);
                 let mut changed = false;
                 for watched in all.iter_mut() {

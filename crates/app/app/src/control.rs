@@ -11,15 +11,18 @@ use config::{Action, Count, Plan, Route};
 use crossbeam::channel::{Receiver, unbounded};
 use event_loop::Remote;
 use event_loop::signals::{Closer, Signal, Signals};
-use observe::Counters;
+use net::Bound;
 
+use crate::admin_listener::AdminListener;
 use crate::certificates::Certificates;
-use crate::listeners::{self, Binding, Listening};
+use crate::facts::{Gauges, Reloads, unix_now};
+use crate::heap::Heap;
+use crate::listeners::{self, Binding, Listening, Place};
 use crate::log::{self, Log};
 use crate::notices;
 use crate::prepared::{PrepareError, Prepared};
 use crate::reload;
-use crate::report;
+use crate::report::{self, Banner};
 use crate::worker::{self, Ended, Spec};
 
 /// Descriptors kept for everything that is no client connection: listeners, open files, logs, the poll itself.
@@ -70,8 +73,9 @@ struct Control {
     snapshot: Arc<ArcSwap<Prepared>>,
     workers: Vec<Remote>,
     bound: Listening,
-    counters: Vec<Arc<Counters>>,
     certificates: Certificates,
+    gauges: Arc<Gauges>,
+    admin: Option<AdminListener>,
     log: Log,
 }
 
@@ -87,22 +91,32 @@ impl Control {
         prepared.notes().for_each(|note| log.warn(note));
         prepared.access.iter().for_each(|access| access.complain_to(&log));
         let binding = listeners::bind(&prepared, &Listening::new(), count)?;
+        let admin = prepared.plan.admin.as_ref().map(|to| listeners::bind_one(to, &binding.bound)).transpose()?;
         Binding::listen(binding.reserved)?;
         let snapshot = Arc::new(ArcSwap::new(Arc::clone(&prepared)));
         let (ended_send, ended) = unbounded();
+        let gauges = Arc::new(Gauges {
+            program: start.program,
+            counters: (0..count).map(|_| Arc::default()).collect(),
+            snapshot: Arc::clone(&snapshot),
+            expiries: Arc::default(),
+            reloads: Reloads::begun(),
+            started: unix_now(),
+            stopping: AtomicBool::new(false),
+        });
+        let heap = Heap::new(gauges.counters.clone());
         let mut control = Control {
             source: start.source,
             snapshot,
             workers: Vec::new(),
             bound: binding.bound,
-            counters: Vec::new(),
-            certificates: Certificates::new(log.clone()),
+            certificates: Certificates::new(Arc::clone(&gauges.expiries), heap, log.clone()),
+            admin: None,
+            gauges,
             log,
         };
         let notices = notices::open(&control.log);
         for (number, listeners) in binding.by_worker.into_iter().enumerate() {
-            let counters = Arc::new(Counters::default());
-            control.counters.push(Arc::clone(&counters));
             let spec = Spec {
                 number,
                 workers: count,
@@ -110,7 +124,7 @@ impl Control {
                 snapshot: Arc::clone(&control.snapshot),
                 listeners,
                 max_connections: share(max_connections, count, number),
-                counters,
+                counters: Arc::clone(&control.gauges.counters[number]),
                 notices: notices.clone(),
                 log: control.log.clone(),
             };
@@ -123,7 +137,11 @@ impl Control {
             let are_pages_live = prepared.plan.routes.iter().any(is_live);
             notices::tell(notices, control.workers.clone(), are_pages_live, control.log.clone());
         }
-        report::banner(start.program, &prepared.plan, &control.bound, count, max_connections, &start.hints);
+        control.admin = admin.map(|bound| control.start_admin(bound)).transpose()?;
+        let admin = control.admin.as_ref().map(AdminListener::url);
+        let banner =
+            Banner { program: start.program, plan: &prepared.plan, bound: &control.bound, admin, hints: &start.hints };
+        banner.print(count, max_connections);
         if limit.now > limit.before {
             control.log.info(format_args!("raised the descriptor limit from {} to {}", limit.before, limit.now));
         }
@@ -145,13 +163,14 @@ impl Control {
                 }
                 Signal::Stop => {
                     stopping = true;
-                    let open: u64 = self.counters.iter().map(|c| c.open.value()).sum();
+                    self.gauges.stopping.store(true, Relaxed);
+                    let open: u64 = self.gauges.counters.iter().map(|c| c.open.value()).sum();
                     self.log.info(format_args!("stopping: {open} connections are open; waiting for what is under way"));
                     self.workers.iter().for_each(worker::order_stop);
                 }
             }
         }
-        self.log.info(report::totals(&self.counters));
+        self.log.info(report::totals(&self.gauges.counters));
         self.snapshot.load().access.iter().for_each(|access| access.finish());
         if failed.load(Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
@@ -173,6 +192,7 @@ impl Control {
         let mut loaded = match config::load(&path) {
             Ok(loaded) => loaded,
             Err(report) => {
+                self.gauges.reloads.refused();
                 self.log.error(format_args!("not reloaded; the old configuration goes on:\n{report}"));
                 return;
             }
@@ -185,11 +205,15 @@ impl Control {
         }
         match self.switch(loaded.plan) {
             Ok(()) => {
+                self.gauges.reloads.done();
                 let routes = self.snapshot.load().plan.routes.len();
                 let ms = begun.elapsed().as_millis();
                 self.log.info(format_args!("reloaded {} in {ms} ms (routes: {routes})", path.display()));
             }
-            Err(e) => self.log.error(format_args!("not reloaded; the old configuration goes on: {e}")),
+            Err(e) => {
+                self.gauges.reloads.refused();
+                self.log.error(format_args!("not reloaded; the old configuration goes on: {e}"));
+            }
         }
     }
 
@@ -209,6 +233,7 @@ impl Control {
         prepared.notes().for_each(|note| self.log.warn(note));
         prepared.access.iter().for_each(|access| access.complain_to(&self.log));
         let binding = listeners::bind(&prepared, &self.bound, self.workers.len())?;
+        let admin = self.new_admin(&prepared.plan, &old.plan)?;
         reload::prepare(&self.workers, &prepared, binding.by_worker, reload::PATIENCE)?;
         // The last that can fail. Nothing is in the queues of what is given up before.
         Binding::listen(binding.reserved).inspect_err(|_| reload::forget(&self.workers, reload::PATIENCE))?;
@@ -223,12 +248,33 @@ impl Control {
             self.log.info(format_args!("listening on {}", added.url()));
         }
         self.bound.extend(binding.bound);
+        if let Some(admin) = admin {
+            self.admin = admin;
+            let now = self
+                .admin
+                .as_ref()
+                .map_or_else(|| "no longer listening".to_owned(), |admin| format!("listening on {}", admin.url()));
+            self.log.info(format_args!("admin: {now}"));
+        }
         // From here on new connections get the new certificates; those that are open keep what they began with.
         self.watch_certificates(&prepared);
         for number in reload::change_over(&self.workers, reload::PATIENCE) {
             self.log.error(format_args!("worker {number} has not changed over yet; it will when it can"));
         }
         Ok(())
+    }
+
+    /// The admin listener of `plan`, or that there is none; `None`: it stays as it is.
+    fn new_admin(&self, plan: &Plan, old: &Plan) -> Result<Option<Option<AdminListener>>, PrepareError> {
+        match &plan.admin {
+            same if *same == old.admin => Ok(None),
+            None => Ok(Some(None)),
+            Some(to) => Ok(Some(Some(self.start_admin(listeners::bind_one(to, &self.bound)?)?))),
+        }
+    }
+
+    fn start_admin(&self, bound: (Bound, Place)) -> Result<AdminListener, PrepareError> {
+        AdminListener::start(bound, Arc::clone(&self.gauges), self.log.clone())
     }
 
     /// Has the listeners speak TLS as `prepared` says, and its files looked after from now on.

@@ -54,7 +54,8 @@ fn prepare(program: &'static str) -> Result<(Start, Folder), String> {
 
 fn configuration(address: &str, root: &Path, servers: &str) -> String {
     format!(
-        "[[listener]]\naddress = \"{address}\"\n\n\
+        "[admin]\nlisten = \"127.0.0.1:0\"\n\n\
+         [[listener]]\naddress = \"{address}\"\n\n\
          [[route]]\npath = \"/api/*\"\nproxy = {{ upstream = \"demo\", strip_prefix = \"/api\" }}\n\n\
          [[route]]\npath = \"/*\"\nfiles = {{ root = \"{}\" }}\n\n\
          [upstream.demo]\nservers = [{servers}]\n",

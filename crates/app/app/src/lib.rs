@@ -9,12 +9,15 @@
 
 mod access;
 mod access_log;
+mod admin_listener;
 mod certificates;
 mod control;
 mod demo;
 mod dev_certificate;
+mod facts;
 mod fields;
 mod handlers;
+mod heap;
 mod listeners;
 mod live;
 mod log;

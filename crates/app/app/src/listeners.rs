@@ -90,13 +90,17 @@ impl fmt::Display for Key {
 /// The keys of all that `plan` listens on, in its order.
 pub(crate) fn keys_of(plan: &Plan) -> Vec<Key> {
     let key = |(n, listener): (usize, &Listener)| {
-        let address = match &listener.address {
-            ListenAddress::Tcp(addr) => Address::Tcp(*addr),
-            ListenAddress::Unix(path) => Address::Unix(path.clone()),
-        };
+        let address = address_of(&listener.address);
         Key { address, nth: plan.listeners[..n].iter().filter(|l| l.address == listener.address).count() }
     };
     plan.listeners.iter().enumerate().map(key).collect()
+}
+
+fn address_of(address: &ListenAddress) -> Address {
+    match address {
+        ListenAddress::Tcp(addr) => Address::Tcp(*addr),
+        ListenAddress::Unix(path) => Address::Unix(path.clone()),
+    }
 }
 
 /// Binds what `prepared` lists and `present` does not have yet, for `workers` workers. Nobody can connect before
@@ -133,6 +137,23 @@ pub(crate) fn bind(prepared: &Prepared, present: &Listening, workers: usize) -> 
     }
     Ok(binding)
 }
+
+/// Binds one address that no worker listens on, and listens there.
+///
+/// # Errors
+/// As for [`bind`].
+pub(crate) fn bind_one(address: &ListenAddress, present: &Listening) -> Result<(Bound, Place), PrepareError> {
+    let address = address_of(address);
+    let refuse = |e: io::Error| refused(&address, &e, present.values());
+    let (mut sockets, reserved) = net::reserve(&address, 1, ADMIN_BACKLOG, Share::WithNobody).map_err(refuse)?;
+    let bound = sockets.pop().ok_or_else(|| refuse(io::ErrorKind::AddrNotAvailable.into()))?;
+    let place = Place::of(bound.address(), None);
+    reserved.listen().map_err(refuse)?;
+    Ok((bound, place))
+}
+
+/// Who asks for metrics does not come in crowds.
+const ADMIN_BACKLOG: u32 = 64;
 
 impl Binding {
     /// Lets clients connect to all of it.

@@ -13,44 +13,58 @@ use crate::listeners::{Listening, keys_of};
 /// Routes listed by name; of more, only how many.
 const ROUTES_SHOWN: usize = 20;
 
-/// Prints the banner to standard output. The line `listening on ...` comes last of the addresses and is flushed: who
-/// starts this program can wait for it.
-pub(crate) fn banner(
-    program: &str,
-    plan: &Plan,
-    bound: &Listening,
-    workers: usize,
-    max_connections: usize,
-    hints: &[String],
-) {
-    let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()));
-    let version = env!("CARGO_PKG_VERSION");
-    let mut text = format!("{} {}\n", paint.bold(format_args!("tollgate {program}")), paint.dim(version));
-    for route in plan.routes.iter().take(ROUTES_SHOWN) {
-        text += &format!("  {:<24} -> {}\n", route.name, describe(plan, &route.action));
+/// What a program says of itself when it begins.
+pub(crate) struct Banner<'a> {
+    pub(crate) program: &'a str,
+    pub(crate) plan: &'a Plan,
+    pub(crate) bound: &'a Listening,
+    /// Where the admin listener is.
+    pub(crate) admin: Option<String>,
+    /// Lines for its end.
+    pub(crate) hints: &'a [String],
+}
+
+impl Banner<'_> {
+    /// Prints it to standard output. The line `listening on ...` comes last of the addresses and is flushed: who starts this
+    /// program can wait for it.
+    pub(crate) fn print(&self, workers: usize, max_connections: usize) {
+        let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let text = self.text(workers, max_connections, &Paint(colours));
+        let mut out = std::io::stdout().lock();
+        // Whoever closed standard output does not want to hear.
+        let _ = out.write_all(text.as_bytes());
+        let _ = out.flush();
     }
-    if plan.routes.len() > ROUTES_SHOWN {
-        text += &format!("  ... and {} routes more\n", plan.routes.len() - ROUTES_SHOWN);
-    }
-    let plural = if workers == 1 { "" } else { "s" };
-    text += &format!("  {workers} worker{plural}, at most {max_connections} connections\n");
-    for place in keys_of(plan).iter().filter_map(|key| bound.get(key)) {
-        text += &format!("  listening on {}\n", paint.link(place.url()));
-        if let Some((here, elsewhere)) = place.reached_at() {
-            let elsewhere = elsewhere.map_or(String::new(), |url| format!(", from the network at {}", paint.link(url)));
-            text += &format!("    from this machine at {}{elsewhere}\n", paint.link(here));
+
+    fn text(&self, workers: usize, max_connections: usize, paint: &Paint) -> String {
+        let Banner { program, plan, bound, admin, hints } = self;
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = format!("{} {}\n", paint.bold(format_args!("tollgate {program}")), paint.dim(version));
+        for route in plan.routes.iter().take(ROUTES_SHOWN) {
+            text += &format!("  {:<24} -> {}\n", route.name, describe(plan, &route.action));
         }
+        if plan.routes.len() > ROUTES_SHOWN {
+            text += &format!("  ... and {} routes more\n", plan.routes.len() - ROUTES_SHOWN);
+        }
+        let plural = if workers == 1 { "" } else { "s" };
+        text += &format!("  {workers} worker{plural}, at most {max_connections} connections\n");
+        if let Some(admin) = admin {
+            text += &format!("  health and metrics at {}\n", paint.link(admin));
+        }
+        for place in keys_of(plan).iter().filter_map(|key| bound.get(key)) {
+            text += &format!("  listening on {}\n", paint.link(place.url()));
+            if let Some((here, elsewhere)) = place.reached_at() {
+                let elsewhere =
+                    elsewhere.map_or(String::new(), |url| format!(", from the network at {}", paint.link(url)));
+                text += &format!("    from this machine at {}{elsewhere}\n", paint.link(here));
+            }
+        }
+        if paint.0 {
+            text += &format!("  {}\n", paint.dim("Ctrl-C stops"));
+        }
+        hints.iter().for_each(|hint| text += &format!("{hint}\n"));
+        text
     }
-    if paint.0 {
-        text += &format!("  {}\n", paint.dim("Ctrl-C stops"));
-    }
-    for hint in hints {
-        text += &format!("{hint}\n");
-    }
-    let mut out = std::io::stdout().lock();
-    // Whoever closed standard output does not want to hear.
-    let _ = out.write_all(text.as_bytes());
-    let _ = out.flush();
 }
 
 /// What the workers counted, when they have stopped.

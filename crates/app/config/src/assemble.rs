@@ -30,6 +30,7 @@ pub(crate) fn assemble(files: Files) -> Result<Loaded, Report> {
     let mut draft = Draft::default();
     documents.iter().for_each(|document| draft.add(document, &notes));
     check_listeners(&draft.listeners, &notes);
+    check_admin(&draft, &notes);
     check_order(&draft.routes, &notes);
     check_cookies(&draft.upstreams, &notes);
     let plan = plan(draft, &notes);
@@ -94,6 +95,7 @@ fn plan(draft: Draft, notes: &Notes) -> Option<Plan> {
         runtime: draft.runtime.unwrap_or(defaults.runtime),
         limits,
         timeouts: draft.timeouts.unwrap_or(defaults.timeouts),
+        admin: draft.admin.map(|(_, address)| address),
         access_log: draft.access_log,
         listeners,
         routes: (routes.len() == count).then_some(routes)?,
@@ -190,6 +192,16 @@ fn check_listeners(listeners: &[(Place, Option<Listener>)], notes: &Notes) {
     }
 }
 
+/// The admin listener answers for itself: no other may take what is meant for it.
+fn check_admin(draft: &Draft, notes: &Notes) {
+    let Some((place, address)) = &draft.admin else { return };
+    let taken = draft.listeners.iter().find(|(_, l)| l.as_ref().is_some_and(|l| l.address.overlaps(address)));
+    if let Some((first, _)) = taken {
+        let overlap = Diagnostic::error(format!("`admin.listen` is `{address}`, where a listener is already"));
+        notes.push(overlap.at(place.clone()).expected("needs an address of its own").related(first, "the listener"));
+    }
+}
+
 /// Comparing every route with all before it is for files that people write; a generated one of this size is trusted.
 const ROUTES_COMPARED_MAX: usize = 1000;
 
@@ -236,6 +248,7 @@ impl Default for Plan {
             runtime: read::with_defaults(&options::RUNTIME, read::runtime),
             limits: read::with_defaults(&options::LIMITS, read::limits),
             timeouts: read::with_defaults(&options::TIMEOUTS, read::timeouts),
+            admin: None,
             access_log: None,
             listeners: vec![read::default_listener(ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080))))],
             routes: Vec::new(),

@@ -18,6 +18,8 @@ pub struct Plan {
     pub limits: Limits,
     /// How long a client may take.
     pub timeouts: Timeouts,
+    /// `[admin] listen`; none: there is no such listener.
+    pub admin: Option<ListenAddress>,
     /// `[log.access]`; none: no line is written.
     pub access_log: Option<AccessLog>,
     /// Where to listen; at least one.

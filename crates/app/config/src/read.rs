@@ -16,6 +16,7 @@ mod upstream;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::address::ListenAddress;
 use crate::diagnostic::Diagnostic;
 use crate::files::Document;
 use crate::options;
@@ -36,6 +37,7 @@ pub(crate) struct Draft {
     pub(crate) runtime: Option<Runtime>,
     pub(crate) limits: Option<Limits>,
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) admin: Option<(Place, ListenAddress)>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) listeners: Vec<(Place, Option<Listener>)>,
     pub(crate) routes: Vec<RouteDraft>,
@@ -60,8 +62,9 @@ impl Draft {
         if let Some(table) = self.once(&mut file, "runtime") {
             self.runtime = Some(runtime(table));
         }
-        // Nothing of it is built; opening it reports what it holds.
-        drop(self.once(&mut file, "admin"));
+        if let Some(table) = self.once(&mut file, "admin") {
+            self.admin = server::admin(&table);
+        }
         if let Some(log) = self.once(&mut file, "log") {
             self.access_log = log.section("access").and_then(server::access_log);
         }

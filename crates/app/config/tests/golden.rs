@@ -63,7 +63,7 @@ fn describe(Loaded { plan, warnings }: &Loaded) -> String {
         let _ = writeln!(text, "{warning}\n");
     }
     let defaults = Plan::default();
-    let Plan { runtime, limits, timeouts, access_log, listeners, routes, upstreams } = plan;
+    let Plan { runtime, limits, timeouts, admin, access_log, listeners, routes, upstreams } = plan;
     if *runtime != defaults.runtime {
         let _ = writeln!(text, "{runtime:#?}");
     }
@@ -72,6 +72,9 @@ fn describe(Loaded { plan, warnings }: &Loaded) -> String {
     }
     if *timeouts != defaults.timeouts {
         let _ = writeln!(text, "{timeouts:#?}");
+    }
+    if let Some(admin) = admin {
+        let _ = writeln!(text, "admin: {admin:?}");
     }
     if let Some(access_log) = access_log {
         let _ = writeln!(text, "{access_log:#?}");

@@ -1,7 +1,9 @@
-//! What concerns the process as a whole: its descriptor limit, the CPUs it may use, what it and its threads cost, where it is on the
-//! earth.
+//! What concerns the process as a whole: its descriptor limit, the CPUs it may use, what it and its threads cost, what its
+//! heap holds for nobody, where it is on the earth.
 
+mod heap;
 mod local_time;
+mod own;
 mod times;
 
 use std::io;
@@ -10,7 +12,9 @@ use std::num::NonZero;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+pub use heap::give_back_free_pages;
 pub use local_time::utc_offset;
+pub use own::{cpu_time, most_descriptors, open_descriptors, resident};
 pub use times::{Memory, ThreadClock, ThreadTimes, memory_of};
 
 /// How many descriptors this process may hold.

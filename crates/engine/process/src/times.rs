@@ -76,7 +76,7 @@ pub fn memory_of(id: u32) -> io::Result<Memory> {
 }
 
 /// The bytes of the line that begins with `name` and counts in kB.
-fn kib_of(text: &str, name: &str) -> Option<u64> {
+pub(crate) fn kib_of(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }

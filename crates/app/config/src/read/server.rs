@@ -7,6 +7,7 @@ use crate::plan::{AccessFormat, AccessLog, Limits, Listener, LogTarget, Runtime,
 use crate::read::leaf::{ByteRate, Size, Word, Wrong};
 use crate::read::networks::{Sockets, networks};
 use crate::read::{Cursor, items_of, tls, with_defaults};
+use crate::source::Place;
 
 pub(crate) fn runtime(table: Cursor<'_>) -> Runtime {
     Runtime {
@@ -85,16 +86,37 @@ pub(crate) fn listener(table: Cursor<'_>) -> Option<Listener> {
     }
     let is_plain = table.node("tls").is_none();
     let tls = table.section("tls").and_then(|table| tls::listener(&table));
-    let address = table.required::<ListenAddress>("address")?.within(&table.source().folder);
+    let address = listen_address(&table, "address")?;
+    // Without what it was to have for TLS, it must not become a plain one.
+    (is_plain || tls.is_some()).then_some(Listener { address, backlog, reason, tls, proxy_protocol, trusted_proxies })
+}
+
+/// Where to listen; a socket's path is relative to the file that names it.
+fn listen_address(table: &Cursor<'_>, key: &'static str) -> Option<ListenAddress> {
+    let address = table.required::<ListenAddress>(key)?.within(&table.source().folder);
     if let ListenAddress::Unix(path) = &address
         && let Err(error) = check_unix_length(path)
     {
-        let long = Diagnostic::error(format!("`listener.address` {}", error.message));
-        table.notes().push(long.at(table.key_place("address")).hint(error.hint));
+        let long = Diagnostic::error(format!("`{}` {}", table.full_name(key), error.message));
+        table.notes().push(long.at(table.key_place(key)).hint(error.hint));
         return None;
     }
-    // Without what it was to have for TLS, it must not become a plain one.
-    (is_plain || tls.is_some()).then_some(Listener { address, backlog, reason, tls, proxy_protocol, trusted_proxies })
+    Some(address)
+}
+
+/// `[admin]`. Whoever reaches it learns the names and addresses of servers and how much goes through: an address beyond this
+/// machine is worth a warning.
+pub(crate) fn admin(table: &Cursor<'_>) -> Option<(Place, ListenAddress)> {
+    table.node("listen")?;
+    let address = listen_address(table, "listen")?;
+    if let ListenAddress::Tcp(socket) = &address
+        && !socket.ip().is_loopback()
+    {
+        let open = Diagnostic::warning(format!("`{}` is open to others than this machine", table.full_name("listen")));
+        let open = open.at(table.key_place("listen")).expected("whoever reaches it reads all metrics");
+        table.notes().push(open.hint("listen on `127.0.0.1:9900`, or on an address that only your monitoring reaches"));
+    }
+    Some((table.value_place("listen"), address))
 }
 
 /// A listener with every default.

@@ -79,12 +79,12 @@ pub(crate) static ADMIN: Section = Section {
     path: "admin",
     doc: "",
     keys: &[
-        later(off(
+        off(
             "listen",
             Kind::ListenAddress,
             "\"127.0.0.1:9900\"",
-            "Where health, metrics and status are served; absent: nowhere.",
-        )),
+            "Where /metrics (Prometheus), /healthz and /readyz are served, plain, without a password; absent: nowhere.",
+        ),
         later(off(
             "token",
             Kind::Text,
