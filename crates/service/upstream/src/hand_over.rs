@@ -117,6 +117,13 @@ impl Sign {
     }
 }
 
+impl Drop for Sign {
+    /// Connections end with their pool: nobody is to ask a worker for them that has ended while others drain.
+    fn drop(&mut self) {
+        self.show(None);
+    }
+}
+
 /// An upstream's dealings with the other workers.
 pub(crate) struct Neighbours {
     shared: Arc<HandOver>,

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use balance::{RetryPolicy, ServerId};
 use buf::{Class, ReadBuf};
@@ -21,6 +21,9 @@ const SERVER: ServerId = ServerId(0);
 
 /// Longer than a connection must be idle to be handed over.
 const LONG: Duration = Duration::from_millis(80);
+
+/// How long one waits for what the other does.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What two workers share in a test.
 struct Both {
@@ -35,15 +38,21 @@ impl Both {
         self.step.store(step, SeqCst);
     }
 
+    /// Gives up after a while, so that a failure of the other one shows as that, and not as a test without end.
     async fn wait(&self, step: u32) {
-        while self.step.load(SeqCst) < step {
-            sleep(Duration::from_millis(1)).await;
-        }
+        let reached = async {
+            while self.step.load(SeqCst) < step {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within(now().after(PATIENCE), reached).await.unwrap_or_else(|| panic!("step {step} was not reached"));
     }
 
     /// The same in one turn, in which this worker does nothing else.
     fn wait_in_one_turn(&self, step: u32) {
+        let begun = Instant::now();
         while self.step.load(SeqCst) < step {
+            assert!(begun.elapsed() < PATIENCE, "step {step} was not reached");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -114,9 +123,12 @@ fn idle(upstream: &Upstream) -> usize {
 }
 
 async fn until_idle(upstream: &Upstream, count: usize) {
-    while idle(upstream) != count {
-        sleep(Duration::from_millis(1)).await;
-    }
+    let reached = async {
+        while idle(upstream) != count {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(now().after(PATIENCE), reached).await.unwrap_or_else(|| panic!("not {count} idle: {}", idle(upstream)));
 }
 
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
@@ -157,7 +169,9 @@ fn a_connection_that_was_just_used_stays() {
         let upstream = both.upstream(0);
         let _ends = fill(&upstream, &origin, 1).await;
         both.reach(1);
+        let begun = Instant::now();
         while both.step.load(SeqCst) < 2 {
+            assert!(begun.elapsed() < PATIENCE);
             upstream.reuse(SERVER).expect("nobody takes it away").give_back();
             sleep(Duration::from_millis(1)).await;
         }
@@ -193,9 +207,7 @@ fn what_comes_too_late_is_kept_and_who_is_silent_is_left_alone() {
         let at_once = poll_once(again.as_mut()).await;
         assert!(matches!(at_once, Poll::Ready(None)), "it is not asked again");
         both.reach(2);
-        within(now().after(Duration::from_secs(30)), until_idle(&upstream, 1))
-            .await
-            .expect("the late connection is kept");
+        until_idle(&upstream, 1).await;
         both.reach(3);
     };
     on_two_workers(one, two);
@@ -257,6 +269,27 @@ fn what_something_arrived_on_is_closed_on_its_way() {
         sleep(LONG).await;
         assert_eq!(idle(&upstream), 0);
         both.reach(3);
+    };
+    on_two_workers(one, two);
+}
+
+/// A worker that ends takes down what it showed of its idle connections.
+#[test]
+fn nothing_is_asked_of_who_has_ended() {
+    let one = async |both: &Both, origin: Listener| {
+        let upstream = both.upstream(0);
+        let _ends = fill(&upstream, &origin, 1).await;
+        sleep(LONG).await;
+        drop(upstream);
+        both.reach(1);
+        both.wait(2).await;
+    };
+    let two = async |both: &Both| {
+        let upstream = both.upstream(1);
+        both.wait(1).await;
+        let mut asked = std::pin::pin!(upstream.take_over(SERVER));
+        assert!(matches!(poll_once(asked.as_mut()).await, Poll::Ready(None)), "its sign is down");
+        both.reach(2);
     };
     on_two_workers(one, two);
 }
