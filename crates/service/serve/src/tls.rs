@@ -86,16 +86,23 @@ pub(crate) fn admitted<S: Site>(
     stream.set_deadline(by, Kind::Idle as u8);
     async move {
         // Who connects and says nothing costs no session, and nor does who waits for a place: it is this future and no more.
-        let first = poll_fn(|cx| stream.poll_readable(cx)).await;
-        if first.is_ok() {
-            gate::pass_first().await;
-        }
+        let first = first_step(&stream).await;
         // Boxed, so that who waits for a place does not carry the room for it.
         if let Some(connection) = Box::pin(begin(stream, first, tls.config, local, admission)).await {
             // As a task of its own it is hardly larger than a plain connection's, whatever the handshake needed.
             spawn(serve(connection, Secure { hsts: tls.hsts }));
         }
     }
+}
+
+/// Waits for the first bytes, and then for a place; no longer than the client is there, and its time lasts.
+async fn first_step(stream: &Stream) -> io::Result<()> {
+    poll_fn(|cx| stream.poll_readable(cx)).await?;
+    let place = async {
+        gate::pass_first().await;
+        Ok(())
+    };
+    event_loop::race(place, poll_fn(|cx| stream.poll_broken(cx).map(Err))).await
 }
 
 /// The handshake, which may take its first step. None when there is no connection.
@@ -186,6 +193,42 @@ mod tests {
         let size = size_of_future(connection::<Nothing>);
         // The session, in a box of the stream, is what it costs beside; afterwards the task is as a plain connection's.
         assert!(size <= 256, "{size}");
+    }
+
+    /// The error with which a client that does `what` leaves the queue, before those in front of it were let through.
+    fn left_the_queue(what: impl FnOnce(&Stream, net::memory::MemoryStream)) -> io::ErrorKind {
+        const IN_FRONT: u32 = 10_000;
+        let passed = Rc::new(Cell::new(0));
+        let all = async {
+            for _ in 0..IN_FRONT {
+                let passed = Rc::clone(&passed);
+                spawn(async move {
+                    gate::pass_first().await;
+                    passed.set(passed.get() + 1);
+                });
+            }
+            event_loop::sleep(Duration::from_millis(1)).await;
+            let (client, ours) = net::memory::pair(net::memory::Weather::default());
+            poll_fn(|cx| client.poll_write(cx, &[io::IoSlice::new(b"hello")], false)).await.expect("room");
+            let ours = Stream::from(ours);
+            what(&ours, client);
+            first_step(&ours).await.map_err(|error| error.kind())
+        };
+        let (worker, _) = event_loop::Worker::new(event_loop::WorkerConfig::default()).expect("a worker");
+        let left = worker.block_on(all).expect("it ran");
+        assert!(passed.get() < IN_FRONT, "it waited to the end");
+        left.expect_err("it waits no more")
+    }
+
+    #[test]
+    fn who_is_gone_or_out_of_time_does_not_wait_for_its_place() {
+        let gone = left_the_queue(|_, client| client.reset_on_close());
+        assert_eq!(gone, io::ErrorKind::ConnectionReset);
+        let late = left_the_queue(|ours, client| {
+            ours.set_deadline(now().after(Duration::from_millis(1)), Kind::Idle as u8);
+            std::mem::forget(client);
+        });
+        assert_eq!(late, io::ErrorKind::TimedOut);
     }
 
     #[test]
