@@ -1,6 +1,6 @@
 //! What a client accepts (RFC 9110 §12.5.3).
 
-use crate::Coding;
+use crate::{Coding, Codings};
 
 /// What the Accept-Encoding of a request says: how much each coding is liked, in thousandths; 0: not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,11 @@ impl Accepted {
             }
         }
         best
+    }
+
+    /// All that the client takes, however little it likes them.
+    pub fn codings(&self) -> Codings {
+        Coding::ALL.into_iter().filter(|c| self.codings[c.index()] > 0).collect()
     }
 }
 
@@ -151,6 +156,19 @@ mod tests {
             assert_eq!(best(&format!("{value}, zstd")), Some("zstd"), "{value}");
         }
         assert_eq!(best("gzip;q=1."), Some("gzip"));
+    }
+
+    #[test]
+    fn what_is_taken_at_all() {
+        for (value, want) in [
+            ("gzip, br;q=0.001, zstd;q=0", &[Coding::Brotli, Coding::Gzip][..]),
+            ("*;q=0.1, br;q=0", &[Coding::Zstd, Coding::Gzip]),
+            ("identity, gzip;q=0.1", &[Coding::Gzip]),
+            ("", &[]),
+        ] {
+            let taken = Accepted::of([value.as_bytes()].into_iter()).codings();
+            assert_eq!(taken, want.iter().copied().collect(), "{value}");
+        }
     }
 
     #[test]

@@ -85,6 +85,29 @@ impl Codings {
         self.0 != before
     }
 
+    /// Whether all of `others` are in it.
+    pub fn has_all(self, others: Codings) -> bool {
+        others.0 & !self.0 == 0
+    }
+
+    /// Those that are in either.
+    #[must_use]
+    pub fn or(self, others: Codings) -> Codings {
+        Codings(self.0 | others.0)
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, others: Codings) -> Codings {
+        Codings(self.0 & others.0)
+    }
+
+    /// Those of it that are not among `others`.
+    #[must_use]
+    pub fn without(self, others: Codings) -> Codings {
+        Codings(self.0 & !others.0)
+    }
+
     /// Takes `coding` out.
     pub fn remove(&mut self, coding: Coding) {
         self.0 &= !(1 << coding.index());

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Dir, Mode as Permissions, OFlags, ResolveFlags, openat, openat2};
@@ -366,13 +367,21 @@ fn opened_if_file(name: &OwnedFd, again: impl FnOnce() -> Result<OwnedFd, Error>
 
 /// Opens for reading just that file which is open as a name. Its inode is in memory, and so is `/proc`: nothing waits for a disk.
 fn reopen(name: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let path = name_of(name);
-    retry_on_intr(|| openat(CWD, path.as_slice(), READ, Permissions::empty()))
+    let own = own_descriptors().ok_or(Errno::NOENT)?;
+    retry_on_intr(|| openat(own, DecInt::from_fd(name), READ, Permissions::empty()))
+}
+
+/// The directory of this process's descriptors, held open: looking it up each time costs more than opening the file.
+/// (A process that forks and goes on would have to open it anew.)
+fn own_descriptors() -> Option<BorrowedFd<'static>> {
+    static OWN: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let open = || openat(CWD, &PROC[..PROC.len() - 1], LOOK | OFlags::DIRECTORY, Permissions::empty()).ok();
+    OWN.get_or_init(open).as_ref().map(AsFd::as_fd)
 }
 
 /// The path of what a descriptor of this process is open on.
 pub(crate) struct NameOf {
-    path: [u8; PROC_PREFIX + 10],
+    path: [u8; PROC.len() + 10],
     len: usize,
 }
 
@@ -383,12 +392,13 @@ impl NameOf {
 }
 
 pub(crate) fn name_of(fd: &OwnedFd) -> NameOf {
-    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0";
+    let mut path = [0; PROC.len() + 10];
     let number = DecInt::from_fd(fd);
     let digits = number.as_bytes();
-    path[PROC_PREFIX..PROC_PREFIX + digits.len()].copy_from_slice(digits);
-    NameOf { path, len: PROC_PREFIX + digits.len() }
+    let len = PROC.len() + digits.len();
+    path[..PROC.len()].copy_from_slice(PROC);
+    path[PROC.len()..len].copy_from_slice(digits);
+    NameOf { path, len }
 }
 
-/// The length of `/proc/self/fd/`.
-const PROC_PREFIX: usize = 14;
+const PROC: &[u8; 14] = b"/proc/self/fd/";

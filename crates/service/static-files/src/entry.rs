@@ -10,7 +10,7 @@ use fs::{Meta, Place};
 use message::{BodyLength, Fields, FieldsBuilder, Known, ResponseHead};
 use serve::Whole;
 
-use crate::load::{Loaded, LoadedContent};
+use crate::load::{Loaded, LoadedContent, Siblings};
 use crate::mime::content_type;
 use crate::stream::STREAM_MAX;
 use crate::validators::Validators;
@@ -45,8 +45,8 @@ pub(crate) struct Entry {
     pub(crate) content: Content,
     /// Whether what a client gets depends on the codings that it accepts.
     pub(crate) varies: bool,
-    /// The codings of which a sibling is there.
-    pub(crate) siblings: Codings,
+    /// Which siblings it has, as far as that was looked for.
+    pub(crate) siblings: Cell<Siblings>,
     /// The codings that it is worth compressing in, as far as that is known.
     pub(crate) shrinks: Cell<Codings>,
     /// The codings that it is being compressed in.
@@ -96,8 +96,8 @@ impl Entry {
             _ => Validators::of(&loaded.meta, now),
         };
         let kind = content_type(how.content_name(&loaded));
-        let shrinks = how.shrinks(&loaded, kind.media_type);
-        let varies = how.form != Form::Identity || !shrinks.is_empty() || !loaded.siblings.is_empty();
+        let shrinks = shrinks(how.compress, kind.media_type, loaded.meta.size);
+        let varies = how.form != Form::Identity || !shrinks.is_empty() || !loaded.siblings.there.is_empty();
         let not_modified = validator_lines(&validators, how.cache_control, varies).finish();
         let mut lines = validator_lines(&validators, how.cache_control, varies);
         let charset: &[u8] = if kind.utf8 { b"; charset=utf-8" } else { b"" };
@@ -131,7 +131,7 @@ impl Entry {
             not_modified: kept_head(304, &not_modified, BodyLength::None),
             content,
             varies,
-            siblings: loaded.siblings,
+            siblings: Cell::new(loaded.siblings),
             shrinks: Cell::new(shrinks),
             under_way: Cell::default(),
         }
@@ -160,11 +160,12 @@ impl Rendering<'_> {
             _ => name,
         }
     }
+}
 
-    fn shrinks(&self, loaded: &Loaded, media_type: &str) -> Codings {
-        let fits = (SIZE_MIN..=STREAM_MAX).contains(&loaded.meta.size);
-        if fits && is_compressible(media_type) { self.compress } else { Codings::NONE }
-    }
+/// Those of the codings in which a route compresses that are worth it for a file of that type and size.
+pub(crate) fn shrinks(compress: Codings, media_type: &str, size: u64) -> Codings {
+    let fits = (SIZE_MIN..=STREAM_MAX).contains(&size);
+    if fits && is_compressible(media_type) { compress } else { Codings::NONE }
 }
 
 /// The lines that a 304 has in common with the 200 (RFC 9110 §15.4.5).

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use clock::Tick;
-use content_coding::Coding;
+use content_coding::{Coding, Codings};
 use event_loop::{BlockingError, blocking};
 use fs::{Error, Reach, Root};
 use message::{BodyLength, FieldsBuilder, Known, Method, RequestHead, ResponseHead};
@@ -58,6 +58,10 @@ pub struct Files {
     root_checked: Rc<Cell<Tick>>,
     cache: Rc<OpenFiles>,
     owner: Owner,
+    /// The codings of which it looks for siblings.
+    siblings: Codings,
+    /// The codings in which it compresses.
+    made: Codings,
     /// Of the forms of files in each coding that the route offers.
     coded_owners: [Option<Owner>; Coding::ALL.len()],
     methods: Rc<ResponseHead>,
@@ -135,6 +139,8 @@ impl Files {
         let offers = |c: &Coding| options.precompressed.contains(c) || options.compress.contains(c);
         Ok(Files {
             fallback: options.fallback_name(),
+            siblings: options.precompressed.iter().copied().collect(),
+            made: options.compress.iter().copied().collect(),
             coded_owners: Coding::ALL.map(|c| offers(&c).then(|| cache.register())),
             options,
             root: RefCell::new(root),
@@ -212,11 +218,12 @@ impl Files {
     fn begin_with(&self, request: &RequestHead, path: &[u8], at: Moment, entry: Option<Rc<Entry>>) -> Step {
         if let Some(entry) = &entry
             && self.is_current(entry, at.tick)
+            && self.knows_siblings(request, entry)
         {
             return self.answer(request, path, at, entry);
         }
         let Some(target) = self.target(path) else { return refuse(Kind::NotFound) };
-        let mut work = self.work(self.names(&target), !target.directory, entry, at.tick);
+        let mut work = self.work(request, self.names(&target), !target.directory, entry, at.tick);
         work.lookup.listing = self.listing(request, &target);
         self.try_now(request, path, at, work)
     }
@@ -258,11 +265,18 @@ impl Files {
         })
     }
 
-    fn work(&self, names: Vec<Box<[u8]>>, directory_counts: bool, entry: Option<Rc<Entry>>, now: Tick) -> Work {
+    fn work(
+        &self,
+        request: &RequestHead,
+        names: Vec<Box<[u8]>>,
+        directory_counts: bool,
+        entry: Option<Rc<Entry>>,
+        now: Tick,
+    ) -> Work {
         let check_root = is_due(self.root_checked.get(), now);
         // Content that was read within the resolution of the file's stamps is read again whatever they say.
         let known = entry.as_ref().filter(|e| e.settled || e.holds_descriptor());
-        let known = known.map(|e| KnownFile { name: e.name, meta: e.meta, siblings: e.siblings });
+        let known = known.map(|e| KnownFile { name: e.name, meta: e.meta, siblings: e.siblings.get() });
         let lookup = Lookup {
             root: Arc::clone(&self.root.borrow()),
             check_root,
@@ -270,11 +284,14 @@ impl Files {
             directory_counts,
             known,
             content_max: self.cache.content_max(),
-            siblings: self.options.precompressed.iter().copied().collect(),
+            siblings: self.siblings,
+            taken: self.siblings_taken(request),
+            made: self.made,
             compress: None,
             notices: self.cache.notices(),
             page_suffix: self.options.page_suffix.as_ref().map(|suffix| Arc::clone(&suffix.borrow())),
             listing: None,
+            begun: RefCell::default(),
         };
         let claim = Claim::new(entry, check_root.then_some(&self.root_checked), now, self.cache.told());
         Work { lookup, claim }
@@ -301,10 +318,13 @@ impl Files {
         }
         let loaded = match outcome.found {
             Ok(Found::File(loaded)) => loaded,
-            Ok(Found::Unchanged(place)) => {
+            Ok(Found::Unchanged(place, siblings)) => {
                 let place = place.filter(|_| claim.told == self.cache.told());
                 return match claim.keep().inspect(|entry| vouch(entry, place)) {
-                    Some(entry) => self.answer(request, key, at, &entry),
+                    Some(entry) => {
+                        entry.siblings.set(siblings);
+                        self.answer(request, key, at, &entry)
+                    }
                     // Nothing is unchanged that was not known.
                     None => refuse(Kind::Internal),
                 };
@@ -328,7 +348,7 @@ impl Files {
         let rendering = Rendering {
             names: &lookup.names,
             cache_control: self.options.cache_control.as_deref(),
-            compress: self.options.compress.iter().copied().collect(),
+            compress: self.made,
             form: Form::Identity,
         };
         // Current as of the beginning of the search: what changed since then shows at the next check.
@@ -360,10 +380,11 @@ impl Files {
         let entry = self.cache.find(self.owner, FALLBACK_KEY, at.tick);
         if let Some(entry) = &entry
             && self.is_current(entry, at.tick)
+            && self.knows_siblings(request, entry)
         {
             return self.answer(request, FALLBACK_KEY, at, entry);
         }
-        let mut work = self.work(vec![name.into()], false, entry, at.tick);
+        let mut work = self.work(request, vec![name.into()], false, entry, at.tick);
         work.claim.is_fallback = true;
         self.try_now(request, path, at, work)
     }

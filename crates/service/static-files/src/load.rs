@@ -1,5 +1,6 @@
 //! Finding a file and reading it: the part that may wait, free of everything that belongs to a worker.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use content_coding::{Coding, Codings, compress};
 use fs::{Error, Meta, Notices, Opened, Place, Reach, Root};
 
+use crate::entry::shrinks;
 use crate::listing::{self, Form, Item, NAMES_MAX};
 use crate::mime::content_type;
 use crate::path::WELL_KNOWN;
@@ -35,6 +37,10 @@ pub struct Lookup {
     pub(crate) content_max: u64,
     /// The codings of which a sibling of the file may be there.
     pub(crate) siblings: Codings,
+    /// Those of them that this client takes.
+    pub(crate) taken: Codings,
+    /// The codings in which the route compresses.
+    pub(crate) made: Codings,
     /// Compress what is found in this coding.
     pub(crate) compress: Option<Coding>,
     /// Who can tell of changes.
@@ -43,6 +49,27 @@ pub struct Lookup {
     pub(crate) page_suffix: Option<Arc<str>>,
     /// List the directory if none of the names is there.
     pub(crate) listing: Option<ListingWork>,
+    /// How far a search came that would have had to wait; the next one goes on from there.
+    pub(crate) begun: RefCell<Option<Begun>>,
+}
+
+/// A file that was found and opened, of which there is more to learn.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// Which of the names it is.
+    name: usize,
+    file: File,
+    meta: Meta,
+    siblings: Siblings,
+}
+
+/// The files beside a file that hold it in a coding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Siblings {
+    /// The codings that were looked for.
+    pub(crate) sought: Codings,
+    /// Those of them that are there.
+    pub(crate) there: Codings,
 }
 
 /// What the cache holds.
@@ -53,7 +80,7 @@ pub(crate) struct Known {
     /// What was known about it.
     pub(crate) meta: Meta,
     /// Which siblings it had.
-    pub(crate) siblings: Codings,
+    pub(crate) siblings: Siblings,
 }
 
 /// A directory to be listed.
@@ -78,8 +105,8 @@ pub struct Outcome {
 
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// What the cache holds is current, and changes of it are told of there, if they are.
-    Unchanged(Option<Place>),
+    /// What the cache holds is current, with these siblings, and changes of it are told of there, if they are.
+    Unchanged(Option<Place>, Siblings),
     /// A file.
     File(Loaded),
     /// A directory, asked for without the slash at its end.
@@ -103,7 +130,7 @@ pub(crate) struct Loaded {
     /// Whether it may be kept: not when it kept changing while it was read.
     pub(crate) cacheable: bool,
     /// Which siblings it has.
-    pub(crate) siblings: Codings,
+    pub(crate) siblings: Siblings,
 }
 
 #[derive(Debug)]
@@ -126,6 +153,8 @@ impl Lookup {
             Err(would_block) => Outcome { root: None, found: Err(would_block) },
             Ok(None) => Outcome { root: None, found: self.search(&self.root, self.known, reach) },
             Ok(Some(root)) => {
+                // What was found was found in another directory.
+                self.begun.take();
                 let found = self.search(&root, None, reach);
                 Outcome { root: Some(root), found }
             }
@@ -139,6 +168,9 @@ impl Lookup {
                 let directory = name.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |at| &name[..at]);
                 notices.watch_directory(root, directory);
             }
+        }
+        if let Some(begun) = self.begun.take() {
+            return self.go_on(root, begun, reach);
         }
         for (i, name) in self.names.iter().enumerate() {
             match self.look_at(root, i, name, known, reach) {
@@ -165,45 +197,84 @@ impl Lookup {
         if let Some(known) = known
             && known.name == i
             && root.stat(name, reach)? == known.meta
-            && self.siblings_of(root, name, reach)? == known.siblings
         {
-            // Not on the first load: most files of a large tree are asked for once.
-            let place = self.notices.as_ref().and_then(|notices| notices.cover(root, name));
-            return Ok(Some(Found::Unchanged(place)));
-        }
-        let (file, meta) = match root.open_file(name, reach)? {
-            Opened::File(file, meta) => (file, meta),
-            Opened::Directory(_) => return Ok(self.directory_counts.then_some(Found::Directory)),
-        };
-        let siblings = self.siblings_of(root, name, reach)?;
-        let suffix = self.page_suffix.as_deref().filter(|_| content_type(name).media_type == "text/html");
-        let content_max = if suffix.is_some() { PAGE_MAX } else { self.content_max };
-        let loaded = load(i, file, meta, content_max, reach, |file| Meta::of(file))?;
-        let mut loaded = Loaded { siblings, ..loaded };
-        if let (Some(suffix), LoadedContent::Bytes(page)) = (suffix, &mut loaded.content) {
-            *page = [&**page, suffix.as_bytes()].concat().into();
-        }
-        Ok(Some(match self.compress {
-            Some(coding) => compressed(loaded, coding),
-            None => Found::File(loaded),
-        }))
-    }
-
-    /// Which of the siblings that may be there are files.
-    fn siblings_of(&self, root: &Root, name: &[u8], reach: Reach) -> Result<Codings, Error> {
-        let mut there = Codings::NONE;
-        for coding in Coding::ALL.into_iter().filter(|c| self.siblings.has(*c)) {
-            match root.stat(&[name, coding.suffix().as_bytes()].concat(), reach) {
-                Ok(meta) if meta.kind == fs::Kind::File => {
-                    there.insert(coding);
-                }
-                Err(Error::WouldBlock) => return Err(Error::WouldBlock),
-                // Whatever else is the matter with it: the file itself is there.
-                _ => {}
+            let sought = self.siblings_to_seek(name, known.meta.size).or(known.siblings.sought);
+            let mut siblings = Siblings::default();
+            seek(root, name, sought, &mut siblings, reach)?;
+            if siblings.there == known.siblings.there {
+                // Not on the first load: most files of a large tree are asked for once.
+                let place = self.notices.as_ref().and_then(|notices| notices.cover(root, name));
+                return Ok(Some(Found::Unchanged(place, siblings)));
             }
         }
-        Ok(there)
+        match root.open_file(name, reach)? {
+            Opened::Directory(_) => Ok(self.directory_counts.then_some(Found::Directory)),
+            Opened::File(file, meta) => {
+                let begun = Begun { name: i, file, meta, siblings: Siblings::default() };
+                self.go_on(root, begun, reach).map(Some)
+            }
+        }
     }
+
+    /// Learns the rest about a file that is open.
+    fn go_on(&self, root: &Root, mut begun: Begun, reach: Reach) -> Result<Found, Error> {
+        match self.learn(root, &mut begun, reach) {
+            Ok(read) => {
+                let content = read.content.map_or(LoadedContent::File(begun.file), LoadedContent::Bytes);
+                let Read { meta, settled, cacheable, .. } = read;
+                let loaded = Loaded { name: begun.name, meta, content, settled, cacheable, siblings: begun.siblings };
+                Ok(match self.compress {
+                    Some(coding) => compressed(loaded, coding),
+                    None => Found::File(loaded),
+                })
+            }
+            Err(error) => {
+                if matches!(error, Error::WouldBlock) {
+                    self.begun.replace(Some(begun));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn learn(&self, root: &Root, begun: &mut Begun, reach: Reach) -> Result<Read, Error> {
+        let name = &self.names[begun.name];
+        let sought = self.siblings_to_seek(name, begun.meta.size);
+        seek(root, name, sought, &mut begun.siblings, reach)?;
+        let suffix = self.page_suffix.as_deref().filter(|_| content_type(name).media_type == "text/html");
+        let content_max = if suffix.is_some() { PAGE_MAX } else { self.content_max };
+        let mut read = load(&begun.file, begun.meta, content_max, reach, |file| Meta::of(file))?;
+        if let (Some(suffix), Some(page)) = (suffix, &mut read.content) {
+            *page = [&**page, suffix.as_bytes()].concat().into();
+        }
+        Ok(read)
+    }
+
+    /// The codings of which a sibling is looked for: all, since the answer says if there are any (Vary), even to a client that
+    /// takes none of them; but where it says so anyhow, since the file is one to compress, those that this client takes.
+    fn siblings_to_seek(&self, name: &[u8], size: u64) -> Codings {
+        match self.siblings.is_empty() || shrinks(self.made, content_type(name).media_type, size).is_empty() {
+            true => self.siblings,
+            false => self.siblings.and(self.taken),
+        }
+    }
+}
+
+/// Looks which of the siblings in `sought` are files.
+fn seek(root: &Root, name: &[u8], sought: Codings, siblings: &mut Siblings, reach: Reach) -> Result<(), Error> {
+    let left = sought.without(siblings.sought);
+    for coding in Coding::ALL.into_iter().filter(|c| left.has(*c)) {
+        match root.stat(&[name, coding.suffix().as_bytes()].concat(), reach) {
+            Ok(meta) if meta.kind == fs::Kind::File => {
+                siblings.there.insert(coding);
+            }
+            Err(Error::WouldBlock) => return Err(Error::WouldBlock),
+            // Whatever else is the matter with it: the file itself is there.
+            _ => {}
+        }
+        siblings.sought.insert(coding);
+    }
+    Ok(())
 }
 
 impl ListingWork {
@@ -230,15 +301,23 @@ fn compressed(loaded: Loaded, coding: Coding) -> Found {
     }
 }
 
+/// What came of reading a file.
+struct Read {
+    meta: Meta,
+    /// All of it; `None` where it is to be sent from its descriptor.
+    content: Option<Box<[u8]>>,
+    settled: bool,
+    cacheable: bool,
+}
+
 /// Reads a small file whole, so that the bytes are those of one moment; leaves a larger one to be sent from its descriptor.
 fn load(
-    name: usize,
-    file: File,
+    file: &File,
     mut meta: Meta,
     content_max: u64,
     reach: Reach,
     mut look_again: impl FnMut(&File) -> Result<Meta, Error>,
-) -> Result<Loaded, Error> {
+) -> Result<Read, Error> {
     let mut cacheable = true;
     for _ in 0..READ_TRIES {
         if meta.size > content_max {
@@ -246,20 +325,17 @@ fn load(
         }
         // Asked before the reading: what was settled before it is still the same file if `meta` is the same after it.
         let settled = meta.is_settled();
-        let content = read_whole(&file, meta.size as usize, reach)?;
-        let after = look_again(&file)?;
-        if let Some(bytes) = content
-            && after == meta
-        {
-            let (content, siblings) = (LoadedContent::Bytes(bytes), Codings::NONE);
-            return Ok(Loaded { name, meta, content, settled, cacheable: true, siblings });
+        let content = read_whole(file, meta.size as usize, reach)?;
+        let after = look_again(file)?;
+        if content.is_some() && after == meta {
+            return Ok(Read { meta, content, settled, cacheable: true });
         }
         cacheable = false;
         meta = after;
     }
     let settled = meta.is_settled();
     let cacheable = cacheable || meta.size > content_max;
-    Ok(Loaded { name, meta, content: LoadedContent::File(file), settled, cacheable, siblings: Codings::NONE })
+    Ok(Read { meta, content: None, settled, cacheable })
 }
 
 /// The first `size` bytes; `None` when the file ends before.
@@ -298,22 +374,19 @@ mod tests {
         (file, meta)
     }
 
-    fn text(loaded: &Loaded) -> Option<&str> {
-        match &loaded.content {
-            LoadedContent::Bytes(bytes) => Some(std::str::from_utf8(bytes).unwrap()),
-            LoadedContent::File(_) => None,
-        }
+    fn text(read: &Read) -> Option<&str> {
+        read.content.as_deref().map(|bytes| std::str::from_utf8(bytes).unwrap())
     }
 
     #[test]
     fn small_files_are_read_and_large_ones_are_not() {
         let (small, meta) = file(&"x".repeat(100));
-        let loaded = load(3, small, meta, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
-        assert_eq!((loaded.name, loaded.meta, loaded.cacheable), (3, meta, true));
-        assert_eq!(text(&loaded), Some(&*"x".repeat(100)));
+        let read = load(&small, meta, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
+        assert_eq!((read.meta, read.cacheable), (meta, true));
+        assert_eq!(text(&read), Some(&*"x".repeat(100)));
         let (large, meta) = file(&"x".repeat(101));
-        let loaded = load(0, large, meta, MAX, Reach::Disk, |_| panic!("nothing was read")).unwrap();
-        assert_eq!((loaded.meta, loaded.cacheable, text(&loaded)), (meta, true, None));
+        let read = load(&large, meta, MAX, Reach::Disk, |_| panic!("nothing was read")).unwrap();
+        assert_eq!((read.meta, read.cacheable, text(&read)), (meta, true, None));
     }
 
     #[test]
@@ -321,9 +394,9 @@ mod tests {
         let (changed, meta) = file("changed");
         for size in [3, 7, 50] {
             let before = Meta { size, inode: meta.inode + 1, ..meta };
-            let loaded = load(0, changed.try_clone().unwrap(), before, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
-            assert_eq!((loaded.meta, loaded.cacheable), (meta, true));
-            assert_eq!(text(&loaded), Some("changed"));
+            let read = load(&changed, before, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
+            assert_eq!((read.meta, read.cacheable), (meta, true));
+            assert_eq!(text(&read), Some("changed"));
         }
     }
 
@@ -335,16 +408,75 @@ mod tests {
             looks += 1;
             Meta::of(f).map(|m| Meta { inode: m.inode + looks, ..m })
         };
-        let loaded = load(0, changing, meta, MAX, Reach::Disk, look).unwrap();
-        assert_eq!((loaded.cacheable, text(&loaded)), (false, None));
-        assert_eq!((looks, loaded.meta.inode), (READ_TRIES as u64, meta.inode + looks));
+        let read = load(&changing, meta, MAX, Reach::Disk, look).unwrap();
+        assert_eq!((read.cacheable, text(&read)), (false, None));
+        assert_eq!((looks, read.meta.inode), (READ_TRIES as u64, meta.inode + looks));
     }
 
     #[test]
     fn what_grew_too_large_meanwhile_is_sent_from_its_descriptor() {
         let (grown, meta) = file(&"x".repeat(200));
         let before = Meta { size: 10, ..meta };
-        let loaded = load(0, grown, before, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
-        assert_eq!((loaded.meta, loaded.cacheable, text(&loaded)), (meta, true, None));
+        let read = load(&grown, before, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
+        assert_eq!((read.meta, read.cacheable, text(&read)), (meta, true, None));
+    }
+
+    #[test]
+    fn a_search_goes_on_with_what_it_has_open() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let at = dir.path().join("page.txt");
+        std::fs::write(&at, "found first").unwrap();
+        std::fs::write(dir.path().join("page.txt.gz"), "in gzip").unwrap();
+        // This one never knows anything without waiting.
+        let lookup = search_for(b"page.txt", Root::open_without_links(dir.path()).unwrap());
+        let opened = File::open(&at).unwrap();
+        let meta = Meta::of(&opened).unwrap();
+        let begun = Begun { name: 0, file: opened, meta, siblings: Siblings::default() };
+        let stopped = lookup.go_on(&lookup.root, begun, Reach::Cached);
+        assert!(matches!(stopped, Err(Error::WouldBlock)), "{stopped:?}");
+        std::fs::write(dir.path().join("new"), "another file").unwrap();
+        std::fs::rename(dir.path().join("new"), &at).unwrap();
+        let (lookup, outcome) = lookup.wait();
+        let Ok(Found::File(loaded)) = outcome.found else { panic!("{:?}", outcome.found) };
+        let LoadedContent::Bytes(bytes) = loaded.content else { panic!("not read") };
+        assert_eq!((&*bytes, loaded.meta.inode), (&b"found first"[..], meta.inode));
+        assert_eq!(loaded.siblings.there, [Coding::Gzip].into_iter().collect());
+        assert_eq!(loaded.siblings.sought, lookup.siblings);
+        // The next one begins anew.
+        let Ok(Found::File(loaded)) = lookup.run(Reach::Disk).found else { panic!("not found") };
+        assert_ne!(loaded.meta.inode, meta.inode);
+    }
+
+    #[test]
+    fn siblings_that_nobody_takes_are_not_looked_for_where_the_answer_varies_anyhow() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut lookup = search_for(b"page.txt", Root::open(dir.path()).unwrap());
+        let all = lookup.siblings;
+        assert_eq!(lookup.siblings_to_seek(b"page.txt", 5000), all);
+        lookup.made = [Coding::Gzip].into_iter().collect();
+        assert_eq!(lookup.siblings_to_seek(b"page.txt", 5000), Codings::NONE);
+        assert_eq!(lookup.siblings_to_seek(b"page.txt", 500), all, "not compressed");
+        assert_eq!(lookup.siblings_to_seek(b"page.png", 5000), all, "not compressed");
+        lookup.taken = [Coding::Brotli].into_iter().collect();
+        assert_eq!(lookup.siblings_to_seek(b"page.txt", 5000), lookup.taken);
+    }
+
+    fn search_for(name: &[u8], root: Root) -> Lookup {
+        Lookup {
+            root: Arc::new(root),
+            check_root: false,
+            names: vec![name.into()],
+            directory_counts: false,
+            known: None,
+            content_max: MAX,
+            siblings: Coding::ALL.into_iter().collect(),
+            taken: Codings::NONE,
+            made: Codings::NONE,
+            compress: None,
+            notices: None,
+            page_suffix: None,
+            listing: None,
+            begun: RefCell::default(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Files in a content coding: a sibling that somebody compressed before, or what is compressed as it is asked for.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::conditional::{Verdict, evaluate};
 use crate::decide::{Decision, decide};
 use crate::entry::{Content, Entry, Form, Rendering};
 use crate::files::{Claim, FALLBACK_KEY, Files, Moment, Step, Work, refuse};
-use crate::load::{Found, Known as KnownFile, Lookup, Outcome};
+use crate::load::{Found, Known as KnownFile, Lookup, Outcome, Siblings};
 use crate::stream::{self, Stream};
 
 /// Without this field the client gets the file as it is.
@@ -28,6 +29,10 @@ const IN_PARTS: KnownSet = KnownSet::of(&[Known::Range]);
 #[inline]
 pub(crate) fn negotiates(request: &RequestHead, entry: &Entry) -> bool {
     entry.varies && request.fields.has_any(NEGOTIATING)
+}
+
+fn accepted(request: &RequestHead) -> Accepted {
+    Accepted::of(request.fields.all(Known::AcceptEncoding))
 }
 
 /// A coded form that is being made.
@@ -66,13 +71,27 @@ impl Drop for CodedClaim {
 }
 
 impl Files {
+    /// The codings that the client takes among those of which there may be siblings.
+    pub(super) fn siblings_taken(&self, request: &RequestHead) -> Codings {
+        match !self.siblings.is_empty() && request.fields.has_any(NEGOTIATING) {
+            true => self.siblings.and(accepted(request).codings()),
+            false => Codings::NONE,
+        }
+    }
+
+    /// Whether all siblings that the client would take have been looked for. If not, no client before it took them.
+    pub(super) fn knows_siblings(&self, request: &RequestHead, identity: &Entry) -> bool {
+        let sought = identity.siblings.get().sought;
+        sought.has_all(self.siblings) || sought.has_all(self.siblings_taken(request))
+    }
+
     /// The coding that this request gets the file in; `None`: as it is.
-    fn coding_for(&self, request: &RequestHead, identity: &Entry) -> Option<Coding> {
-        let accepted = Accepted::of(request.fields.all(Known::AcceptEncoding));
-        let siblings = self.options.precompressed.iter().copied().filter(|c| identity.siblings.has(*c));
+    fn coding_for(&self, request: &RequestHead, accepted: &Accepted, identity: &Entry) -> Option<Coding> {
+        let there = identity.siblings.get().there;
+        let siblings = self.options.precompressed.iter().copied().filter(|c| there.has(*c));
         let shrinks = if request.fields.has_any(IN_PARTS) { Codings::NONE } else { identity.shrinks.get() };
         // What is there already before what has to be made.
-        let made = self.options.compress.iter().copied().filter(|c| shrinks.has(*c) && !identity.siblings.has(*c));
+        let made = self.options.compress.iter().copied().filter(|c| shrinks.has(*c) && !there.has(*c));
         accepted.best(siblings.chain(made))
     }
 
@@ -85,7 +104,11 @@ impl Files {
         identity: &Entry,
         response: &mut Response<'_>,
     ) -> bool {
-        let Some(coding) = self.coding_for(request, identity) else {
+        let accepted = accepted(request);
+        if !identity.siblings.get().sought.has_all(self.siblings.and(accepted.codings())) {
+            return false;
+        }
+        let Some(coding) = self.coding_for(request, &accepted, identity) else {
             return answer::send_whole(request, identity, response);
         };
         let cached = self.coded_owners[coding.index()].and_then(|owner| self.cache.find(owner, key, at.tick));
@@ -95,7 +118,7 @@ impl Files {
     }
 
     fn is_coded_current(&self, coded: &Entry, coding: Coding, identity: &Entry, at: Moment) -> bool {
-        match identity.siblings.has(coding) {
+        match identity.siblings.get().there.has(coding) {
             true => self.cache.is_current(coded, at.tick),
             // Made of just this file, which is current.
             false => coded.meta == identity.meta,
@@ -105,7 +128,7 @@ impl Files {
     /// Answers a GET or HEAD of a file that is current, in a coding where the client likes one.
     pub(super) fn answer(&self, request: &RequestHead, key: &[u8], at: Moment, identity: &Rc<Entry>) -> Step {
         let coding = match negotiates(request, identity) {
-            true => self.coding_for(request, identity),
+            true => self.coding_for(request, &accepted(request), identity),
             false => None,
         };
         let coded = coding.and_then(|c| Some((c, self.coded_owners[c.index()]?)));
@@ -116,7 +139,7 @@ impl Files {
         {
             return Step::Ready(answer::of_file(request, cached));
         }
-        match identity.siblings.has(coding) {
+        match identity.siblings.get().there.has(coding) {
             true => self.find_sibling(request, key, at, coding, identity, cached),
             false => self.compress(request, key, at, coding, identity),
         }
@@ -139,7 +162,7 @@ impl Files {
         claim.is_fallback = key == FALLBACK_KEY;
         claim.coded = Some(CodedClaim::begin(coding, identity, false));
         let known = claim.entry.as_ref().filter(|(e, _)| e.settled || e.holds_descriptor());
-        let known = known.map(|(e, _)| KnownFile { name: 0, meta: e.meta, siblings: Codings::NONE });
+        let known = known.map(|(e, _)| KnownFile { name: 0, meta: e.meta, siblings: Siblings::default() });
         let lookup = self.lookup_of(sibling.into(), known, self.cache.content_max(), None);
         self.try_now(request, key, at, Work { lookup, claim })
     }
@@ -194,7 +217,7 @@ impl Files {
         let cached = claim.keep();
         let loaded = match (outcome.found, cached) {
             (Ok(Found::File(loaded)), _) => loaded,
-            (Ok(Found::Unchanged(place)), Some(cached)) => {
+            (Ok(Found::Unchanged(place, _)), Some(cached)) => {
                 vouch(&cached, place.filter(|_| claim.told == self.cache.told()));
                 return Step::Ready(answer::of_file(request, &cached));
             }
@@ -240,10 +263,13 @@ impl Files {
             known,
             content_max,
             siblings: Codings::NONE,
+            taken: Codings::NONE,
+            made: Codings::NONE,
             compress,
             notices: self.cache.notices(),
             page_suffix: None,
             listing: None,
+            begun: RefCell::default(),
         }
     }
 }

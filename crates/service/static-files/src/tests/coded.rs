@@ -208,3 +208,38 @@ fn while_one_compresses_the_others_get_the_file_as_it_is() {
     drop(work);
     assert_eq!(unzip(&site.bytes("/a.txt", &GZIP)), text);
 }
+
+#[test]
+fn siblings_are_found_by_the_first_who_takes_them() {
+    let options = Options { precompressed: vec![Coding::Brotli, Coding::Gzip], ..compressing() };
+    for mut site in Site::both(options) {
+        let text = "x".repeat(5000);
+        site.write("a.txt", &text);
+        site.write("a.txt.br", "in brotli");
+        site.write("a.txt.gz", "in gzip");
+        for _ in 0..2 {
+            // Each time in a coding that nobody took before, and again, while the file lies in the cache.
+            let plain = site.ask("GET", "/a.txt", &[]);
+            assert_eq!(plain.body, text);
+            assert!(plain.fields.contains("Vary: Accept-Encoding\r\n"), "{}", plain.fields);
+            for _ in 0..2 {
+                assert_eq!(site.ask("GET", "/a.txt", &GZIP).body, "in gzip");
+                assert_eq!(site.ask("GET", "/a.txt", &BROWSER).body, "in brotli");
+            }
+            assert_eq!(site.ask("GET", "/a.txt", &[]), plain);
+            site.pass(1000);
+        }
+        // One that comes later, and nobody asks without taking it.
+        site.write("b.txt", &text);
+        assert_eq!(site.get("/b.txt"), ok(&text));
+        assert!(site.ask("GET", "/b.txt", &GZIP).fields.contains("ETag: W/"));
+        site.write("b.txt.gz", "in gzip");
+        site.pass(1000);
+        assert_eq!(site.get("/b.txt"), ok(&text));
+        assert_eq!(site.ask("GET", "/b.txt", &GZIP).body, "in gzip");
+        // A small one says Vary only because of its siblings: to everybody.
+        site.write("c.txt", "small");
+        site.write("c.txt.br", "in brotli");
+        assert!(site.ask("GET", "/c.txt", &[]).fields.contains("Vary: Accept-Encoding\r\n"));
+    }
+}
