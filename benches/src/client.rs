@@ -31,6 +31,8 @@ pub struct Load {
     pub depth: usize,
     /// No HTTP: messages of so many bytes, each to come back as it was sent.
     pub echo: Option<usize>,
+    /// POST a body of so many bytes; 0: GET.
+    pub post: usize,
 }
 
 /// What a stretch of load came to.
@@ -60,6 +62,7 @@ pub struct Client {
     idle: VecDeque<usize>,
     /// `depth` requests.
     request: Vec<u8>,
+    has_body: bool,
     answer: Answer,
     depth: usize,
     /// Bytes of answers awaited per batch of requests.
@@ -81,6 +84,8 @@ struct Connection {
     stream: TcpStream,
     /// Bytes of the current batch's answers that have come.
     got: usize,
+    /// Bytes of the current batch of requests that the socket took.
+    sent: usize,
     busy: bool,
 }
 
@@ -96,26 +101,28 @@ impl Client {
         let (request, answer) = match load.echo {
             Some(length) => (wire::body(length), Answer::exactly(&wire::body(length))),
             None => {
-                let request = format!(
-                    "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: bench\r\nAccept: */*\r\n{}\r\n",
-                    load.path, load.to, load.fields
-                );
-                let answer = learn(load.to, request.as_bytes())?;
-                (request.into_bytes(), answer)
+                let request = request(load);
+                let answer = learn(load.to, &request)?;
+                (request, answer)
             }
         };
         let epoll = Epoll::new(1024)?;
         let mut connections = Vec::with_capacity(load.connections);
         for n in 0..load.connections {
             let stream = connect_from(n, load.to)?;
-            epoll.add(&stream, n as u64)?;
-            connections.push(Connection { stream, got: 0, busy: false });
+            // Small requests always fit; whether there is room is of no interest then.
+            match load.post {
+                0 => epoll.add(&stream, n as u64)?,
+                _ => epoll.add_duplex(&stream, n as u64)?,
+            }
+            connections.push(Connection { stream, got: 0, sent: 0, busy: false });
         }
         Ok(Client {
             epoll,
             idle: (0..load.connections).collect(),
             connections,
             request: request.repeat(load.depth),
+            has_body: load.post > 0,
             awaited: answer.size() * load.depth,
             answer,
             depth: load.depth,
@@ -167,6 +174,7 @@ impl Client {
         }
         for word in ready.drain(..) {
             let n = usize::try_from(word).unwrap_or(usize::MAX);
+            self.send_on(n)?;
             if self.receive(n)? {
                 if again {
                     self.send(n)?;
@@ -181,9 +189,23 @@ impl Client {
 
     fn send(&mut self, n: usize) -> io::Result<()> {
         let connection = &mut self.connections[n];
-        (connection.got, connection.busy) = (0, true);
-        let written = connection.stream.write(&self.request)?;
-        if written == self.request.len() { Ok(()) } else { Err(io::Error::other("the server does not read requests")) }
+        (connection.got, connection.sent, connection.busy) = (0, 0, true);
+        self.send_on(n)?;
+        let is_whole = self.connections[n].sent == self.request.len();
+        if is_whole || self.has_body { Ok(()) } else { Err(io::Error::other("the server does not read requests")) }
+    }
+
+    /// Sends what there is room for of what is unsent of the requests of connection `n`.
+    fn send_on(&mut self, n: usize) -> io::Result<()> {
+        let connection = &mut self.connections[n];
+        while connection.busy && connection.sent < self.request.len() {
+            match connection.stream.write(&self.request[connection.sent..]) {
+                Ok(written) => connection.sent += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Reads connection `n` until it is drained; true when its batch of answers is complete.
@@ -213,6 +235,21 @@ impl Client {
             }
         }
     }
+}
+
+/// The bytes of one request.
+fn request(load: &Load) -> Vec<u8> {
+    let Load { path, to, fields, .. } = load;
+    let head = |method, more| {
+        format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: bench\r\nAccept: */*\r\n{fields}{more}\r\n")
+            .into_bytes()
+    };
+    if load.post == 0 {
+        return head("GET", String::new());
+    }
+    let mut request = head("POST", format!("Content-Length: {}\r\n", load.post));
+    request.extend(wire::body(load.post));
+    request
 }
 
 /// Asks once over a blocking connection.

@@ -45,6 +45,22 @@ pub enum Peer {
     /// The same in front of a thousand.
     #[value(name = "haproxy-1000")]
     Haproxy1000,
+    /// Our reverse proxy with at most 512 requests under way to its server.
+    #[value(name = "proxy-512")]
+    Proxy512,
+    /// The yardstick of a proxy with as many connections.
+    #[value(name = "bare-relay-512")]
+    BareRelay512,
+    /// nginx that keeps as many connections.
+    #[value(name = "nginx-proxy-512")]
+    NginxProxy512,
+    /// HAProxy with as many connections.
+    #[value(name = "haproxy-512")]
+    Haproxy512,
+    /// The yardstick of a proxy of large messages: copies bytes.
+    BareCopy,
+    /// The same through a pipe.
+    BareSplice,
     /// A bare loop that writes a file from memory.
     BareWrite,
     /// A bare loop that reads a file and writes it.
@@ -94,6 +110,12 @@ impl fmt::Display for Peer {
             Peer::NginxProxy1000 => "nginx-proxy-1000",
             Peer::Haproxy10 => "haproxy-10",
             Peer::Haproxy1000 => "haproxy-1000",
+            Peer::Proxy512 => "proxy-512",
+            Peer::BareRelay512 => "bare-relay-512",
+            Peer::NginxProxy512 => "nginx-proxy-512",
+            Peer::Haproxy512 => "haproxy-512",
+            Peer::BareCopy => "bare-copy",
+            Peer::BareSplice => "bare-splice",
             Peer::BareWrite => "bare-write",
             Peer::BareRead => "bare-read",
             Peer::BareSendfile => "bare-sendfile",
@@ -117,7 +139,15 @@ impl fmt::Display for Peer {
 impl Peer {
     /// It passes requests on to the origin.
     pub fn is_proxy(self) -> bool {
-        matches!(self, Peer::Proxy | Peer::BareRelay | Peer::NginxProxy | Peer::Haproxy) || self.servers().is_some()
+        matches!(self, Peer::Proxy | Peer::BareRelay | Peer::NginxProxy | Peer::Haproxy)
+            || matches!(self, Peer::BareCopy | Peer::BareSplice)
+            || self.servers().is_some()
+            || self.most().is_some()
+    }
+
+    /// The most connections to the origin, where that matters.
+    pub(crate) fn most(self) -> Option<usize> {
+        matches!(self, Peer::Proxy512 | Peer::BareRelay512 | Peer::NginxProxy512 | Peer::Haproxy512).then_some(512)
     }
 
     /// How many addresses of the origin it is in front of, where that matters.
@@ -131,7 +161,8 @@ impl Peer {
 
     /// It is ours, the thing under test.
     pub fn is_ours(self) -> bool {
-        matches!(self, Peer::Server | Peer::Proxy | Peer::Proxy10 | Peer::Proxy1000 | Peer::Echo | Peer::ServerTls)
+        matches!(self, Peer::Server | Peer::Proxy | Peer::Proxy10 | Peer::Proxy1000 | Peer::Proxy512)
+            || matches!(self, Peer::Echo | Peer::ServerTls)
     }
 
     /// It speaks TLS.
@@ -148,8 +179,9 @@ impl Peer {
     fn needs(self) -> Option<&'static str> {
         match self {
             Peer::Nginx | Peer::NginxRead | Peer::NginxProxy | Peer::NginxGzip | Peer::NginxTls => Some("nginx"),
-            Peer::NginxProxy10 | Peer::NginxProxy1000 => Some("nginx"),
-            Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 | Peer::HaproxyTls => Some("haproxy"),
+            Peer::NginxProxy10 | Peer::NginxProxy1000 | Peer::NginxProxy512 => Some("nginx"),
+            Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 | Peer::Haproxy512 => Some("haproxy"),
+            Peer::HaproxyTls => Some("haproxy"),
             Peer::Lighttpd => Some("lighttpd"),
             Peer::H2o => Some("h2o"),
             Peer::Caddy => Some("caddy"),
@@ -178,6 +210,18 @@ impl Peer {
                 "in front of a thousand addresses of the origin, round robin"
             }
             Peer::BareRelay => "epoll, two reads and two writes per request, no parsing",
+            Peer::Proxy512 => {
+                "`max_connections = 512` for the server, a queue with room for all others, 512 idle connections kept"
+            }
+            Peer::BareRelay512 => "as bare-relay; what comes while 512 connections are busy waits unread",
+            Peer::NginxProxy512 => {
+                "one worker, `keepalive 512`; its free version has no queue, so that a limit (`max_conns`) would answer 502"
+            }
+            Peer::Haproxy512 => "one thread, `maxconn 512 pool-max-conn 512` for the server, http-reuse always, no log",
+            Peer::BareCopy => {
+                "epoll, a connection to the origin for each client's, reads of up to 64 KiB written as they come, no parsing"
+            }
+            Peer::BareSplice => "the same, from socket to socket through a pipe (`splice`)",
             Peer::Echo => "`echo --workers 1`, nothing else",
             Peer::BareEcho => {
                 "epoll with the same registrations, one recv and one send per echo, partial writes kept; no executor, no timers"

@@ -76,6 +76,30 @@ fn the_relay_passes_on_what_the_origin_says() {
 }
 
 #[test]
+fn a_relay_of_few_connections_makes_the_others_wait() {
+    let origin = Listening::start(env!("CARGO_BIN_EXE_bare-epoll"), &[]);
+    let to = origin.address.to_string();
+    let relay = Listening::start(env!("CARGO_BIN_EXE_bare-relay"), &["--to", &to, "--most", "3"]);
+    let output = load(relay.address, &["--connections", "20", "count", "2000"]);
+    assert_eq!(sample(&output).requests, 2000);
+    let sockets = std::fs::read_dir(format!("/proc/{}/fd", origin.child.id())).expect("its descriptors").count();
+    assert!(sockets < 3 + 10, "{sockets}: the origin has a few descriptors of its own, and three connections");
+}
+
+#[test]
+fn large_messages_pass_both_pumps_whole() {
+    let origin = Listening::start(env!("CARGO_BIN_EXE_bare-origin"), &["--body", "1048576"]);
+    let to = origin.address.to_string();
+    for how in ["copy", "splice"] {
+        let pump = Listening::start(env!("CARGO_BIN_EXE_bare-pump"), &["--to", &to, "--how", how]);
+        let output = load(pump.address, &["--connections", "8", "--post", "300000", "count", "80"]);
+        let counted = sample(&output);
+        assert_eq!(counted.requests, 80, "{how}");
+        assert!(counted.bytes > 80 << 20, "{how}");
+    }
+}
+
+#[test]
 fn the_bare_echo_gives_back_what_it_is_sent() {
     let server = Listening::start(env!("CARGO_BIN_EXE_bare-echo"), &[]);
     let watch = server.child.id().to_string();

@@ -3,6 +3,7 @@
 //! for a whole message, which holds for the small messages of the benches, and stops when it does not hold.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::ExitCode,
@@ -23,6 +24,9 @@ struct Args {
     /// So many addresses of it from there on, which take turns
     #[arg(long, default_value_t = 1)]
     servers: u32,
+    /// The most connections to it; requests beyond wait unread. With one address only
+    #[arg(long)]
+    most: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +53,9 @@ struct Relay {
     origins: Slots<Origin>,
     /// For each server the connections that no client waits for.
     idle: Vec<Vec<usize>>,
+    most: usize,
+    /// Clients whose requests wait for a connection.
+    waiting: VecDeque<usize>,
     buffer: Vec<u8>,
 }
 
@@ -109,6 +116,8 @@ impl Relay {
             clients: Slots::new(),
             origins: Slots::new(),
             idle: vec![Vec::new(); args.servers as usize],
+            most: args.most.unwrap_or(usize::MAX),
+            waiting: VecDeque::new(),
             buffer: vec![0; 16 * 1024],
         })
     }
@@ -138,6 +147,10 @@ impl Relay {
     }
 
     fn relay_request(&mut self, n: usize) -> io::Result<()> {
+        if self.idle[self.next].is_empty() && self.origins.slots.len() >= self.most {
+            self.waiting.push_back(n);
+            return Ok(());
+        }
         let Some(stream) = self.clients.get(n) else { return Ok(()) };
         let read = match stream.read(&mut self.buffer) {
             Ok(read) if read > 0 => read,
@@ -171,7 +184,8 @@ impl Relay {
         let Some(client) = client else { return Err(io::Error::other("an answer came in pieces, or unasked")) };
         // A client that went away meanwhile is of no interest.
         let Some(stream) = self.clients.get(client) else { return Ok(()) };
-        stream.write(&self.buffer[..read]).map_or(Ok(()), |written| whole(written, read))
+        stream.write(&self.buffer[..read]).map_or(Ok(()), |written| whole(written, read))?;
+        self.waiting.pop_front().map_or(Ok(()), |next| self.relay_request(next))
     }
 
     fn connect(&mut self, server: usize) -> io::Result<usize> {

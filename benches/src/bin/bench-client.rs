@@ -36,6 +36,9 @@ struct Args {
     /// Send messages of so many bytes to an echo server instead of HTTP requests
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     echo: Option<u32>,
+    /// POST a body of so many bytes with every request
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    post: usize,
     /// Requests written at once per connection
     #[arg(long, default_value_t = 1)]
     depth: usize,
@@ -135,6 +138,7 @@ fn run(args: &Args) -> io::Result<()> {
         connections: args.connections,
         depth: args.depth,
         echo: bytes,
+        post: args.post,
     };
     let mut client = Client::connect(&load)?;
     match args.mode {

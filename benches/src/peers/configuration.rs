@@ -40,8 +40,16 @@ pub(super) fn nginx_static(listen: &str, site: &str, how: &str) -> String {
     )
 }
 
-pub(super) fn nginx_proxy(address: SocketAddr, servers: &[SocketAddr]) -> String {
-    let keep = 128.max(2 * servers.len());
+/// `most`: so many connections to the origin are kept at most. `large`: with buffers for large messages.
+pub(super) fn nginx_proxy(address: SocketAddr, servers: &[SocketAddr], most: Option<usize>, large: bool) -> String {
+    let keep = most.unwrap_or(128.max(2 * servers.len()));
+    let buffers = match large {
+        // Neither body ever goes to a file, and is read in as few pieces as there can be.
+        true => {
+            "client_body_buffer_size 128k; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; proxy_max_temp_file_size 0;"
+        }
+        false => "",
+    };
     let servers: String = servers.iter().map(|server| format!("server {server};\n")).collect();
     format!(
         "upstream origin {{
@@ -57,6 +65,7 @@ pub(super) fn nginx_proxy(address: SocketAddr, servers: &[SocketAddr]) -> String
             proxy_set_header Host $host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
+            {buffers}
         }}
     }}"
     )
@@ -83,21 +92,30 @@ pub fn nginx_of_many(address: SocketAddr, workers: usize, servers: &[SocketAddr]
     nginx_frame(false, &http).replace("worker_processes 1;", &format!("worker_processes {workers};"))
 }
 
-pub(super) fn haproxy(address: SocketAddr, servers: &[SocketAddr]) -> String {
-    let server = |(i, server): (usize, &SocketAddr)| format!("    server origin{i} {server} pool-max-conn 128\n");
+/// `most` and `large` as with nginx.
+pub(super) fn haproxy(address: SocketAddr, servers: &[SocketAddr], most: Option<usize>, large: bool) -> String {
+    let (limit, clients) = match most {
+        Some(most) => (format!("maxconn {most} pool-max-conn {most}"), 9_400),
+        None => ("pool-max-conn 128".to_owned(), 4_000),
+    };
+    let (buffers, splice) = if large { ("tune.bufsize 131072", "option splice-auto") } else { ("", "") };
+    let server = |(i, server): (usize, &SocketAddr)| format!("    server origin{i} {server} {limit}\n");
     let servers: String = servers.iter().enumerate().map(server).collect();
     format!(
         "global
     nbthread 1
-    maxconn 4000
+    maxconn {clients}
+    {buffers}
 defaults
     mode http
     timeout connect 5s
     timeout client 1h
     timeout server 1h
     timeout http-keep-alive 1h
+    timeout queue 1h
     http-reuse always
     option forwardfor
+    {splice}
 frontend front
     bind {address} backlog 4096
     http-request set-header X-Forwarded-Proto http

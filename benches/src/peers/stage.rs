@@ -32,6 +32,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// The target that it is asked for.
     pub path: String,
+    /// The length of the body that each request brings; 0: none.
+    pub post: usize,
     /// Its processes.
     pub program: Program,
 }
@@ -43,6 +45,8 @@ pub struct Served {
     pub path: String,
     /// Its length.
     pub bytes: usize,
+    /// The length of the body that each request brings; 0: none.
+    pub post: usize,
 }
 
 /// What to put around a peer.
@@ -58,6 +62,9 @@ pub struct Wrap<'a> {
 pub const FILE: &str = "/1k.txt";
 const FILE_BYTES: usize = 1024;
 
+/// Above this many bytes an answer does not fit into every socket at once.
+const LARGE: usize = 16 * 1024;
+
 impl Served {
     /// A file of that size, named after it.
     pub fn of(bytes: usize) -> Served {
@@ -66,14 +73,19 @@ impl Served {
             n if n % 1024 == 0 => format!("/{}k.txt", n >> 10),
             n => format!("/{n}.txt"),
         };
-        Served { path: name, bytes }
+        Served { path: name, bytes, post: 0 }
+    }
+
+    /// Whether messages are too large to be one read and one write.
+    pub fn is_large(&self) -> bool {
+        self.post > 0 || self.bytes > LARGE
     }
 }
 
 impl Stage {
     /// Sets the stage with a file of 1 KiB; the origin is started with the first proxy.
     pub fn set() -> io::Result<Stage> {
-        Stage::serving(Served { path: FILE.to_owned(), bytes: FILE_BYTES })
+        Stage::serving(Served { path: FILE.to_owned(), bytes: FILE_BYTES, post: 0 })
     }
 
     /// Sets the stage with that file.
@@ -122,7 +134,7 @@ impl Stage {
             let file = (!peer.is_echo()).then_some(self.served.path.as_str());
             program.wait_until_it_answers(address, file).map_err(told)?;
         }
-        Ok(Running { peer, address, path: self.served.path.clone(), program })
+        Ok(Running { peer, address, path: self.served.path.clone(), post: self.served.post, program })
     }
 
     fn command_line(&mut self, peer: Peer, address: SocketAddr, single: bool) -> io::Result<Vec<String>> {
@@ -140,6 +152,7 @@ impl Stage {
         match peer {
             Peer::Server => words("server", &[&site, "--listen", &listen, "--workers", "1"]),
             Peer::Proxy => words("proxy", &["--listen", &listen, "--to", &origin, "--workers", "1"]),
+            Peer::Proxy512 => words("proxy", &["--config", &self.proxy_of_few(address)?]),
             Peer::Proxy10 | Peer::Proxy1000 => words("proxy", &["--config", &self.proxy_of(address, peer)?]),
             Peer::BareRelay10 | Peer::BareRelay1000 => {
                 let servers = peer.servers().unwrap_or(1).to_string();
@@ -152,6 +165,9 @@ impl Stage {
             Peer::Echo => words("echo", &["--listen", &listen, "--workers", "1"]),
             Peer::BareEcho => words("bare-echo", &["--listen", &listen]),
             Peer::BareRelay => words("bare-relay", &["--listen", &listen, "--to", &origin]),
+            Peer::BareRelay512 => words("bare-relay", &["--listen", &listen, "--to", &origin, "--most", "512"]),
+            Peer::BareCopy => words("bare-pump", &["--listen", &listen, "--to", &origin, "--how", "copy"]),
+            Peer::BareSplice => words("bare-pump", &["--listen", &listen, "--to", &origin, "--how", "splice"]),
             Peer::Nginx | Peer::NginxRead | Peer::NginxGzip => {
                 let how = match peer {
                     Peer::NginxRead => "sendfile off;",
@@ -162,12 +178,13 @@ impl Stage {
                 };
                 self.nginx(peer, single, &configuration::nginx_static(&listen, &site, how))
             }
-            Peer::NginxProxy | Peer::NginxProxy10 | Peer::NginxProxy1000 => {
-                let http = configuration::nginx_proxy(address, &self.servers(peer)?);
+            Peer::NginxProxy | Peer::NginxProxy10 | Peer::NginxProxy1000 | Peer::NginxProxy512 => {
+                let http =
+                    configuration::nginx_proxy(address, &self.servers(peer)?, peer.most(), self.served.is_large());
                 self.nginx(peer, single, &http)
             }
-            Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 => {
-                let text = configuration::haproxy(address, &self.servers(peer)?);
+            Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 | Peer::Haproxy512 => {
+                let text = configuration::haproxy(address, &self.servers(peer)?, peer.most(), self.served.is_large());
                 let file = self.write(&format!("{peer}.cfg"), &text)?;
                 Ok(["haproxy", "-db", "-f", &file].map(str::to_owned).into())
             }
@@ -225,6 +242,17 @@ impl Stage {
         self.write(&format!("proxy-{}.toml", servers.len()), &text)
     }
 
+    /// The configuration of our proxy with at most 512 requests under way to its server.
+    fn proxy_of_few(&mut self, address: SocketAddr) -> io::Result<String> {
+        let origin = self.origin()?;
+        let text = format!(
+            "[runtime]\nworkers = 1\n[[listener]]\naddress = \"{address}\"\n[[route]]\nproxy = {{ upstream = \"origin\" }}\n\
+             [upstream.origin]\nservers = [{{ address = \"{origin}\", max_connections = 512 }}]\nqueue = 16384\n\
+             keep_alive = {{ idle = 512 }}\ntimeouts = {{ queue = \"60s\" }}\n"
+        );
+        self.write("proxy-512.toml", &text)
+    }
+
     /// The origin under as many names as `peer` is in front of.
     fn servers(&mut self, peer: Peer) -> io::Result<Vec<SocketAddr>> {
         Ok(wire::addresses(self.origin()?, peer.servers().unwrap_or(1)))
@@ -247,7 +275,8 @@ impl Stage {
         let address = free_address()?;
         // On all of loopback's addresses, so that it can stand for many servers.
         let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-        let mut command = Command::new(sibling("bare-epoll")?);
+        let program = if self.served.is_large() { "bare-origin" } else { "bare-epoll" };
+        let mut command = Command::new(sibling(program)?);
         command.args(["--listen", &listen.to_string(), "--body", &self.served.bytes.to_string()]);
         let mut program = Program::start(&mut command, LOAD_CPU, &self.folder().join("origin.log"))?;
         program.wait_until_it_answers(address, Some(&self.served.path))?;

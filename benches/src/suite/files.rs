@@ -53,7 +53,7 @@ struct Row {
 pub(super) fn run(options: &Options) -> io::Result<Evidence> {
     let chosen = options.choose(&PEERS)?;
     let count = usize::try_from(options.requests.unwrap_or(FILES)).unwrap_or(usize::MAX);
-    let mut stage = Stage::serving(Served { path: Tree::Mixed.path(0), bytes: 0 })?;
+    let mut stage = Stage::serving(Served { path: Tree::Mixed.path(0), bytes: 0, post: 0 })?;
     eprintln!("  writing {count} files");
     Tree::Mixed.plant(&stage.site(), 0..count)?;
     // Holes become pages when they are first read, which is nobody's cost.

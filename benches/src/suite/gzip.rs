@@ -33,7 +33,7 @@ const SECOND: f64 = 1.1;
 
 pub(super) fn run(options: &Options) -> io::Result<Evidence> {
     let rounds = options.few_rounds();
-    let mut stage = Stage::serving(Served { path: Tree::Json.path(0), bytes: 0 })?;
+    let mut stage = Stage::serving(Served { path: Tree::Json.path(0), bytes: 0, post: 0 })?;
     Tree::Json.plant(&stage.site(), 0..(rounds + 1) * FILES)?;
     let mut running: Vec<Running> =
         PEERS.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;

@@ -17,10 +17,29 @@ use crate::{
     report::{Evidence, Goal, Spread, Table, number},
 };
 
-const PEERS: [Peer; 4] = [Peer::Server, Peer::H2o, Peer::Nginx, Peer::Lighttpd];
+/// What distinguishes the benches.
+pub(super) struct Plan {
+    bench: &'static str,
+    peers: &'static [Peer],
+    /// So many connections, one case after the other.
+    cases: &'static [usize],
+    /// Whose times are to be no longer than whose.
+    goals: &'static [(Peer, Peer)],
+}
 
-/// So many connections, one case after the other.
-const CASES: [usize; 2] = [64, 10_000];
+pub(super) const STATIC: Plan = Plan {
+    bench: "static-latency",
+    peers: &[Peer::Server, Peer::H2o, Peer::Nginx, Peer::Lighttpd],
+    cases: &[64, 10_000],
+    goals: &[(Peer::Server, Peer::H2o)],
+};
+
+pub(super) const PROXIED: Plan = Plan {
+    bench: "proxied-latency",
+    peers: &[Peer::Proxy, Peer::NginxProxy, Peer::Haproxy],
+    cases: &[64, 1_000],
+    goals: &[(Peer::Proxy, Peer::NginxProxy), (Peer::Proxy, Peer::Haproxy)],
+};
 
 /// Single rounds spread.
 const ROUNDS: usize = 10;
@@ -45,14 +64,14 @@ struct Case {
     samples: Samples,
 }
 
-pub(super) fn run(options: &Options) -> io::Result<Evidence> {
-    let chosen = options.choose(&PEERS)?;
+pub(super) fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
+    let chosen = options.choose(plan.peers)?;
     let rounds = options.rounds.unwrap_or(ROUNDS);
     let mut stage = Stage::set()?;
     let mut running: Vec<Running> =
         chosen.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;
     let mut cases = Vec::new();
-    for connections in options.connections.map_or(CASES.to_vec(), |one| vec![one]) {
+    for connections in options.connections.map_or(plan.cases.to_vec(), |one| vec![one]) {
         let rate = half_load(options, &running, connections)?;
         eprintln!("  {connections} connections, {rate} requests/s");
         let mut samples = Samples::new();
@@ -68,7 +87,7 @@ pub(super) fn run(options: &Options) -> io::Result<Evidence> {
         }
         cases.push(Case { connections, rate, samples });
     }
-    Ok(evidence(options, &chosen, rounds, &cases))
+    Ok(evidence(plan, options, &chosen, rounds, &cases))
 }
 
 /// Half of what the slowest of the peers answers in a closed loop.
@@ -118,26 +137,28 @@ fn times(saved: &Value) -> Option<Times> {
     })
 }
 
-fn evidence(options: &Options, chosen: &[Peer], rounds: usize, cases: &[Case]) -> Evidence {
+fn evidence(plan: &Plan, options: &Options, chosen: &[Peer], rounds: usize, cases: &[Case]) -> Evidence {
     let (mut tables, mut goals) = (Vec::new(), Vec::new());
     for case in cases {
         tables.push(table(case, chosen));
-        if chosen.contains(&Peer::Server) && chosen.contains(&Peer::H2o) {
-            let pairs = case.samples[&Peer::Server].iter().zip(&case.samples[&Peer::H2o]);
+        let wanted = plan.goals.iter().filter(|(ours, theirs)| chosen.contains(ours) && chosen.contains(theirs));
+        goals.extend(wanted.map(|(ours, theirs)| {
+            let pairs = case.samples[ours].iter().zip(&case.samples[theirs]);
             let ratio = Interval::of(&pairs.map(|(ours, theirs)| ours.p99 / theirs.p99).collect::<Vec<_>>());
-            eprintln!("  server / h2o, p99, {} connections: {ratio}", case.connections);
+            eprintln!("  {ours} / {theirs}, p99, {} connections: {ratio}", case.connections);
             let what = format!(
-                "server / h2o, p99, {} connections (95 %: {:.2} to {:.2})",
+                "{ours} / {theirs}, p99, {} connections (95 %: {:.2} to {:.2})",
                 case.connections, ratio.low, ratio.high
             );
-            goals.push(Goal { what, figure: ratio.ratio, limit: 1.0, binding: true });
-        }
+            Goal { what, figure: ratio.ratio, limit: 1.0, binding: true }
+        }));
     }
+    let origin = if chosen.iter().any(|peer| peer.is_proxy()) { ", with the origin `bare-epoll`" } else { "" };
     Evidence {
-        bench: "static-latency".to_owned(),
+        bench: plan.bench.to_owned(),
         method: format!(
             "Loopback, body 1024 bytes, every answer checked, open loop at independent random times (`loadgen --rate R --poisson`), the server alone \
-             on one CPU, the load on the other. R is half of what the slowest of the peers answers in a closed loop of as many connections. {rounds} rounds in \
+             on one CPU, the load on the other{origin}. R is half of what the slowest of the peers answers in a closed loop of as many connections. {rounds} rounds in \
              which the peers take turns, and who comes first changes, {} s each after {} s of warm-up, one round before that is not counted. \
              Times count from when a request was planned. Ratios are geometric means of those within a round. \"Doubted\" are runs in which the generator \
              itself was late.",

@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) peers: &'static [Peer],
     /// Length of the file in bytes.
     pub(super) bytes: usize,
+    /// Length of the body that each request brings; 0: none.
+    pub(super) post: usize,
     /// One after the other: so many connections, so many requests deep.
     pub(super) cases: &'static [Case],
     pub(super) unit: Unit,
@@ -72,7 +74,7 @@ pub(super) fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
 /// All rounds of all cases: how many connections and how many requests deep, and what each peer came to.
 pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<Case>, Vec<Samples>)> {
     let chosen = options.choose(plan.peers)?;
-    let mut stage = Stage::serving(Served::of(plan.bytes))?;
+    let mut stage = Stage::serving(Served { post: plan.post, ..Served::of(plan.bytes) })?;
     // All stand ready from the start; who is not being measured sleeps.
     let mut running: Vec<Running> =
         chosen.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;
@@ -181,10 +183,18 @@ fn method(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[Case]) -> St
             format!("{connections}{depth}")
         })
         .collect();
-    let origin =
-        if chosen.iter().any(|peer| peer.is_proxy()) { " The origin is `bare-epoll` on the load's CPU." } else { "" };
+    let is_large = Served { post: plan.post, ..Served::of(plan.bytes) }.is_large();
+    let origin = match chosen.iter().any(|peer| peer.is_proxy()) {
+        true if is_large => {
+            " The origin is `bare-origin` on the load's CPU. nginx has buffers that hold the whole body of a request and 1 MiB of an answer; \
+             HAProxy has buffers of 128 KiB and may splice."
+        }
+        true => " The origin is `bare-epoll` on the load's CPU.",
+        false => "",
+    };
+    let post = if plan.post > 0 { format!("POST of {} bytes, ", plan.post) } else { String::new() };
     format!(
-        "Loopback, {} keep-alive connections, closed loop, body {} bytes, every answer checked. The server alone \
+        "Loopback, {} keep-alive connections, closed loop, {post}body {} bytes, every answer checked. The server alone \
          on one CPU, the load on the other.{origin} {} rounds in which the peers take turns, and who comes first changes, \
          {} s each after {} s of warm-up, one whole round of warm-up before. CPU time is the scheduler's run time of all threads. \
          Ratios are medians of the ratios within a round. \"Others busy\" is what ran on the machine besides the server, the load \

@@ -59,6 +59,16 @@ pub enum Bench {
     /// CPU per proxied request, 1 KiB: ours, the bare relay, nginx, HAProxy
     #[value(name = "proxied-1k")]
     Proxied1k,
+    /// The same with 9,000 client connections and at most 512 to the origin
+    #[value(name = "proxied-1k-many")]
+    Proxied1kMany,
+    /// CPU per proxied POST of 64 KiB: ours, bare pumps, nginx, HAProxy
+    #[value(name = "proxied-post-64k")]
+    ProxiedPost64k,
+    /// CPU per gigabyte of proxied answers of 1 MiB: ours, bare pumps, nginx, HAProxy
+    ProxiedBulk,
+    /// Times of proxied answers at half load: ours, nginx, HAProxy
+    ProxiedLatency,
     /// CPU per proxied request in front of 10 and of 1,000 servers: ours, the bare relay, nginx, HAProxy
     ProxiedServers,
     /// How often a request finds an open connection to its server, at 2 and 8 workers: ours, nginx
@@ -148,11 +158,15 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::Static100k => load::run(&plans::STATIC_100K, options),
         Bench::StaticBulk => load::run(&plans::STATIC_BULK, options),
         Bench::SendfileSizes => sizes::run(options),
-        Bench::StaticLatency => latency::run(options),
+        Bench::StaticLatency => latency::run(&latency::STATIC, options),
+        Bench::ProxiedLatency => latency::run(&latency::PROXIED, options),
         Bench::Gzip => gzip::run(options),
         Bench::FileWalk => files::run(options),
         Bench::ColdFile => cold::run(options),
         Bench::Proxied1k => load::run(&plans::PROXIED_1K, options),
+        Bench::Proxied1kMany => load::run(&plans::PROXIED_1K_MANY, options),
+        Bench::ProxiedPost64k => load::run(&plans::PROXIED_POST_64K, options),
+        Bench::ProxiedBulk => load::run(&plans::PROXIED_BULK, options),
         Bench::ProxiedServers => load::run(&plans::PROXIED_SERVERS, options),
         Bench::PoolReuse => pool_reuse::run(options),
         Bench::Echo => echo::run(options),
@@ -179,7 +193,7 @@ fn client(running: &Running, connections: usize, depth: usize, watch: &[u32]) ->
     if running.peer.is_echo() {
         command.args(["--echo", &ECHO_BYTES.to_string()]);
     }
-    command.args(["--connections", &connections.to_string()]);
+    command.args(["--connections", &connections.to_string(), "--post", &running.post.to_string()]);
     if !watch.is_empty() {
         let watch: Vec<String> = watch.iter().map(u32::to_string).collect();
         command.args(["--watch", &watch.join(",")]);

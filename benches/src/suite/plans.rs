@@ -18,8 +18,15 @@ const SMALL_GOALS: &[(Peer, Peer, f64, bool)] = &[
     (Peer::Server, Peer::Nginx, 0.63, false),
 ];
 
-pub(super) const STATIC_1K: Plan =
-    Plan { bench: "static-1k", peers: SMALL, bytes: 1024, cases: &[(64, 1)], unit: Unit::Request, goals: SMALL_GOALS };
+pub(super) const STATIC_1K: Plan = Plan {
+    bench: "static-1k",
+    peers: SMALL,
+    bytes: 1024,
+    post: 0,
+    cases: &[(64, 1)],
+    unit: Unit::Request,
+    goals: SMALL_GOALS,
+};
 
 pub(super) const STATIC_1K_MANY: Plan = Plan { bench: "static-1k-many", cases: &[(10_000, 1)], ..STATIC_1K };
 
@@ -27,6 +34,7 @@ pub(super) const STATIC_PIPELINED: Plan = Plan {
     bench: "static-pipelined",
     peers: &[Peer::Nginx, Peer::Server, Peer::NginxRead],
     bytes: 1024,
+    post: 0,
     cases: &[(64, 16)],
     unit: Unit::Request,
     goals: &[(Peer::Server, Peer::Nginx, 0.2, true), (Peer::Server, Peer::NginxRead, 0.2, true)],
@@ -36,6 +44,7 @@ pub(super) const STATIC_100K: Plan = Plan {
     bench: "static-100k",
     peers: &[Peer::BareSendfile, Peer::Server, Peer::Nginx, Peer::Lighttpd, Peer::H2o, Peer::Caddy],
     bytes: 100 * 1024,
+    post: 0,
     cases: &[(64, 1)],
     unit: Unit::Request,
     goals: &[(Peer::Server, Peer::Nginx, 1.0, true)],
@@ -45,6 +54,7 @@ pub(super) const STATIC_BULK: Plan = Plan {
     bench: "static-bulk",
     peers: &[Peer::BareSendfile, Peer::Server, Peer::Nginx, Peer::Lighttpd, Peer::H2o, Peer::Caddy],
     bytes: 100 << 20,
+    post: 0,
     cases: &[(1, 1), (8, 1)],
     unit: Unit::Gigabyte,
     goals: &[
@@ -67,6 +77,7 @@ pub(super) const PROXIED_SERVERS: Plan = Plan {
         Peer::Haproxy1000,
     ],
     bytes: 1024,
+    post: 0,
     cases: &[(64, 1)],
     unit: Unit::Request,
     goals: &[
@@ -82,6 +93,7 @@ pub(super) const PROXIED_1K: Plan = Plan {
     bench: "proxied-1k",
     peers: &[Peer::BareRelay, Peer::Proxy, Peer::NginxProxy, Peer::Haproxy],
     bytes: 1024,
+    post: 0,
     cases: &[(64, 1)],
     unit: Unit::Request,
     goals: &[
@@ -90,3 +102,45 @@ pub(super) const PROXIED_1K: Plan = Plan {
         (Peer::Proxy, Peer::Haproxy, 0.75, false),
     ],
 };
+
+pub(super) const PROXIED_1K_MANY: Plan = Plan {
+    bench: "proxied-1k-many",
+    peers: &[Peer::BareRelay512, Peer::Proxy512, Peer::NginxProxy512, Peer::Haproxy512],
+    cases: &[(9_000, 1)],
+    goals: &[
+        (Peer::Proxy512, Peer::BareRelay512, 1.25, false),
+        (Peer::Proxy512, Peer::NginxProxy512, 0.75, false),
+        (Peer::Proxy512, Peer::Haproxy512, 0.75, false),
+    ],
+    ..PROXIED_1K
+};
+
+pub(super) const PROXIED_POST_64K: Plan = Plan {
+    bench: "proxied-post-64k",
+    peers: LARGE,
+    post: 64 << 10,
+    goals: &[
+        (Peer::Proxy, Peer::NginxProxy, 0.7, false),
+        (Peer::Proxy, Peer::Haproxy, 1.0, false),
+        (Peer::Proxy, Peer::BareCopy, 1.25, false),
+        (Peer::Proxy, Peer::BareSplice, 1.25, false),
+    ],
+    ..PROXIED_1K
+};
+
+pub(super) const PROXIED_BULK: Plan = Plan {
+    bench: "proxied-bulk",
+    peers: LARGE,
+    bytes: 1 << 20,
+    unit: Unit::Gigabyte,
+    goals: &[
+        (Peer::Proxy, Peer::NginxProxy, 1.0, false),
+        (Peer::Proxy, Peer::Haproxy, 1.0, false),
+        (Peer::Proxy, Peer::BareCopy, 1.0, false),
+        (Peer::Proxy, Peer::BareSplice, 1.25, false),
+    ],
+    ..PROXIED_1K
+};
+
+/// Who passes on large messages, the yardsticks first.
+const LARGE: &[Peer] = &[Peer::BareCopy, Peer::BareSplice, Peer::Proxy, Peer::NginxProxy, Peer::Haproxy];

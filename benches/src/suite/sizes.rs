@@ -19,6 +19,7 @@ const PLAN: Plan = Plan {
     bench: "sendfile-sizes",
     peers: &[Peer::BareWrite, Peer::BareSendfile, Peer::BareRead, Peer::Server],
     bytes: 0,
+    post: 0,
     cases: &[(64, 1)],
     unit: Unit::Request,
     goals: &[],
