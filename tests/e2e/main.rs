@@ -45,6 +45,8 @@ mod trusted;
 mod tunnels;
 mod upstreams;
 mod verdicts;
+mod verdicts_of_clients;
+mod websockets;
 
 use std::{
     net::SocketAddr,

@@ -1,10 +1,10 @@
 //! Switched protocols: what passes, in which order, and how it ends.
 
-use std::{process::Command, thread, time::Duration};
+use std::{thread, time::Duration};
 
-use tests::{Client, Connection, End, Origin, Process, Signal, Tollgate, peers, resident_kib, run};
+use tests::{Client, Connection, End, Origin, Signal, Tollgate, peers, resident_kib};
 
-use crate::proxy_with;
+use crate::{proxy_with, verdicts::counted};
 
 const ASKS: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const SWITCHES: &str =
@@ -115,6 +115,7 @@ fn silence_ends_a_tunnel_after_its_own_time() {
     proxy
         .process
         .logged(&format!("LTIL local/tunnel: nothing passed the tunnel to upstream api {}", origin.address()), 1);
+    assert_eq!(counted(proxy, "LTIL"), 1);
 
     // One side has ended: the other is not waited for that long.
     let quiet = Origin::start(|connection, _| {
@@ -140,6 +141,7 @@ fn a_break_is_passed_on_as_a_break() {
     client.send("go");
     assert_eq!(client.read_to_end(), (Vec::new(), End::Reset));
     proxy.process.logged("UTUN upstream/tunnel: upstream api", 1);
+    assert_eq!(counted(proxy, "UTUN"), 1);
 
     let (send, ended) = std::sync::mpsc::channel();
     let origin = switching("", move |connection| {
@@ -234,31 +236,4 @@ fn node_switches_through_it() {
     assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "the answer of RFC 6455 §1.3: {head}");
     client.send("\u{1}frames of any kind");
     client.read_until("\u{1}frames of any kind");
-}
-
-/// Python's `websockets` on both sides. Not run where it is not installed (`TOLLGATE_PYTHON` may name a Python that has it).
-#[test]
-fn websockets_of_python_talk_through_it() {
-    let python = std::env::var("TOLLGATE_PYTHON").unwrap_or_else(|_| "python3".into());
-    let has = Command::new(&python).args(["-c", "import websockets.sync.server"]).output();
-    if !has.is_ok_and(|o| o.status.success()) {
-        eprintln!("not run: {python} has no websockets");
-        return;
-    }
-    let server = "import websockets.sync.server as s\n\
-                  def echo(ws):\n    for message in ws: ws.send(message)\n\
-                  with s.serve(echo, '127.0.0.1', 0, max_size=None) as server:\n    \
-                  print('port', server.socket.getsockname()[1], flush=True)\n    server.serve_forever()\n";
-    let server = Process::start(Command::new(&python).args(["-c", server]));
-    let port = server.out_line(|line| line.strip_prefix("port ").and_then(|p| p.trim().parse::<u16>().ok()));
-    let proxy = proxy_with(&[([127, 0, 0, 1], port).into()], "");
-    let client = "import sys, websockets.sync.client as c\n\
-                  with c.connect(sys.argv[1], max_size=None, compression=None, proxy=None) as ws:\n    \
-                  for size in [0, 5, 125, 126, 65535, 65536, 3000000]:\n        \
-                  ws.send('x' * size)\n        assert len(ws.recv()) == size\n        \
-                  ws.send(b'y' * size)\n        assert ws.recv() == b'y' * size\n    \
-                  ws.ping().wait(5)\n    ws.close(1000, 'done')\n    print(ws.close_code, flush=True)\n";
-    let url = proxy.url("/chat").replace("http://", "ws://");
-    let ended = run(Command::new(&python).args(["-c", client, &url]));
-    assert_eq!((ended.code, ended.out.trim()), (Some(0), "1000"), "{}", ended.err);
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tests::{Client, Connection, Origin, Tollgate, closed_port};
+use tests::{Client, Connection, Origin, Signal, Tollgate, closed_port};
 
 use crate::{SHORT, proxy_with};
 
@@ -21,6 +21,17 @@ fn behind(script: Script) -> (Tollgate, Origin) {
         }
     });
     (proxy_with(&[origin.address()], &format!("{SHORT}\nretry = {{ attempts = 2 }}")), origin)
+}
+
+/// Stops it and reads off its last line how often it counted failures of that code.
+pub(crate) fn counted(mut proxy: Tollgate, code: &str) -> usize {
+    proxy.process.signal(Signal::TERM);
+    let ended = proxy.process.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let totals =
+        ended.err.lines().find_map(|line| line.split_once("; failures: ")).map_or("", |(_, failures)| failures);
+    let counts = totals.split(", ").filter_map(|count| count.split_once(' '));
+    counts.filter(|(_, of)| *of == code).map(|(n, _)| n.parse::<usize>().expect("a number")).sum()
 }
 
 /// What the field says, in front of the sentence.
@@ -133,6 +144,7 @@ fn faults_before_the_answer() {
         assert!(sentence.starts_with(&format!("upstream api {} ", origin.address())), "{sentence}");
         assert!(sentence.contains(words), "{words}: {sentence}");
         proxy.process.logged(&format!("{status} {verdict}: upstream api {}", origin.address()), 1);
+        assert_eq!(counted(proxy, &verdict[..4]), 1, "{words}");
     }
 }
 
@@ -160,10 +172,11 @@ fn faults_inside_the_answer() {
         }),
     ];
     for (verdict, script) in faults {
-        let (proxy, _origin) = behind(script);
+        let (proxy, origin) = behind(script);
         let reply = Client::connect(proxy.address()).ask(GET);
         assert_eq!((reply.status, reply.complete), (200, false), "{verdict}");
-        proxy.process.logged(verdict, 1);
+        proxy.process.logged(&format!("{verdict}: upstream api {}", origin.address()), 1);
+        assert_eq!(counted(proxy, &verdict[..4]), 1, "{verdict}");
     }
 }
 
@@ -184,17 +197,26 @@ fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
     (listener, waiting, address)
 }
 
+/// No connection to a server, one way or another: status, verdict and the beginning of the sentence.
+#[track_caller]
+fn unreachable(proxy: Tollgate, status: u16, verdict: &str, words: &str) {
+    let (got, said, sentence) = verdict_of(&proxy, GET);
+    assert_eq!((got, &*said), (status, verdict), "{sentence}");
+    assert!(sentence.starts_with(words), "{sentence}");
+    proxy.process.logged(&format!("{status} {verdict}: {words}"), 1);
+    assert_eq!(counted(proxy, &verdict[..4]), 1, "{verdict}");
+}
+
 #[test]
 fn faults_of_reaching_a_server() {
     let short = format!("{SHORT}\nretry = {{ attempts = 1 }}");
-    let proxy = proxy_with(&[closed_port()], &short);
-    let (status, verdict, sentence) = verdict_of(&proxy, GET);
-    assert_eq!((status, &*verdict), (502, "UREF upstream/connect"), "{sentence}");
+    let nobody = closed_port();
+    let refused = format!("upstream api {nobody}: the connection was refused");
+    unreachable(proxy_with(&[nobody], &short), 502, "UREF upstream/connect", &refused);
 
     let (_listener, _waiting, address) = full();
-    let proxy = proxy_with(&[address], &short);
-    let (status, verdict, sentence) = verdict_of(&proxy, GET);
-    assert_eq!((status, &*verdict), (504, "UCTO upstream/connect"), "{sentence}");
+    let late = format!("upstream api {address} did not accept");
+    unreachable(proxy_with(&[address], &short), 504, "UCTO upstream/connect", &late);
 
     let upstream = |server: &str| {
         Tollgate::config(&format!(
@@ -202,11 +224,10 @@ fn faults_of_reaching_a_server() {
              timeouts = {{ connect = \"9s\" }}\n"
         ))
     };
-    let proxy = upstream("nowhere.invalid:80");
-    let (status, verdict, sentence) = verdict_of(&proxy, GET);
-    assert_eq!((status, &*verdict), (502, "UDNS upstream/connect"), "{sentence}");
-    assert!(sentence.starts_with("upstream api nowhere.invalid:80: the name could not be looked up"), "{sentence}");
+    let unknown = "upstream api nowhere.invalid:80: the name could not be looked up";
+    unreachable(upstream("nowhere.invalid:80"), 502, "UDNS upstream/connect", unknown);
 
+    // What answers is no TLS.
     let plain = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = plain.local_addr().expect("an address");
     let answering = thread::spawn(move || {
@@ -218,12 +239,31 @@ fn faults_of_reaching_a_server() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let proxy = upstream(&format!("https://{address}"));
-    let (status, verdict, sentence) = verdict_of(&proxy, GET);
-    assert_eq!((status, &*verdict), (502, "UTLS upstream/connect"), "{sentence}");
-    drop(proxy);
+    let no_tls = format!("upstream api https://{address}");
+    unreachable(upstream(&format!("https://{address}")), 502, "UTLS upstream/connect", &no_tls);
     drop(std::net::TcpStream::connect(address));
     let _ = answering.join();
+}
+
+#[test]
+fn faults_of_an_upstream_as_a_whole() {
+    // Its only server takes one request at a time, and has one.
+    let origin = full_of_patience();
+    let limited = format!(
+        "[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"api\" }}\n[upstream.api]\n\
+         servers = [{{ address = \"{}\", max_connections = 1 }}]\n",
+        origin.address()
+    );
+    let proxy = Tollgate::config(&limited);
+    let mut first = Client::connect(proxy.address());
+    first.send(GET);
+    tests::eventually("the first is under way", || origin.seen_text(), |seen| seen.contains("\r\n\r\n"));
+    let (reply, verdict) = (Client::connect(proxy.address()).ask(GET), "UNON upstream/connect: upstream api has ");
+    assert!(reply.status == 503 && reply.field("retry-after").is_some(), "{}", reply.head);
+    assert!(reply.field("tollgate-reason").is_some_and(|reason| reason.starts_with(verdict)), "{}", reply.head);
+    proxy.process.logged(&format!("503 {verdict}"), 1);
+    first.reset();
+    assert_eq!(counted(proxy, "UNON"), 1);
 }
 
 /// A client is told what it did wrong.
@@ -257,6 +297,10 @@ fn faults_of_a_client() {
         let (got, said, sentence) = verdict_of(&proxy, request);
         assert_eq!((got, &*said), (status, verdict), "{request:?}: {sentence}");
     }
+    proxy.process.logged("504 LXTO local/response-body: ", 1);
+    // What clients do wrong is counted, not logged.
+    assert!(!proxy.process.log().contains(" client/"), "{}", proxy.process.log());
+    assert_eq!(counted(proxy, "CBAD"), 3);
 }
 
 /// Takes connections and says nothing for the rest of the process.

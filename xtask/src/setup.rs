@@ -47,6 +47,7 @@ const TOOLS: [Tool; 15] = [
 pub(crate) fn run() -> Outcome {
     components()?;
     provide(&[Need::Tests, Need::Benches])?;
+    websockets();
     if let Err(error) = provide(&[Need::Peers]) {
         println!("  {error}; the benches leave out what is missing");
     }
@@ -60,7 +61,19 @@ pub(crate) fn run() -> Outcome {
 /// Installs what the tests need.
 pub(crate) fn for_tests() -> Outcome {
     components()?;
-    provide(&[Need::Tests])
+    provide(&[Need::Tests])?;
+    websockets();
+    Ok(())
+}
+
+/// A module of Python's is no program that could be looked for in PATH. What needs it says so where it is missing.
+fn websockets() {
+    let is_there = || {
+        let import = |python: &&str| shell::succeeds(&mut shell::command(python, ["-c", "import websockets"]));
+        ["python3", "/usr/bin/python3"].iter().any(import)
+    };
+    let there = is_there() || (install(&["python3-websockets"]).is_ok() && is_there());
+    println!("  {} websockets of Python: optional, real WebSockets", if there { "present" } else { "absent " });
 }
 
 /// Makes sure of rustfmt and clippy, which a minimal toolchain lacks.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use config::{Action, Destination, Plan, Server, ServerAddress, Share, UpstreamId};
-use observe::{Counter, Counters};
+use observe::{Counter, Counters, Kind};
 
 use crate::listeners::{Listening, keys_of};
 
@@ -78,6 +78,12 @@ pub(crate) fn totals(counters: &[Arc<Counters>]) -> String {
         if moved > 0 {
             text += &format!(", {moved} times by another worker");
         }
+    }
+    let failed = Kind::ALL.map(|kind| (kind, counters.iter().map(|counters| counters.failures(kind)).sum::<u64>()));
+    let failed: Vec<String> =
+        failed.iter().filter(|(_, n)| *n > 0).map(|(kind, n)| format!("{n} {}", kind.code())).collect();
+    if !failed.is_empty() {
+        text += &format!("; failures: {}", failed.join(", "));
     }
     text
 }
