@@ -47,7 +47,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// Faults of a server whose answer has not begun: the client is told, with the server's address.
 #[test]
 fn faults_before_the_answer() {
-    let faults: [(&str, u16, Script, &str); 12] = [
+    check(&[
         (
             "UCLS upstream/response-head",
             502,
@@ -104,6 +104,13 @@ fn faults_before_the_answer() {
             },
             "Content-Length",
         ),
+    ]);
+}
+
+/// Heads that break no rule of the grammar, and are refused.
+#[test]
+fn heads_that_are_too_large_or_not_asked_for() {
+    check(&[
         (
             "UHDR upstream/response-head",
             502,
@@ -136,8 +143,12 @@ fn faults_before_the_answer() {
             },
             "although it was not asked to",
         ),
-    ];
-    for (verdict, status, script, words) in faults {
+    ]);
+}
+
+/// Each is answered with its verdict, which is logged and counted once.
+fn check(faults: &[(&str, u16, Script, &str)]) {
+    for &(verdict, status, script, words) in faults {
         let (proxy, origin) = behind(script);
         let (got, said, sentence) = verdict_of(&proxy, GET);
         assert_eq!((got, &*said), (status, verdict), "{words}: {sentence}");
