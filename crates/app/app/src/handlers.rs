@@ -121,7 +121,7 @@ fn send_file<'e, 'c>(
             let rewritten = path.rewritten();
             Handled::waits(|| async move {
                 let path = rewritten.as_deref().unwrap_or(exchange.request.path_bytes());
-                match files.wait(exchange.request, path, work).await {
+                match files.wait(exchange.request, path, *work).await {
                     // Boxed, so that the future of every miss stays small.
                     Answer::Stream { head, body } => Box::pin(send_stream(&head, body, exchange, rules)).await,
                     answer => send(answer, exchange, rules),

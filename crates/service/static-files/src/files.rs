@@ -74,7 +74,7 @@ pub enum Step {
     /// Send this.
     Ready(Answer),
     /// Do this where waiting is allowed, then [`Files::conclude`].
-    Blocking(Work),
+    Blocking(Box<Work>),
 }
 
 /// A search that must wait, in two parts: `lookup` goes to another thread ([`Lookup::wait`]), `claim` stays.
@@ -159,7 +159,7 @@ impl Files {
         match self.begin(request, path, Moment::now()) {
             Step::Ready(answer) => answer,
             // Boxed, so that the future of every request stays small.
-            Step::Blocking(work) => Box::pin(self.wait(request, path, work)).await,
+            Step::Blocking(work) => Box::pin(self.wait(request, path, *work)).await,
         }
     }
 
@@ -173,7 +173,7 @@ impl Files {
             };
             match step {
                 Step::Ready(answer) => return answer,
-                Step::Blocking(more) => work = more,
+                Step::Blocking(more) => work = *more,
             }
         }
     }
@@ -300,7 +300,7 @@ impl Files {
     fn try_now(&self, request: &RequestHead, path: &[u8], at: Moment, work: Work) -> Step {
         let outcome = work.lookup.run(Reach::Cached);
         match outcome.found {
-            Err(Error::WouldBlock) => Step::Blocking(work),
+            Err(Error::WouldBlock) => Step::Blocking(Box::new(work)),
             _ => self.conclude(request, path, at, work, outcome),
         }
     }
@@ -365,7 +365,7 @@ impl Files {
         // Once, with the descriptors that the cache can spare.
         if matches!(error, Error::TooManyOpen) && !claim.is_retry && self.cache.shed_descriptors() > 0 {
             claim.is_retry = true;
-            return Step::Blocking(Work { lookup, claim });
+            return Step::Blocking(Box::new(Work { lookup, claim }));
         }
         let is_fallback = claim.is_fallback;
         self.cache.remove(self.owner, if is_fallback { FALLBACK_KEY } else { path });

@@ -360,6 +360,7 @@ fn read_whole(file: &File, size: usize, reach: Reach) -> Result<Option<Box<[u8]>
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the tests prepare files")]
 mod tests {
     use std::io::Write;
 

@@ -82,7 +82,8 @@ impl Site {
         loop {
             match step {
                 Step::Ready(answer) => return (answer, blocked),
-                Step::Blocking(Work { lookup, claim }) => {
+                Step::Blocking(work) => {
+                    let Work { lookup, claim } = *work;
                     blocked = true;
                     let (lookup, outcome) = std::thread::spawn(move || lookup.wait()).join().unwrap();
                     step = self.files.conclude(&request, path, self.moment(), Work { lookup, claim }, outcome);

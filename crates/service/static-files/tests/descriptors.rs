@@ -49,7 +49,8 @@ fn get(files: &Files, target: &str) -> Answer {
     loop {
         match step {
             Step::Ready(answer) => return answer,
-            Step::Blocking(Work { lookup, claim }) => {
+            Step::Blocking(work) => {
+                let Work { lookup, claim } = *work;
                 let (lookup, outcome) = lookup.wait();
                 step = files.conclude(&request, target.as_bytes(), at, Work { lookup, claim }, outcome);
             }

@@ -185,7 +185,7 @@ impl Files {
         claim.is_fallback = key == FALLBACK_KEY;
         claim.coded = Some(CodedClaim::begin(coding, identity, true));
         let lookup = self.lookup_of(name, None, COMPRESS_MAX, Some(coding));
-        Step::Blocking(Work { lookup, claim })
+        Step::Blocking(Box::new(Work { lookup, claim }))
     }
 
     fn stream(&self, request: &RequestHead, coding: Coding, identity: &Entry, file: &Rc<File>) -> Answer {
