@@ -367,16 +367,20 @@ fn opened_if_file(name: &OwnedFd, again: impl FnOnce() -> Result<OwnedFd, Error>
 
 /// Opens for reading just that file which is open as a name. Its inode is in memory, and so is `/proc`: nothing waits for a disk.
 fn reopen(name: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let own = own_descriptors().ok_or(Errno::NOENT)?;
+    let own = own_descriptors()?;
     retry_on_intr(|| openat(own, DecInt::from_fd(name), READ, Permissions::empty()))
 }
 
 /// The directory of this process's descriptors, held open: looking it up each time costs more than opening the file.
 /// (A process that forks and goes on would have to open it anew.)
-fn own_descriptors() -> Option<BorrowedFd<'static>> {
-    static OWN: OnceLock<Option<OwnedFd>> = OnceLock::new();
-    let open = || openat(CWD, &PROC[..PROC.len() - 1], LOOK | OFlags::DIRECTORY, Permissions::empty()).ok();
-    OWN.get_or_init(open).as_ref().map(AsFd::as_fd)
+fn own_descriptors() -> Result<BorrowedFd<'static>, Errno> {
+    static OWN: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(own) = OWN.get() {
+        return Ok(own.as_fd());
+    }
+    // A failure is not kept: the process may have been out of descriptors for a moment.
+    let opened = openat(CWD, &PROC[..PROC.len() - 1], LOOK | OFlags::DIRECTORY, Permissions::empty())?;
+    Ok(OWN.get_or_init(|| opened).as_fd())
 }
 
 /// The path of what a descriptor of this process is open on.
