@@ -1,12 +1,13 @@
 //! The watch over the listeners' certificates: changed files are taken up by themselves, and who expires is named in time.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use observe::{Expiries, Expiry};
 use tls::Identity;
 
+use crate::facts::unix_now;
 use crate::heap::Heap;
 use crate::log::Log;
 use crate::tls_front::{Front, Slot, Stamp};
@@ -171,10 +172,6 @@ impl Watched {
             }
         }
     }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

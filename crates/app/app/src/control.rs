@@ -15,7 +15,7 @@ use net::Bound;
 
 use crate::admin_listener::AdminListener;
 use crate::certificates::Certificates;
-use crate::facts::{Gauges, Reloads, unix_now};
+use crate::facts::{Gauges, Reloads, sum, unix_now};
 use crate::heap::Heap;
 use crate::listeners::{self, Binding, Listening, Place};
 use crate::log::{self, Log};
@@ -164,7 +164,7 @@ impl Control {
                 Signal::Stop => {
                     stopping = true;
                     self.gauges.stopping.store(true, Relaxed);
-                    let open: u64 = self.gauges.counters.iter().map(|c| c.open.value()).sum();
+                    let open = sum(&self.gauges.counters, |counters| &counters.open);
                     self.log.info(format_args!("stopping: {open} connections are open; waiting for what is under way"));
                     self.workers.iter().for_each(worker::order_stop);
                 }

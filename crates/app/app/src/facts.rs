@@ -64,14 +64,15 @@ impl Facts for ProcessFacts {
     fn metrics(&self) -> Exposition {
         let mut to = Exposition::new();
         let Gauges { program, counters, snapshot, expiries, reloads, .. } = &*self.0;
+        let prepared = snapshot.load();
         let version = env!("CARGO_PKG_VERSION");
         to.gauge("tollgate_build_info", "1; which program it is.", &[("program", *program), ("version", version)], 1.0);
         clients(&mut to, counters);
         upstream_connections(&mut to, counters);
         failures(&mut to, counters);
-        servers(&mut to, &snapshot.load());
+        servers(&mut to, &prepared);
         certificates(&mut to, expiries);
-        configuration(&mut to, reloads, &snapshot.load());
+        configuration(&mut to, reloads, &prepared);
         process(&mut to, self.0.started);
         to
     }
@@ -81,8 +82,14 @@ impl Facts for ProcessFacts {
     }
 }
 
-fn sum(counters: &[Arc<Counters>], of: impl Fn(&Counters) -> &Counter) -> u64 {
+/// What all workers have counted of something.
+pub(crate) fn sum(counters: &[Arc<Counters>], of: impl Fn(&Counters) -> &Counter) -> u64 {
     counters.iter().map(|counters| of(counters).value()).sum()
+}
+
+/// How often all workers have counted a failure of that kind.
+pub(crate) fn failures_of(counters: &[Arc<Counters>], kind: Kind) -> u64 {
+    counters.iter().map(|counters| counters.failures(kind)).sum()
 }
 
 fn clients(to: &mut Exposition, counters: &[Arc<Counters>]) {
@@ -127,9 +134,8 @@ fn upstream_connections(to: &mut Exposition, counters: &[Arc<Counters>]) {
 fn failures(to: &mut Exposition, counters: &[Arc<Counters>]) {
     let help = "Failures by their verdict; docs/verdicts.md explains each code.";
     for kind in Kind::ALL {
-        let value = counters.iter().map(|counters| counters.failures(kind)).sum();
         let labels = [("code", kind.code()), ("side", kind.side().name()), ("phase", kind.phase().name())];
-        to.counter("tollgate_failures_total", help, &labels, value);
+        to.counter("tollgate_failures_total", help, &labels, failures_of(counters, kind));
     }
 }
 
@@ -189,6 +195,7 @@ fn process(to: &mut Exposition, started: u64) {
     to.gauge("process_max_fds", "The most descriptors it may have.", &[], process::most_descriptors() as f64);
 }
 
+/// Seconds since 1970, by the clock on the wall.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use observe::Counters;
 
+use crate::facts::sum;
+
 /// Handshakes since the last time that are worth it. Each leaves up to a kilobyte in holes between the sessions that stay, which
 /// the allocator keeps for later.
 const WORTH_IT: u64 = 500;
@@ -28,7 +30,7 @@ impl Heap {
 
     /// Gives back if it is worth it and nobody is in the middle of it. For every few seconds.
     pub(crate) fn look(&mut self) {
-        let handshakes = self.counters.iter().map(|counters| counters.handshakes.value()).sum();
+        let handshakes = sum(&self.counters, |counters| &counters.handshakes);
         if self.is_due(handshakes) {
             process::give_back_free_pages();
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use config::{Action, Destination, Plan, Server, ServerAddress, Share, UpstreamId};
 use observe::{Counter, Counters, Kind};
 
+use crate::facts::{failures_of, sum};
 use crate::listeners::{Listening, keys_of};
 
 /// Routes listed by name; of more, only how many.
@@ -69,7 +70,7 @@ impl Banner<'_> {
 
 /// What the workers counted, when they have stopped.
 pub(crate) fn totals(counters: &[Arc<Counters>]) -> String {
-    let sum = |of: fn(&Counters) -> &Counter| counters.iter().map(|counters| of(counters).value()).sum::<u64>();
+    let sum = |of: fn(&Counters) -> &Counter| sum(counters, of);
     let (connects, reused, moved) = (sum(|c| &c.connects), sum(|c| &c.reused), sum(|c| &c.handed_over));
     let mut text = format!("stopped after {} requests", sum(|c| &c.requests));
     if connects + reused > 0 {
@@ -79,7 +80,7 @@ pub(crate) fn totals(counters: &[Arc<Counters>]) -> String {
             text += &format!(", {moved} times by another worker");
         }
     }
-    let failed = Kind::ALL.map(|kind| (kind, counters.iter().map(|counters| counters.failures(kind)).sum::<u64>()));
+    let failed = Kind::ALL.map(|kind| (kind, failures_of(counters, kind)));
     let failed: Vec<String> =
         failed.iter().filter(|(_, n)| *n > 0).map(|(kind, n)| format!("{n} {}", kind.code())).collect();
     if !failed.is_empty() {
