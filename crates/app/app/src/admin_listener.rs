@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::admin::AdminSite;
-use event_loop::{Remote, Worker, WorkerConfig, now, spawn, within};
+use admin::AdminSite;
+use event_loop::{Remote, Worker, WorkerConfig, now, within};
 use net::{Bound, Listener};
 use observe::Counters;
 use serve::{Context, Local, Switch, accept_loop_over};
@@ -44,25 +44,23 @@ impl AdminListener {
         log: Log,
     ) -> Result<AdminListener, PrepareError> {
         let (tell, told) = crossbeam::channel::bounded(1);
-        let thread = std::thread::Builder::new().name("admin".into());
-        let started = thread.spawn(move || {
-            let made = Worker::new(WorkerConfig::default());
-            let worker = match made {
-                Ok((worker, remote)) => {
-                    let _ = tell.send(Ok(remote));
-                    worker
-                }
-                Err(e) => {
-                    let _ = tell.send(Err(e));
-                    return;
-                }
+        let thread = move || {
+            let began = |remote| {
+                let _ = tell.send(Ok(remote));
             };
-            if let Err(e) = worker.block_on(serve(bound, gauges, log.clone())).and_then(|served| served) {
+            let worker = Worker::new(WorkerConfig::default());
+            let ended = worker
+                .and_then(|(worker, remote)| worker.block_on(serve(bound, gauges, log.clone(), || began(remote)))?);
+            // Who waits for its beginning is told; after that it is for the log.
+            if let Err(e) = ended
+                && let Err(untold) = tell.try_send(Err(e))
+                && let Err(e) = untold.into_inner()
+            {
                 log.error(format_args!("the admin listener has ended: {e}"));
             }
-        });
+        };
         let cannot = |e: io::Error| PrepareError::new(format!("the admin listener could not be started: {e}"));
-        started.map_err(cannot)?;
+        std::thread::Builder::new().name("admin".into()).spawn(thread).map_err(cannot)?;
         let remote = told.recv().map_err(|_| PrepareError::new("the admin listener ended before it began"))?;
         Ok(AdminListener { place, remote: remote.map_err(cannot)? })
     }
@@ -83,29 +81,18 @@ impl Drop for AdminListener {
     }
 }
 
-async fn serve(bound: Bound, gauges: Arc<Gauges>, log: Log) -> io::Result<()> {
+/// Serves until it is told to stop; says that it has `begun` once it can be told.
+async fn serve(bound: Bound, gauges: Arc<Gauges>, log: Log, begun: impl FnOnce()) -> io::Result<()> {
+    let listener = Listener::new(bound)?;
     let stop = Rc::new(Switch::default());
     STOP.set(Some(Rc::clone(&stop)));
-    let listener = Listener::new(bound)?;
+    begun();
     let site = AdminSite::new(Box::new(ProcessFacts(gauges)));
     let context = Context::new(Rc::new(site), Arc::new(Counters::default()), CONNECTIONS_MAX);
     // Operators are told the reasons.
     let local = Local::new(listener.address().clone(), true);
-    let ended = Rc::new(Switch::default());
-    let (theirs, stopped, over) = (Rc::clone(&context), Rc::clone(&stop), Rc::clone(&ended));
-    spawn(async move {
-        accept_loop_over(
-            listener,
-            local,
-            || None,
-            theirs,
-            stopped,
-            |sentence| log.warn(format_args!("admin: {sentence}")),
-        )
-        .await;
-        over.raise();
-    });
-    ended.raised().await;
+    let say = |sentence: &str| log.warn(format_args!("admin: {sentence}"));
+    accept_loop_over(listener, local, || None, Rc::clone(&context), stop, say).await;
     context.drain();
     let _ = within(now().after(PATIENCE), context.empty()).await;
     Ok(())

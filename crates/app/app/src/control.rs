@@ -233,7 +233,9 @@ impl Control {
         prepared.notes().for_each(|note| self.log.warn(note));
         prepared.access.iter().for_each(|access| access.complain_to(&self.log));
         let binding = listeners::bind(&prepared, &self.bound, self.workers.len())?;
-        let admin = self.new_admin(&prepared.plan, &old.plan)?;
+        let moves_admin = prepared.plan.admin != old.plan.admin;
+        let admin = prepared.plan.admin.as_ref().filter(|_| moves_admin);
+        let admin = admin.map(|to| self.start_admin(listeners::bind_one(to, &self.bound)?)).transpose()?;
         reload::prepare(&self.workers, &prepared, binding.by_worker, reload::PATIENCE)?;
         // The last that can fail. Nothing is in the queues of what is given up before.
         Binding::listen(binding.reserved).inspect_err(|_| reload::forget(&self.workers, reload::PATIENCE))?;
@@ -248,13 +250,12 @@ impl Control {
             self.log.info(format_args!("listening on {}", added.url()));
         }
         self.bound.extend(binding.bound);
-        if let Some(admin) = admin {
+        if moves_admin {
+            match &admin {
+                Some(admin) => self.log.info(format_args!("admin: listening on {}", admin.url())),
+                None => self.log.info("admin: no longer listening"),
+            }
             self.admin = admin;
-            let now = self
-                .admin
-                .as_ref()
-                .map_or_else(|| "no longer listening".to_owned(), |admin| format!("listening on {}", admin.url()));
-            self.log.info(format_args!("admin: {now}"));
         }
         // From here on new connections get the new certificates; those that are open keep what they began with.
         self.watch_certificates(&prepared);
@@ -262,15 +263,6 @@ impl Control {
             self.log.error(format_args!("worker {number} has not changed over yet; it will when it can"));
         }
         Ok(())
-    }
-
-    /// The admin listener of `plan`, or that there is none; `None`: it stays as it is.
-    fn new_admin(&self, plan: &Plan, old: &Plan) -> Result<Option<Option<AdminListener>>, PrepareError> {
-        match &plan.admin {
-            same if *same == old.admin => Ok(None),
-            None => Ok(Some(None)),
-            Some(to) => Ok(Some(Some(self.start_admin(listeners::bind_one(to, &self.bound)?)?))),
-        }
     }
 
     fn start_admin(&self, bound: (Bound, Place)) -> Result<AdminListener, PrepareError> {
