@@ -4,14 +4,9 @@ use std::{collections::BTreeMap, os::unix::fs::FileTypeExt, path::Path, process:
 
 use tests::{Authority, Client, Origin, Signal, Tollgate, answer, closed_port, eventually, folder, peers::curl, run};
 
-/// Where the admin listener is, as the banner says.
-fn admin(tollgate: &Tollgate) -> String {
-    tollgate.process.out_line(|line| line.strip_prefix("  health and metrics at ").map(str::to_owned))
-}
-
 /// The figures of a scrape, by name and labels. What is no line of Prometheus' text format fails the test.
-fn metrics(admin: &str) -> BTreeMap<String, f64> {
-    let got = curl(["-D-", &format!("{admin}metrics")]);
+fn metrics(tollgate: &Tollgate) -> BTreeMap<String, f64> {
+    let got = curl(["-D-", &tollgate.admin_url("/metrics")]);
     let (head, text) = got.out.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{}{}", got.out, got.err));
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("text/plain; version=0.0.4"), "{head}");
     assert!(head.contains("Cache-Control: no-store"), "{head}");
@@ -42,8 +37,7 @@ fn metrics_count_requests_connections_and_failures() {
          [[route]]\npath = \"/down\"\nproxy = {{ upstream = \"down\" }}\n\n[upstream.up]\nservers = [\"{up}\"]\n\n\
          [upstream.down]\nservers = [\"{down}\"]\nhealth = {{ interval = \"50ms\", fall = 1 }}\n"
     ));
-    let admin = admin(&site);
-    let before = metrics(&admin);
+    let before = metrics(&site);
     let failures: Vec<&String> = before.keys().filter(|name| name.starts_with("tollgate_failures_total")).collect();
     assert!(failures.len() >= 38, "each verdict has its line from the start: {failures:?}");
     assert!(failures.iter().all(|name| before[*name] == 0.0));
@@ -55,7 +49,7 @@ fn metrics_count_requests_connections_and_failures() {
     // Its server is down, as the checks find; then 503.
     let server_up = format!("tollgate_upstream_server_up{{upstream=\"down\",server=\"{down}\"}}");
     let is_down = |now: &BTreeMap<String, f64>| now[&server_up] == 0.0;
-    let now = eventually("the check", || metrics(&admin), is_down);
+    let now = eventually("the check", || metrics(&site), is_down);
     assert_eq!(client.get("/down").status, 503);
     let is = |now: &BTreeMap<String, f64>, name: &str, value: f64| {
         assert_eq!(now.get(name), Some(&value), "{name}: {now:#?}")
@@ -67,7 +61,7 @@ fn metrics_count_requests_connections_and_failures() {
     is(&now, "tollgate_upstream_connections_total{from=\"own\"}", 2.0);
     is(&now, "tollgate_failures_total{code=\"CNRT\",side=\"client\",phase=\"route\"}", 1.0);
     is(&now, "tollgate_build_info{program=\"proxy\",version=\"0.1.0\"}", 1.0);
-    is(&metrics(&admin), "tollgate_failures_total{code=\"UNON\",side=\"upstream\",phase=\"connect\"}", 1.0);
+    is(&metrics(&site), "tollgate_failures_total{code=\"UNON\",side=\"upstream\",phase=\"connect\"}", 1.0);
     assert!(
         now["process_resident_memory_bytes"] > 1e6
             && now["process_open_fds"] > 5.0
@@ -86,21 +80,20 @@ fn the_end_of_each_certificate_is_a_metric() {
     let text = "[admin]\nlisten = \"127.0.0.1:0\"\n\n[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\n\
                 certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\n\n[[route]]\nrespond = { status = 204 }\n";
     let mut site = Tollgate::config_in(folder, text);
-    let admin = admin(&site);
     let ends = |now: BTreeMap<String, f64>| {
         let of = |(name, end): (String, f64)| {
             Some((name.strip_prefix("tollgate_certificate_not_after_seconds")?.to_owned(), end))
         };
         now.into_iter().filter_map(of).collect::<Vec<_>>()
     };
-    let first = ends(metrics(&admin));
+    let first = ends(metrics(&site));
     assert_eq!(first.len(), 1, "{first:?}");
     let (end, serial) = end_and_serial(&site.folder().join("site.pem"));
     assert_eq!(first[0].1, end);
     assert_eq!(first[0].0, format!("{{name=\"example.test\",serial=\"{serial}\"}}"));
     authority.issue(&["example.test"]).write(site.folder(), "site");
     site.reload(text);
-    let second = ends(metrics(&admin));
+    let second = ends(metrics(&site));
     assert!(second.len() == 1 && second != first, "{second:?}");
     site.stop();
 }
@@ -159,12 +152,12 @@ fn health_and_readiness_are_told_and_nothing_else_is_there() {
 fn a_reload_moves_it_and_a_refused_one_is_counted() {
     let text = |listen: &str| format!("{listen}\n[[route]]\nrespond = {{ status = 204 }}\n");
     let mut site = Tollgate::config(&text("[admin]\nlisten = \"127.0.0.1:0\"\n"));
-    let first = admin(&site);
-    assert_eq!(metrics(&first)["tollgate_last_reload_successful"], 1.0);
+    let first = site.admin_url("/");
+    assert_eq!(metrics(&site)["tollgate_last_reload_successful"], 1.0);
     std::fs::write(site.file(), "nonsense").expect("a file of ours");
     site.process.signal(Signal::HUP);
     site.process.logged("not reloaded", 1);
-    let now = metrics(&first);
+    let now = metrics(&site);
     assert_eq!((now["tollgate_last_reload_successful"], now["tollgate_reloads_total{result=\"refused\"}"]), (0.0, 1.0));
     site.reload(&text("[admin]\nlisten = \"unix:moved.sock\"\n"));
     let socket = site.folder().join("moved.sock");

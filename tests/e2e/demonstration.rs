@@ -43,8 +43,7 @@ fn its_curl_lines_run_and_three_origins_take_turns() {
         assert!(said.contains(name), "{said}");
     }
     assert!(said.contains("GET /hello") && said.contains("asked for by 127.0.0.1"), "{said}");
-    let admin = demonstration.process.out_line(|line| line.strip_prefix("  health and metrics at ").map(str::to_owned));
-    let metrics = run(&format!("curl {admin}metrics").replace("curl ", ""));
+    let metrics = run(&demonstration.admin_url("/metrics"));
     assert!(metrics.contains("tollgate_upstream_connections_total{from=\"new\"} 3\n"), "{metrics}");
     let echo = run(&lines[2]);
     assert!(echo.starts_with("HTTP/1.1 200 OK") && echo.contains("POST /echo, 9 bytes of body"), "{echo}");

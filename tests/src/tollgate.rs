@@ -108,6 +108,12 @@ impl Tollgate {
         format!("{scheme}://{}{path}", self.address())
     }
 
+    /// A URL of its admin listener, as the banner says where that is.
+    pub fn admin_url(&self, path: &str) -> String {
+        let at = self.process.out_line(|line| line.strip_prefix("  health and metrics at ").map(str::to_owned));
+        format!("{}{path}", at.trim_end_matches('/'))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
