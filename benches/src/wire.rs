@@ -5,6 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
+    process::ExitCode,
     time::Duration,
 };
 
@@ -66,6 +67,77 @@ impl Epoll {
             let flags = event.flags;
             (event.data.u64(), flags.intersects(closing))
         }))
+    }
+}
+
+/// The word of the listener.
+pub const LISTENER: u64 = u64::MAX;
+
+/// Begins a little server: it ends with its parent, listens on `address`, says where that is, and has its listener watched.
+pub fn listening(address: SocketAddr) -> io::Result<(TcpListener, Epoll)> {
+    end_with_parent()?;
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    println!("listening on {}", listener.local_addr()?);
+    let epoll = Epoll::new(1024)?;
+    epoll.add(&listener, LISTENER)?;
+    Ok((listener, epoll))
+}
+
+/// How a little program ends: why, if it failed.
+pub fn ended(program: &str, result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Connections by a number that is given again once one is gone.
+#[derive(Debug)]
+pub struct Slots<T> {
+    slots: Vec<Option<T>>,
+    free: Vec<usize>,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Slots<T> {
+        Slots { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slots<T> {
+    /// The number that `value` has from now on.
+    pub fn insert(&mut self, value: T) -> usize {
+        match self.free.pop() {
+            Some(n) => {
+                self.slots[n] = Some(value);
+                n
+            }
+            None => {
+                self.slots.push(Some(value));
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    /// What has that number, if it is still there.
+    pub fn get(&mut self, n: usize) -> Option<&mut T> {
+        self.slots.get_mut(n)?.as_mut()
+    }
+
+    /// Drops what has that number.
+    pub fn remove(&mut self, n: usize) {
+        if self.slots[n].take().is_some() {
+            self.free.push(n);
+        }
+    }
+
+    /// The most there were at a time.
+    pub fn most(&self) -> usize {
+        self.slots.len()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use benches::wire::{self, Epoll};
+use benches::wire::{self, Epoll, LISTENER, Slots};
 use clap::Parser;
 
 /// Gives back whatever it reads.
@@ -20,16 +20,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match serve(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bare-echo: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    wire::ended("bare-echo", serve(&Args::parse()))
 }
-
-const LISTENER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
@@ -38,27 +30,20 @@ struct Connection {
 }
 
 fn serve(args: &Args) -> io::Result<()> {
-    wire::end_with_parent()?;
-    let listener = TcpListener::bind(args.listen)?;
-    listener.set_nonblocking(true)?;
-    println!("listening on {}", listener.local_addr()?);
-    let mut epoll = Epoll::new(1024)?;
-    epoll.add(&listener, LISTENER)?;
-    let mut connections: Vec<Option<Connection>> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
+    let (listener, mut epoll) = wire::listening(args.listen)?;
+    let mut connections = Slots::default();
     let mut buffer = vec![0; 16 * 1024];
     let mut ready = Vec::new();
     loop {
         ready.extend(epoll.wait_closing(None)?);
         for (word, closing) in ready.drain(..) {
             if word == LISTENER {
-                accept(&listener, &epoll, &mut connections, &mut free)?;
+                accept(&listener, &epoll, &mut connections)?;
                 continue;
             }
             let n = usize::try_from(word).unwrap_or(usize::MAX);
-            if connections[n].as_mut().is_some_and(|one| !echo(one, closing, &mut buffer)) {
-                connections[n] = None;
-                free.push(n);
+            if connections.get(n).is_some_and(|one| !echo(one, closing, &mut buffer)) {
+                connections.remove(n);
             }
         }
     }
@@ -96,19 +81,12 @@ fn echo(connection: &mut Connection, closing: bool, buffer: &mut [u8]) -> bool {
     }
 }
 
-fn accept(
-    listener: &TcpListener,
-    epoll: &Epoll,
-    connections: &mut Vec<Option<Connection>>,
-    free: &mut Vec<usize>,
-) -> io::Result<()> {
+fn accept(listener: &TcpListener, epoll: &Epoll, connections: &mut Slots<Connection>) -> io::Result<()> {
     while let Some(stream) = wire::accept(listener)? {
-        let n = free.pop().unwrap_or_else(|| {
-            connections.push(None);
-            connections.len() - 1
-        });
-        epoll.add_duplex(&stream, n as u64)?;
-        connections[n] = Some(Connection { stream, pending: Vec::new() });
+        let n = connections.insert(Connection { stream, pending: Vec::new() });
+        if let Some(Connection { stream, .. }) = connections.get(n) {
+            epoll.add_duplex(&*stream, n as u64)?;
+        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use benches::wire::{self, Epoll};
+use benches::wire::{self, Epoll, LISTENER, Slots};
 use clap::Parser;
 
 /// Answers the same bytes to every read.
@@ -23,41 +23,25 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match serve(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bare-epoll: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    wire::ended("bare-epoll", serve(&Args::parse()))
 }
 
-const LISTENER: u64 = u64::MAX;
-
 fn serve(args: &Args) -> io::Result<()> {
-    wire::end_with_parent()?;
-    let listener = TcpListener::bind(args.listen)?;
-    listener.set_nonblocking(true)?;
-    println!("listening on {}", listener.local_addr()?);
+    let (listener, mut epoll) = wire::listening(args.listen)?;
     let answer = wire::canned_answer(args.body);
-    let mut epoll = Epoll::new(1024)?;
-    epoll.add(&listener, LISTENER)?;
-    let mut connections: Vec<Option<TcpStream>> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
+    let mut connections = Slots::default();
     let mut buffer = vec![0; 16 * 1024];
     let mut ready = Vec::new();
     loop {
         ready.extend(epoll.wait(None)?);
         for word in ready.drain(..) {
             if word == LISTENER {
-                accept(&listener, &epoll, &mut connections, &mut free)?;
+                accept(&listener, &epoll, &mut connections)?;
                 continue;
             }
             let n = usize::try_from(word).unwrap_or(usize::MAX);
-            let open = connections[n].as_mut().is_none_or(|stream| answer_once(stream, &mut buffer, &answer));
-            if !open {
-                connections[n] = None;
-                free.push(n);
+            if connections.get(n).is_some_and(|stream| !answer_once(stream, &mut buffer, &answer)) {
+                connections.remove(n);
             }
         }
     }
@@ -72,19 +56,12 @@ fn answer_once(stream: &mut TcpStream, buffer: &mut [u8], answer: &[u8]) -> bool
     }
 }
 
-fn accept(
-    listener: &TcpListener,
-    epoll: &Epoll,
-    connections: &mut Vec<Option<TcpStream>>,
-    free: &mut Vec<usize>,
-) -> io::Result<()> {
+fn accept(listener: &TcpListener, epoll: &Epoll, connections: &mut Slots<TcpStream>) -> io::Result<()> {
     while let Some(stream) = wire::accept(listener)? {
-        let n = free.pop().unwrap_or_else(|| {
-            connections.push(None);
-            connections.len() - 1
-        });
-        epoll.add(&stream, n as u64)?;
-        connections[n] = Some(stream);
+        let n = connections.insert(stream);
+        if let Some(stream) = connections.get(n) {
+            epoll.add(&*stream, n as u64)?;
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
     process::ExitCode,
 };
 
-use benches::wire::{self, Epoll};
+use benches::wire::{self, Epoll, LISTENER, Slots};
 use clap::{Parser, ValueEnum};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -52,22 +52,13 @@ enum How {
 }
 
 fn main() -> ExitCode {
-    match Server::new(&Args::parse()).and_then(|mut server| server.run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bare-file: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    wire::ended("bare-file", Server::new(&Args::parse()).and_then(|mut server| server.run()))
 }
-
-const LISTENER: u64 = u64::MAX;
 
 struct Server {
     listener: TcpListener,
     epoll: Epoll,
-    connections: Vec<Option<Connection>>,
-    free: Vec<usize>,
+    connections: Slots<Connection>,
     answer: Answer,
     again: Vec<usize>,
 }
@@ -102,12 +93,7 @@ enum Sent {
 
 impl Server {
     fn new(args: &Args) -> io::Result<Server> {
-        wire::end_with_parent()?;
-        let listener = TcpListener::bind(args.listen)?;
-        listener.set_nonblocking(true)?;
-        println!("listening on {}", listener.local_addr()?);
-        let epoll = Epoll::new(1024)?;
-        epoll.add(&listener, LISTENER)?;
+        let (listener, epoll) = wire::listening(args.listen)?;
         let length = usize::try_from(fs::metadata(&args.file)?.len()).map_err(io::Error::other)?;
         let answer = Answer {
             how: args.how,
@@ -119,7 +105,7 @@ impl Server {
             content: if args.how == How::Sendfile { Vec::new() } else { fs::read(&args.file)? },
             length,
         };
-        Ok(Server { listener, epoll, connections: Vec::new(), free: Vec::new(), answer, again: Vec::new() })
+        Ok(Server { listener, epoll, connections: Slots::default(), answer, again: Vec::new() })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -141,37 +127,30 @@ impl Server {
 
     fn accept(&mut self) -> io::Result<()> {
         while let Some(stream) = wire::accept(&self.listener)? {
-            let n = self.free.pop().unwrap_or_else(|| {
-                self.connections.push(None);
-                self.connections.len() - 1
-            });
-            self.epoll.add_duplex(&stream, n as u64)?;
-            self.connections[n] = Some(Connection { stream, sent: None });
+            let n = self.connections.insert(Connection { stream, sent: None });
+            if let Some(Connection { stream, .. }) = self.connections.get(n) {
+                self.epoll.add_duplex(&*stream, n as u64)?;
+            }
         }
         Ok(())
     }
 
     /// Goes on with connection `n`: sends what is left of an answer, or reads a request and answers it.
     fn serve(&mut self, n: usize, buffer: &mut [u8]) {
-        let Some(connection) = self.connections[n].as_mut() else { return };
+        let Some(connection) = self.connections.get(n) else { return };
         if connection.sent.is_none() {
             match connection.stream.read(buffer) {
                 Ok(read) if read > 0 => connection.sent = Some(0),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                _ => return self.close(n),
+                _ => return self.connections.remove(n),
             }
         }
         match self.answer.send(connection) {
             Ok(Sent::All) => connection.sent = None,
             Ok(Sent::Some) => {}
             Ok(Sent::Turn) => self.again.push(n),
-            Err(_) => self.close(n),
+            Err(_) => self.connections.remove(n),
         }
-    }
-
-    fn close(&mut self, n: usize) {
-        self.connections[n] = None;
-        self.free.push(n);
     }
 }
 

@@ -3,11 +3,11 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     process::ExitCode,
 };
 
-use benches::wire::{self, Epoll};
+use benches::wire::{self, LISTENER, Slots};
 use clap::Parser;
 
 /// Answers the same bytes to every request, once it has come whole.
@@ -22,16 +22,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match serve(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bare-origin: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    wire::ended("bare-origin", serve(&Args::parse()))
 }
-
-const LISTENER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
@@ -42,15 +34,9 @@ struct Connection {
 }
 
 fn serve(args: &Args) -> io::Result<()> {
-    wire::end_with_parent()?;
-    let listener = TcpListener::bind(args.listen)?;
-    listener.set_nonblocking(true)?;
-    println!("listening on {}", listener.local_addr()?);
+    let (listener, mut epoll) = wire::listening(args.listen)?;
     let answer = wire::canned_answer(args.body);
-    let mut epoll = Epoll::new(1024)?;
-    epoll.add(&listener, LISTENER)?;
-    let mut connections: Vec<Option<Connection>> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
+    let mut connections = Slots::default();
     let mut buffer = vec![0; 128 * 1024];
     let mut ready = Vec::new();
     loop {
@@ -58,20 +44,16 @@ fn serve(args: &Args) -> io::Result<()> {
         for word in ready.drain(..) {
             if word == LISTENER {
                 while let Some(stream) = wire::accept(&listener)? {
-                    let n = free.pop().unwrap_or_else(|| {
-                        connections.push(None);
-                        connections.len() - 1
-                    });
-                    epoll.add_duplex(&stream, n as u64)?;
-                    connections[n] = Some(Connection { stream, missing: 0, unsent: 0 });
+                    let n = connections.insert(Connection { stream, missing: 0, unsent: 0 });
+                    if let Some(Connection { stream, .. }) = connections.get(n) {
+                        epoll.add_duplex(&*stream, n as u64)?;
+                    }
                 }
                 continue;
             }
             let n = usize::try_from(word).unwrap_or(usize::MAX);
-            let Some(connection) = connections[n].as_mut() else { continue };
-            if !matches!(connection.go_on(&mut buffer, &answer), Ok(true)) {
-                connections[n] = None;
-                free.push(n);
+            if connections.get(n).is_some_and(|one| !matches!(one.go_on(&mut buffer, &answer), Ok(true))) {
+                connections.remove(n);
             }
         }
     }

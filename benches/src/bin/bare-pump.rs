@@ -4,12 +4,12 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::fd::OwnedFd,
     process::ExitCode,
 };
 
-use benches::wire::{self, Epoll};
+use benches::wire::{self, LISTENER};
 use clap::{Parser, ValueEnum};
 use rustix::{
     io::Errno,
@@ -39,16 +39,8 @@ enum How {
 }
 
 fn main() -> ExitCode {
-    match pump(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bare-pump: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    wire::ended("bare-pump", pump(&Args::parse()))
 }
-
-const LISTENER: u64 = u64::MAX;
 
 /// Read at once, and the most that a pipe is asked to hold.
 const PIECE: usize = 64 * 1024;
@@ -69,12 +61,7 @@ enum Way {
 }
 
 fn pump(args: &Args) -> io::Result<()> {
-    wire::end_with_parent()?;
-    let listener = TcpListener::bind(args.listen)?;
-    listener.set_nonblocking(true)?;
-    println!("listening on {}", listener.local_addr()?);
-    let mut epoll = Epoll::new(1024)?;
-    epoll.add(&listener, LISTENER)?;
+    let (listener, mut epoll) = wire::listening(args.listen)?;
     let mut pairs: Vec<Option<Pair>> = Vec::new();
     let mut buffer = vec![0; PIECE];
     let mut ready = Vec::new();

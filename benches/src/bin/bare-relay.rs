@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use benches::wire::{self, Epoll};
+use benches::wire::{self, Epoll, LISTENER, Slots};
 use clap::Parser;
 
 /// Copies between clients and a pool of connections to an origin.
@@ -30,16 +30,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match Relay::new(&Args::parse()).and_then(Relay::run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bare-relay: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    wire::ended("bare-relay", Relay::new(&Args::parse()).and_then(Relay::run))
 }
-
-const LISTENER: u64 = u64::MAX;
 
 /// Set in the word of a connection to the origin.
 const ORIGIN: u64 = 1 << 63;
@@ -66,55 +58,16 @@ struct Origin {
     client: Option<usize>,
 }
 
-struct Slots<T> {
-    slots: Vec<Option<T>>,
-    free: Vec<usize>,
-}
-
-impl<T> Slots<T> {
-    fn new() -> Slots<T> {
-        Slots { slots: Vec::new(), free: Vec::new() }
-    }
-
-    fn insert(&mut self, value: T) -> usize {
-        match self.free.pop() {
-            Some(n) => {
-                self.slots[n] = Some(value);
-                n
-            }
-            None => {
-                self.slots.push(Some(value));
-                self.slots.len() - 1
-            }
-        }
-    }
-
-    fn get(&mut self, n: usize) -> Option<&mut T> {
-        self.slots.get_mut(n)?.as_mut()
-    }
-
-    fn remove(&mut self, n: usize) {
-        if self.slots[n].take().is_some() {
-            self.free.push(n);
-        }
-    }
-}
-
 impl Relay {
     fn new(args: &Args) -> io::Result<Relay> {
-        wire::end_with_parent()?;
-        let listener = TcpListener::bind(args.listen)?;
-        listener.set_nonblocking(true)?;
-        println!("listening on {}", listener.local_addr()?);
-        let epoll = Epoll::new(1024)?;
-        epoll.add(&listener, LISTENER)?;
+        let (listener, epoll) = wire::listening(args.listen)?;
         Ok(Relay {
             epoll,
             listener,
             servers: wire::addresses(args.to, args.servers),
             next: 0,
-            clients: Slots::new(),
-            origins: Slots::new(),
+            clients: Slots::default(),
+            origins: Slots::default(),
             idle: vec![Vec::new(); args.servers as usize],
             most: args.most.unwrap_or(usize::MAX),
             waiting: VecDeque::new(),
@@ -147,7 +100,7 @@ impl Relay {
     }
 
     fn relay_request(&mut self, n: usize) -> io::Result<()> {
-        if self.idle[self.next].is_empty() && self.origins.slots.len() >= self.most {
+        if self.idle[self.next].is_empty() && self.origins.most() >= self.most {
             self.waiting.push_back(n);
             return Ok(());
         }

@@ -105,13 +105,7 @@ enum Mode {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-client: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    wire::ended("bench-client", run(&Args::parse()))
 }
 
 fn run(args: &Args) -> io::Result<()> {

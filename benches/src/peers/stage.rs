@@ -85,7 +85,7 @@ impl Served {
 impl Stage {
     /// Sets the stage with a file of 1 KiB; the origin is started with the first proxy.
     pub fn set() -> io::Result<Stage> {
-        Stage::serving(Served { path: FILE.to_owned(), bytes: FILE_BYTES, post: 0 })
+        Stage::serving(Served::of(FILE_BYTES))
     }
 
     /// Sets the stage with that file.

@@ -59,6 +59,12 @@ impl Unit {
     }
 }
 
+impl Plan {
+    fn served(&self) -> Served {
+        Served { post: self.post, ..Served::of(self.bytes) }
+    }
+}
+
 /// So many connections, and so many requests deep.
 pub(super) type Case = (usize, usize);
 
@@ -74,7 +80,7 @@ pub(super) fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
 /// All rounds of all cases: how many connections and how many requests deep, and what each peer came to.
 pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<Case>, Vec<Samples>)> {
     let chosen = options.choose(plan.peers)?;
-    let mut stage = Stage::serving(Served { post: plan.post, ..Served::of(plan.bytes) })?;
+    let mut stage = Stage::serving(plan.served())?;
     // All stand ready from the start; who is not being measured sleeps.
     let mut running: Vec<Running> =
         chosen.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;
@@ -183,7 +189,7 @@ fn method(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[Case]) -> St
             format!("{connections}{depth}")
         })
         .collect();
-    let is_large = Served { post: plan.post, ..Served::of(plan.bytes) }.is_large();
+    let is_large = plan.served().is_large();
     let origin = match chosen.iter().any(|peer| peer.is_proxy()) {
         true if is_large => {
             " The origin is `bare-origin` on the load's CPU. nginx has buffers that hold the whole body of a request and 1 MiB of an answer; \
