@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     idle_since: Tick,
     /// Exchanges it carried.
     pub(crate) uses: u32,
+    /// Which state of its server's addresses it was last held against; 0: none yet.
+    pub(crate) era: u32,
     /// The PROXY header that it began with.
     header: Option<Box<[u8]>>,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// A connection that was opened just now.
     pub(crate) fn new(stream: Stream, now: Tick, header: Option<Box<[u8]>>) -> Box<Connection> {
-        Box::new(Connection { stream, born: now, idle_since: now, uses: 0, header })
+        Box::new(Connection { stream, born: now, idle_since: now, uses: 0, era: 0, header })
     }
 }
 
@@ -137,6 +139,7 @@ impl Pool {
         other.show();
         let surplus = inherited.len().saturating_sub(keep.idle);
         drop(inherited.drain(..surplus));
+        inherited.iter_mut().for_each(|connection| connection.era = 0);
         self.idle.replace(inherited);
         self.show();
     }
@@ -150,6 +153,12 @@ impl Pool {
     /// Closes what was idle for too long, and what its server has closed.
     pub(crate) fn prune(&self, now: Tick, keep: &Keep) {
         self.idle.borrow_mut().retain(|connection| is_good(connection, now, keep));
+        self.show();
+    }
+
+    /// Closes those that `current` is false for.
+    pub(crate) fn retain(&self, mut current: impl FnMut(&mut Connection) -> bool) {
+        self.idle.borrow_mut().retain_mut(|connection| current(connection));
         self.show();
     }
 

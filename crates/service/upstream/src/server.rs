@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use observe::{Failure, Kind};
 
 use crate::hand_over::Sign;
 use crate::names;
-use crate::pool::{Connection, Pool};
+use crate::pool::{Connection, Keep, Pool};
 use crate::tls::Tls;
 
 /// Where a server is.
@@ -49,6 +50,8 @@ pub struct Server {
     next: Cell<usize>,
     /// Addresses that could not be connected to, and when; at most those that there are.
     failed: RefCell<Vec<(Address, Tick)>>,
+    /// The state of its addresses that the pool was held against.
+    era: Cell<u32>,
     pub(crate) pool: Pool,
 }
 
@@ -56,6 +59,8 @@ pub struct Server {
 #[derive(Default)]
 struct Found {
     addresses: RefCell<Vec<Address>>,
+    /// How often they have changed; 0: there were none yet.
+    era: Cell<u32>,
     error: RefCell<Option<String>>,
     looking: Cell<bool>,
     failed_at: Cell<Option<Tick>>,
@@ -67,6 +72,17 @@ const FAILURE_STANDS: Duration = Duration::from_secs(1);
 
 /// How long an address that failed is tried after the others.
 const AVOIDED: Duration = Duration::from_secs(5);
+
+impl Found {
+    /// Takes up what a look-up found.
+    fn learn(&self, addresses: Vec<Address>) {
+        let before = self.addresses.replace(addresses);
+        let now = self.addresses.borrow();
+        if now.len() != before.len() || !now.iter().all(|address| before.contains(address)) {
+            self.era.set(self.era.get().wrapping_add(1).max(1));
+        }
+    }
+}
 
 impl Server {
     pub(crate) fn new(target: Target, tls: Option<Tls>, sign: Option<Sign>) -> Server {
@@ -81,6 +97,7 @@ impl Server {
             found: Rc::new(Found { addresses: RefCell::new(addresses), ..Found::default() }),
             next: Cell::new(0),
             failed: RefCell::default(),
+            era: Cell::new(0),
             pool: Pool::new(sign),
         }
     }
@@ -131,6 +148,32 @@ impl Server {
         while found.looking.get() {
             sleep(LOOK_AGAIN).await;
         }
+        self.settle();
+    }
+
+    /// Closes idle connections to addresses that its name has no more.
+    fn settle(&self) {
+        let era = self.found.era.get();
+        if self.era.replace(era) != era {
+            self.pool.retain(|connection| self.is_current(connection));
+        }
+    }
+
+    /// Keeps a connection for the next exchange, unless its address is no longer one of this server's.
+    pub(crate) fn keep(&self, mut connection: Box<Connection>, keep: &Keep) {
+        if connection.era == self.era.get() || self.is_current(&mut connection) {
+            self.pool.give(connection, now(), keep);
+        }
+    }
+
+    /// Whether a connection leads to one of the present addresses. Where the name has not been looked up yet, nothing speaks against it.
+    #[cold]
+    fn is_current(&self, connection: &mut Connection) -> bool {
+        connection.era = self.era.get();
+        let place = |at: SocketAddr| (at.ip().to_canonical(), at.port());
+        let Some(peer) = connection.stream.peer().and_then(|peer| peer.socket_addr()).map(place) else { return true };
+        let addresses = self.found.addresses.borrow();
+        addresses.is_empty() || addresses.iter().any(|a| matches!(a, Address::Tcp(at) if place(*at) == peer))
     }
 
     /// Opens a connection, to its addresses in turn: all are tried, each for its share of the time.
@@ -141,10 +184,12 @@ impl Server {
         timeout_text: &str,
         header: Option<Box<[u8]>>,
     ) -> Result<Box<Connection>, Failure> {
+        let mut era = 0;
         let attempt = within(by, async {
             if self.found.addresses.borrow().is_empty() {
                 self.refresh().await;
             }
+            era = self.era.get();
             let connected = self.connect_to_any(by).await;
             match (&connected, &header) {
                 (Some(Ok(stream)), Some(header)) => {
@@ -164,7 +209,9 @@ impl Server {
                         .map_err(|failed| failed.of(format_args!("upstream {upstream} {text}"), timeout_text))
                         .map_err(|failure| failure.with_server(text))?,
                 };
-                Ok(Connection::new(stream, now(), header))
+                let mut connection = Connection::new(stream, now(), header);
+                connection.era = era;
+                Ok(connection)
             }
             None => Err(Failure::because(
                 Kind::ConnectTimeout,
@@ -237,7 +284,7 @@ async fn send(stream: &net::Stream, bytes: &[u8]) -> io::Result<()> {
 async fn look_up(host: String, port: u16, found: Rc<Found>) {
     match names::lookup(host, port).await {
         Ok(addresses) => {
-            found.addresses.replace(addresses);
+            found.learn(addresses);
             found.error.replace(None);
             found.failed_at.set(None);
         }

@@ -335,7 +335,7 @@ impl Upstream {
             return;
         }
         if let Some(server) = self.servers.get(server.index()) {
-            server.pool.give(connection, now(), &self.kept);
+            server.keep(connection, &self.kept);
         }
     }
 

@@ -5,12 +5,50 @@ use net::memory::{MemoryListener, set_silent};
 use net::{Bound, Listener};
 
 use super::*;
+use crate::upstream::KeepAlive;
 
 /// A name that was found to have these addresses.
 fn named(addresses: Vec<Address>) -> Server {
     let server = Server::new(Target::Name { host: "app".into(), port: 80 }, None, None);
     server.found.addresses.replace(addresses);
     server
+}
+
+#[test]
+fn connections_to_an_address_that_the_name_has_no_more_are_closed() {
+    let bind = || net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
+    let (one, two): (Bound, Bound) = (bind(), bind());
+    let [first, second] = [one.address().clone(), two.address().clone()];
+    let minute = Duration::from_secs(60);
+    let keep = Keep::from(&KeepAlive { idle: 8, idle_timeout: minute, max_requests: 100, max_age: minute });
+    run(Driver::Mio, async {
+        let server = named(Vec::new());
+        server.found.learn(vec![first.clone(), second.clone()]);
+        server.settle();
+        let open = async || connect(&server, Duration::from_secs(2)).await.expect("both listen");
+        // Four are idle, two to each; one to each is under way.
+        let mut all = Vec::new();
+        for _ in 0..6 {
+            all.push(open().await);
+        }
+        let under_way = all.split_off(4);
+        all.into_iter().for_each(|connection| server.keep(connection, &keep));
+        assert_eq!(server.idle(), 4);
+        // The same in another order is no change.
+        server.found.learn(vec![second.clone(), first.clone()]);
+        server.settle();
+        assert_eq!(server.idle(), 4);
+        server.found.learn(vec![second.clone()]);
+        server.settle();
+        assert_eq!(server.idle(), 2);
+        // Those that were under way are held against it when they come back.
+        under_way.into_iter().for_each(|connection| server.keep(connection, &keep));
+        assert_eq!(server.idle(), 3);
+        let left = std::iter::from_fn(|| server.pool.take(now(), &keep));
+        let peers: Vec<_> = left.map(|connection| connection.stream.peer().unwrap().socket_addr().unwrap()).collect();
+        let Address::Tcp(second) = second else { panic!("{second:?}") };
+        assert_eq!(peers, [second; 3]);
+    });
 }
 
 fn run(driver: Driver, test: impl Future<Output = ()>) {
