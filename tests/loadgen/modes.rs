@@ -331,7 +331,12 @@ fn a_short_run_tells_what_was_open_and_its_fraction_of_a_second() {
     let origin = fine();
     let ended = loadgen(&format!("-c 3 -d 300ms {}", url(origin.address())));
     assert!(ended.out.contains("3 asked for, 3 made, 3 open at once"), "{}", ended.out);
-    assert!(ended.err.contains(" 0.3 s: "), "{}", ended.err);
+    // Longer than it was asked for on a machine that has other things to do, but not a whole second.
+    assert!(
+        ended.err.lines().any(|line| line.trim_start().starts_with("0.") && line.contains(" s: ")),
+        "{}",
+        ended.err
+    );
     // More connections than requests: they were open all the same.
     let ended = loadgen(&format!("-c 20 -n 3 {}", url(origin.address())));
     assert!(ended.out.contains("20 asked for, 20 made, 20 open at once"), "{}", ended.out);

@@ -54,7 +54,11 @@ impl Child {
         let (orders, reports) = (process.stdin.take(), process.stdout.take());
         let (speaking, silent) = bounded(0);
         let mut child = Child { process, orders, silent };
-        child.say(&Order { plan: plan.clone(), number })?;
+        match child.say(&Order { plan: plan.clone(), number }) {
+            // It is gone already; its reader will say how it ended.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+            said => said?,
+        }
         let reports = reports.ok_or_else(|| io::Error::other("no pipe to a worker process"))?;
         let read = move || {
             let _speaking: Sender<()> = speaking;
