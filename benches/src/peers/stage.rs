@@ -20,7 +20,8 @@ use crate::{
 pub struct Stage {
     folder: TempDir,
     served: Served,
-    origin: Option<(Program, SocketAddr)>,
+    /// The origin, and its program where the stage has started it.
+    origin: Option<(Option<Program>, SocketAddr)>,
 }
 
 /// A peer that answers.
@@ -100,6 +101,11 @@ impl Stage {
         file.parent().map_or(Ok(()), fs::create_dir_all)?;
         fs::write(file, wire::body(served.bytes))?;
         Ok(Stage { folder, served, origin: None })
+    }
+
+    /// Sets the stage in front of an origin that is there already. It answers for [`FILE`] too.
+    pub fn in_front_of(origin: SocketAddr) -> io::Result<Stage> {
+        Ok(Stage { origin: Some((None, origin)), ..Stage::set()? })
     }
 
     /// Puts one more file of so many bytes beside the served one; gives its path as requests name it.
@@ -280,7 +286,7 @@ impl Stage {
         command.args(["--listen", &listen.to_string(), "--body", &self.served.bytes.to_string()]);
         let mut program = Program::start(&mut command, LOAD_CPU, &self.folder().join("origin.log"))?;
         program.wait_until_it_answers(address, Some(&self.served.path))?;
-        self.origin = Some((program, address));
+        self.origin = Some((Some(program), address));
         Ok(address)
     }
 }

@@ -17,6 +17,7 @@ use crate::{
 mod cold;
 mod counted;
 mod echo;
+mod event_stream;
 mod files;
 mod gzip;
 mod idle;
@@ -71,6 +72,8 @@ pub enum Bench {
     ProxiedLatency,
     /// CPU per proxied request in front of 10 and of 1,000 servers: ours, the bare relay, nginx, HAProxy
     ProxiedServers,
+    /// How much later an event comes for having been proxied: ours, nginx, HAProxy
+    EventStream,
     /// How often a request finds an open connection to its server, at 2 and 8 workers: ours, nginx
     PoolReuse,
     /// CPU and instructions per echo of 64 bytes: ours, the bare loop; what the executor costs
@@ -168,6 +171,7 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::ProxiedPost64k => load::run(&plans::PROXIED_POST_64K, options),
         Bench::ProxiedBulk => load::run(&plans::PROXIED_BULK, options),
         Bench::ProxiedServers => load::run(&plans::PROXIED_SERVERS, options),
+        Bench::EventStream => event_stream::run(options),
         Bench::PoolReuse => pool_reuse::run(options),
         Bench::Echo => echo::run(options),
         Bench::Loadgen => loadgen::run(options),
