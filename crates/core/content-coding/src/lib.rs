@@ -73,6 +73,11 @@ impl Codings {
         self.0 == 0
     }
 
+    /// How many there are.
+    pub fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
     /// Whether `coding` is in it.
     pub fn has(self, coding: Coding) -> bool {
         self.0 & 1 << coding.index() != 0

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Dir, Mode as Permissions, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Dir, Mode as Permissions, OFlags, RawDir, ResolveFlags, openat, openat2};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::DecInt;
 
@@ -20,6 +21,9 @@ pub(crate) const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 /// Opens for reading. A pipe or terminal that took the place of a file between the look and this neither
 /// stops the thread nor becomes its terminal.
 pub(crate) const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// Room for the names of one call.
+const NAMES_BUFFER: usize = 16 << 10;
 
 /// The kernel says "try again" when something was renamed while it resolved a path that holds `..` (of a link).
 const RENAME_RETRIES: usize = 8;
@@ -192,8 +196,36 @@ impl Root {
         Ok(listed)
     }
 
+    /// Shows `look` the names in the directory at `path`, in no order, "." and ".." among them, and stops at `names_max`.
+    ///
+    /// Gives what is known about the directory if it was shown whole, and its [`Meta`] will tell when a name comes or goes; `None` if not.
+    /// Blocks, with a system call for some hundred names: for a thread that may wait.
+    pub fn read_names(
+        &self,
+        path: &[u8],
+        names_max: usize,
+        mut look: impl FnMut(&[u8]),
+    ) -> Result<Option<Meta>, Error> {
+        let directory = self.open_directory(path)?;
+        let before = Meta::of(&directory)?;
+        if !before.is_settled() {
+            return Ok(None);
+        }
+        let mut buffer = [MaybeUninit::uninit(); NAMES_BUFFER];
+        let mut names = RawDir::new(&directory, &mut buffer);
+        let mut left = names_max;
+        while let Some(entry) = names.next() {
+            if left == 0 {
+                return Ok(None);
+            }
+            left -= 1;
+            look(entry?.file_name().to_bytes());
+        }
+        Ok((Meta::of(&directory)? == before).then_some(before))
+    }
+
     /// Device and inode of the directory.
-    pub(crate) fn identity(&self) -> (u64, u64) {
+    pub fn identity(&self) -> (u64, u64) {
         (self.meta.device, self.meta.inode)
     }
 
@@ -352,11 +384,13 @@ fn opened_if_file(name: &OwnedFd, again: impl FnOnce() -> Result<OwnedFd, Error>
         Kind::Directory => return Ok(Opened::Directory(seen)),
         Kind::Link | Kind::Other => return Err(Error::NotAFile),
     }
-    let opened = match reopen(name) {
-        Err(Errno::NOENT | Errno::NOTDIR) => again()?,
-        other => other?,
-    };
-    let file = File::from(opened);
+    match reopen(name) {
+        // Just what was looked at: there is no need to look again.
+        Ok(opened) => return Ok(Opened::File(File::from(opened), seen)),
+        Err(Errno::NOENT | Errno::NOTDIR) => {}
+        Err(other) => return Err(other.into()),
+    }
+    let file = File::from(again()?);
     let meta = Meta::of(&file)?;
     match meta.kind {
         Kind::File => Ok(Opened::File(file, meta)),

@@ -188,6 +188,31 @@ fn directories_are_listed_with_what_their_names_lead_to() {
 }
 
 #[test]
+fn names_are_shown_whole_or_said_not_to_be() {
+    for which in 0..2 {
+        let tree = Tree::new();
+        let root = &tree.roots()[which];
+        assert_eq!(root.read_names(b"sub", 100, |_| {}).unwrap(), None, "it may change without a sign");
+        while !root.stat(b"sub", Reach::Disk).unwrap().is_settled() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let mut names = Vec::new();
+        let meta = root.read_names(b"sub", 3, |name| names.push(String::from_utf8(name.to_vec()).unwrap())).unwrap();
+        names.sort();
+        assert_eq!(names, [".", "..", "deep"]);
+        assert_eq!(meta, Some(root.stat(b"sub", Reach::Disk).unwrap()));
+        let mut count = 0;
+        assert_eq!(root.read_names(b"sub", 2, |_| count += 1).unwrap(), None);
+        assert_eq!(count, 2);
+        assert!(matches!(root.read_names(b"gone", 3, |_| {}), Err(Error::NotFound)));
+        assert!(root.read_names(b"page.html", 3, |_| {}).is_err());
+        assert!(root.read_names(b"../site/sub", 3, |_| {}).is_err());
+        fs::write(tree.at("sub/another"), "").unwrap();
+        assert_ne!(meta, Some(root.stat(b"sub", Reach::Disk).unwrap()));
+    }
+}
+
+#[test]
 fn pipes_sockets_and_devices_are_refused_without_being_opened() {
     let tree = Tree::new();
     let fifo = Permissions::RUSR | Permissions::WUSR;

@@ -16,6 +16,7 @@ use crate::answer::{self, ALLOW, Answer, Body, Head};
 use crate::cache::{OpenFiles, Owner, vouch};
 use crate::entry::{Entry, Form, Rendering, is_due, kept_head};
 use crate::files::coded::{CodedClaim, negotiates};
+use crate::folders::Folders;
 use crate::listing::{self, Order};
 use crate::load::{Found, Known as KnownFile, ListingWork, Lookup, Outcome};
 use crate::options::{BadOption, Options};
@@ -62,6 +63,7 @@ pub struct Files {
     siblings: Codings,
     /// The codings in which it compresses.
     made: Codings,
+    folders: Arc<Folders>,
     /// Of the forms of files in each coding that the route offers.
     coded_owners: [Option<Owner>; Coding::ALL.len()],
     methods: Rc<ResponseHead>,
@@ -143,6 +145,7 @@ impl Files {
             made: options.compress.iter().copied().collect(),
             coded_owners: Coding::ALL.map(|c| offers(&c).then(|| cache.register())),
             options,
+            folders: Arc::default(),
             root: RefCell::new(root),
             root_checked: Rc::default(),
             owner: cache.register(),
@@ -286,6 +289,8 @@ impl Files {
             content_max: self.cache.content_max(),
             siblings: self.siblings,
             taken: self.siblings_taken(request),
+            folders: Arc::clone(&self.folders),
+            began: now,
             made: self.made,
             compress: None,
             notices: self.cache.notices(),

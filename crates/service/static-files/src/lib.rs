@@ -19,6 +19,7 @@ mod cache;
 mod decide;
 mod entry;
 mod files;
+mod folders;
 mod load;
 mod multipart;
 mod options;

@@ -5,10 +5,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use clock::Tick;
 use content_coding::{Coding, Codings, compress};
 use fs::{Error, Meta, Notices, Opened, Place, Reach, Root};
 
 use crate::entry::shrinks;
+use crate::folders::Folders;
 use crate::listing::{self, Form, Item, NAMES_MAX};
 use crate::mime::content_type;
 use crate::path::WELL_KNOWN;
@@ -39,6 +41,10 @@ pub struct Lookup {
     pub(crate) siblings: Codings,
     /// Those of them that this client takes.
     pub(crate) taken: Codings,
+    /// What is known about siblings by directory.
+    pub(crate) folders: Arc<Folders>,
+    /// When it began.
+    pub(crate) began: Tick,
     /// The codings in which the route compresses.
     pub(crate) made: Codings,
     /// Compress what is found in this coding.
@@ -200,7 +206,7 @@ impl Lookup {
         {
             let sought = self.siblings_to_seek(name, known.meta.size).or(known.siblings.sought);
             let mut siblings = Siblings::default();
-            seek(root, name, sought, &mut siblings, reach)?;
+            self.seek(root, name, sought, &mut siblings, reach)?;
             if siblings.there == known.siblings.there {
                 // Not on the first load: most files of a large tree are asked for once.
                 let place = self.notices.as_ref().and_then(|notices| notices.cover(root, name));
@@ -240,7 +246,7 @@ impl Lookup {
     fn learn(&self, root: &Root, begun: &mut Begun, reach: Reach) -> Result<Read, Error> {
         let name = &self.names[begun.name];
         let sought = self.siblings_to_seek(name, begun.meta.size);
-        seek(root, name, sought, &mut begun.siblings, reach)?;
+        self.seek(root, name, sought, &mut begun.siblings, reach)?;
         let suffix = self.page_suffix.as_deref().filter(|_| content_type(name).media_type == "text/html");
         let content_max = if suffix.is_some() { PAGE_MAX } else { self.content_max };
         let mut read = load(&begun.file, begun.meta, content_max, reach, |file| Meta::of(file))?;
@@ -248,6 +254,35 @@ impl Lookup {
             *page = [&**page, suffix.as_bytes()].concat().into();
         }
         Ok(read)
+    }
+
+    /// Looks which of the siblings in `sought` are files.
+    fn seek(
+        &self,
+        root: &Root,
+        name: &[u8],
+        sought: Codings,
+        siblings: &mut Siblings,
+        reach: Reach,
+    ) -> Result<(), Error> {
+        let left = sought.without(siblings.sought);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let possible = self.folders.possible(root, name, left, self.began, reach)?;
+        siblings.sought = siblings.sought.or(left.without(possible));
+        for coding in Coding::ALL.into_iter().filter(|c| possible.has(*c)) {
+            match root.stat(&[name, coding.suffix().as_bytes()].concat(), reach) {
+                Ok(meta) if meta.kind == fs::Kind::File => {
+                    siblings.there.insert(coding);
+                }
+                Err(Error::WouldBlock) => return Err(Error::WouldBlock),
+                // Whatever else is the matter with it: the file itself is there.
+                _ => {}
+            }
+            siblings.sought.insert(coding);
+        }
+        Ok(())
     }
 
     /// The codings of which a sibling is looked for: all, since the answer says if there are any (Vary), even to a client that
@@ -258,23 +293,6 @@ impl Lookup {
             false => self.siblings.and(self.taken),
         }
     }
-}
-
-/// Looks which of the siblings in `sought` are files.
-fn seek(root: &Root, name: &[u8], sought: Codings, siblings: &mut Siblings, reach: Reach) -> Result<(), Error> {
-    let left = sought.without(siblings.sought);
-    for coding in Coding::ALL.into_iter().filter(|c| left.has(*c)) {
-        match root.stat(&[name, coding.suffix().as_bytes()].concat(), reach) {
-            Ok(meta) if meta.kind == fs::Kind::File => {
-                siblings.there.insert(coding);
-            }
-            Err(Error::WouldBlock) => return Err(Error::WouldBlock),
-            // Whatever else is the matter with it: the file itself is there.
-            _ => {}
-        }
-        siblings.sought.insert(coding);
-    }
-    Ok(())
 }
 
 impl ListingWork {
@@ -472,6 +490,8 @@ mod tests {
             content_max: MAX,
             siblings: Coding::ALL.into_iter().collect(),
             taken: Codings::NONE,
+            folders: Arc::default(),
+            began: Tick(0),
             made: Codings::NONE,
             compress: None,
             notices: None,

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use clock::Tick;
 use content_coding::{Accepted, Coding, Codings};
 use message::{BodyLength, FieldsBuilder, Known, KnownSet, Method, RequestHead, ResponseHead};
 use observe::Kind;
@@ -163,7 +164,7 @@ impl Files {
         claim.coded = Some(CodedClaim::begin(coding, identity, false));
         let known = claim.entry.as_ref().filter(|(e, _)| e.settled || e.holds_descriptor());
         let known = known.map(|(e, _)| KnownFile { name: 0, meta: e.meta, siblings: Siblings::default() });
-        let lookup = self.lookup_of(sibling.into(), known, self.cache.content_max(), None);
+        let lookup = self.lookup_of(sibling.into(), known, self.cache.content_max(), None, at.tick);
         self.try_now(request, key, at, Work { lookup, claim })
     }
 
@@ -184,7 +185,7 @@ impl Files {
         let mut claim = Claim::new(None, None, at.tick, self.cache.told());
         claim.is_fallback = key == FALLBACK_KEY;
         claim.coded = Some(CodedClaim::begin(coding, identity, true));
-        let lookup = self.lookup_of(name, None, COMPRESS_MAX, Some(coding));
+        let lookup = self.lookup_of(name, None, COMPRESS_MAX, Some(coding), at.tick);
         Step::Blocking(Box::new(Work { lookup, claim }))
     }
 
@@ -254,6 +255,7 @@ impl Files {
         known: Option<KnownFile>,
         content_max: u64,
         compress: Option<Coding>,
+        began: Tick,
     ) -> Lookup {
         Lookup {
             root: Arc::clone(&self.root.borrow()),
@@ -264,6 +266,8 @@ impl Files {
             content_max,
             siblings: Codings::NONE,
             taken: Codings::NONE,
+            folders: Arc::clone(&self.folders),
+            began,
             made: Codings::NONE,
             compress,
             notices: self.cache.notices(),

@@ -1,0 +1,287 @@
+//! Which siblings cannot be in a directory, known from its names, so that they are not asked for one by one.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use clock::Tick;
+use content_coding::{Coding, Codings};
+use fs::{Error, Meta, Reach, Root};
+
+use crate::entry::is_due;
+
+/// So many directories are known at a time: about half a MiB.
+const FOLDERS_MAX: usize = 4096;
+
+/// So many names are read for each sibling that was asked for: both cost about the same, so that no directory costs more than
+/// twice what asking would, however large it is and however often it changes.
+const NAMES_PER_ASKED: u32 = 64;
+
+/// Before so many siblings were asked for, nothing is read.
+const ASKED_MIN: u32 = 6;
+
+/// After so long the names are read again whatever the directory's times say: not all file systems keep them.
+const KEPT_MS: u32 = 10_000;
+
+/// What is known about the names in the directories of a route: which endings of siblings there are at all.
+///
+/// Of a directory in which enough siblings were asked for, the names are read. That holds while the directory's own times stay as they are, which is looked at
+/// once a second as with files.
+#[derive(Debug, Default)]
+pub(crate) struct Folders {
+    /// By path relative to the root.
+    known: Mutex<HashMap<Box<[u8]>, Folder>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Folder {
+    /// Device and inode of the root.
+    root: (u64, u64),
+    names: Names,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Names {
+    /// Not read since so many siblings were asked for; reading was tried in vain when it were so many.
+    Unread { asked: u32, tried: u32 },
+    Read {
+        /// Of the directory, then.
+        meta: Meta,
+        /// The codings of whose siblings there may be some.
+        endings: Codings,
+        read: Tick,
+        /// When the directory was last looked at.
+        checked: Tick,
+    },
+}
+
+impl Folders {
+    /// Those of the siblings in `sought` of the file `name` that may be there.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] where `reach` forbids to find out. Whatever else is the matter shows when the siblings are asked for.
+    pub(crate) fn possible(
+        &self,
+        root: &Root,
+        name: &[u8],
+        sought: Codings,
+        now: Tick,
+        reach: Reach,
+    ) -> Result<Codings, Error> {
+        let directory = name.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |at| &name[..at]);
+        match self.of(root, directory) {
+            Some(Names::Read { endings, checked, .. }) if !is_due(checked, now) => Ok(sought.and(endings)),
+            Some(Names::Read { meta, endings, read, .. }) if now.0.wrapping_sub(read.0) < KEPT_MS => {
+                match root.stat(directory, reach) {
+                    Ok(same) if same == meta => {
+                        self.set(root, directory, Names::Read { meta, endings, read, checked: now });
+                        Ok(sought.and(endings))
+                    }
+                    Err(Error::WouldBlock) => Err(Error::WouldBlock),
+                    _ => Ok(self.unread(root, directory, sought, now, reach, (0, 0))),
+                }
+            }
+            Some(Names::Unread { asked, tried }) => Ok(self.unread(root, directory, sought, now, reach, (asked, tried))),
+            Some(Names::Read { .. }) | None => Ok(self.unread(root, directory, sought, now, reach, (0, 0))),
+        }
+    }
+
+    /// Counts what is asked for in a directory whose names are not known, and reads them when that is worth it.
+    fn unread(
+        &self,
+        root: &Root,
+        directory: &[u8],
+        sought: Codings,
+        now: Tick,
+        reach: Reach,
+        (asked, mut tried): (u32, u32),
+    ) -> Codings {
+        let asked = asked.saturating_add(sought.len());
+        // Each time twice as many as the last time.
+        if reach == Reach::Disk && asked >= ASKED_MIN.max(tried.saturating_mul(2)) {
+            tried = asked;
+            if let Some((meta, endings)) = endings_in(root, directory, asked.saturating_mul(NAMES_PER_ASKED)) {
+                self.set(root, directory, Names::Read { meta, endings, read: now, checked: now });
+                return sought.and(endings);
+            }
+        }
+        self.set(root, directory, Names::Unread { asked, tried });
+        sought
+    }
+
+    fn of(&self, root: &Root, directory: &[u8]) -> Option<Names> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(directory).filter(|folder| folder.root == root.identity()).map(|folder| folder.names)
+    }
+
+    fn set(&self, root: &Root, directory: &[u8], names: Names) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = Folder { root: root.identity(), names };
+        if let Some(there) = known.get_mut(directory) {
+            *there = folder;
+            return;
+        }
+        if known.len() >= FOLDERS_MAX {
+            known.clear();
+        }
+        known.insert(directory.into(), folder);
+    }
+}
+
+/// Which siblings' endings are among the names in a directory of at most so many names. Blocks.
+fn endings_in(root: &Root, directory: &[u8], names_max: u32) -> Option<(Meta, Codings)> {
+    let mut endings = Codings::NONE;
+    let look = |name: &[u8]| {
+        let has = |coding: &Coding| {
+            let suffix = coding.suffix().as_bytes();
+            // Whatever the file system makes of letters.
+            name.len() > suffix.len() && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+        };
+        Coding::ALL.into_iter().filter(has).for_each(|coding| {
+            endings.insert(coding);
+        });
+    };
+    let meta = root.read_names(directory, names_max as usize, look).ok()??;
+    Some((meta, endings))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the tests prepare files, and wait for the file system's clock")]
+mod tests {
+    use std::fs::{create_dir, rename, write};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Site {
+        dir: tempfile::TempDir,
+        root: Root,
+        folders: Folders,
+        now: Tick,
+    }
+
+    impl Site {
+        fn with(names: &[&str]) -> Site {
+            let dir = tempfile::tempdir().unwrap();
+            create_dir(dir.path().join("a")).unwrap();
+            names.iter().for_each(|name| write(dir.path().join(name), "x").unwrap());
+            let root = Root::open(dir.path()).unwrap();
+            let site = Site { dir, root, folders: Folders::default(), now: Tick(u32::MAX - 500) };
+            site.settle();
+            site
+        }
+
+        /// Waits until the file system's clock has moved on.
+        fn settle(&self) {
+            for name in ["", "a"] {
+                while !self.root.stat(name.as_bytes(), Reach::Disk).unwrap().is_settled() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+
+        fn path(&self, name: &str) -> impl AsRef<Path> {
+            self.dir.path().join(name)
+        }
+
+        fn ask(&self, name: &str) -> Codings {
+            self.folders.possible(&self.root, name.as_bytes(), all(), self.now, Reach::Disk).unwrap()
+        }
+
+        /// Asks until the names were read.
+        fn learn(&self, name: &str) -> Codings {
+            (0..ASKED_MIN).map(|_| self.ask(name)).last().unwrap()
+        }
+
+        fn pass(&mut self, ms: u32) {
+            self.now = Tick(self.now.0.wrapping_add(ms));
+        }
+    }
+
+    fn all() -> Codings {
+        Coding::ALL.into_iter().collect()
+    }
+
+    fn only(coding: Coding) -> Codings {
+        [coding].into_iter().collect()
+    }
+
+    #[test]
+    fn what_cannot_be_there_is_known_for_each_directory() {
+        let site = Site::with(&["page", "other.gz", "a/page", "a/other.BR", "a/zst", "a/.zst"]);
+        assert_eq!(site.ask("page"), all(), "nothing is known yet");
+        assert_eq!(site.learn("page"), only(Coding::Gzip));
+        assert_eq!(site.ask("a/page"), all());
+        assert_eq!(site.learn("a/page"), only(Coding::Brotli));
+        assert_eq!(site.learn("gone/page"), all());
+        let nothing = site.folders.possible(&site.root, b"page", only(Coding::Brotli), site.now, Reach::Cached);
+        assert_eq!(nothing.unwrap(), Codings::NONE);
+    }
+
+    #[test]
+    fn a_new_name_shows_within_a_second() {
+        let mut site = Site::with(&["a/page"]);
+        assert_eq!(site.learn("a/page"), Codings::NONE);
+        write(site.path("a/page.br"), "x").unwrap();
+        site.pass(999);
+        assert_eq!(site.ask("a/page"), Codings::NONE);
+        site.pass(1);
+        assert_eq!(site.ask("a/page"), all());
+        site.settle();
+        assert_eq!(site.learn("a/page"), only(Coding::Brotli));
+        site.pass(1000);
+        assert_eq!(site.ask("a/page"), only(Coding::Brotli), "it is still the same");
+        // The directory is another one.
+        rename(site.path("a"), site.path("b")).unwrap();
+        create_dir(site.path("a")).unwrap();
+        site.pass(1000);
+        assert_eq!(site.ask("a/page"), all());
+    }
+
+    #[test]
+    fn names_are_read_again_after_ten_seconds() {
+        let mut site = Site::with(&["a/page"]);
+        assert_eq!(site.learn("a/page"), Codings::NONE);
+        for _ in 0..9 {
+            site.pass(1000);
+            assert_eq!(site.ask("a/page"), Codings::NONE);
+        }
+        site.pass(1000);
+        assert_eq!(site.ask("a/page"), all());
+        assert_eq!(site.learn("a/page"), Codings::NONE);
+    }
+
+    #[test]
+    fn a_directory_that_changes_is_not_believed() {
+        let site = Site::with(&["a/page"]);
+        write(site.path("a/new"), "x").unwrap();
+        assert_eq!(site.learn("a/page"), all(), "another name at the same time would not show");
+    }
+
+    #[test]
+    fn large_directories_are_read_when_it_is_worth_it() {
+        let names: Vec<String> = (0..1000).map(|n| format!("a/{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let site = Site::with(&names);
+        let asked = (1..).take_while(|_| site.ask("a/0") == all()).count();
+        // 16 and 2 siblings for 1,002 names; tried before at 6 and 12, and next at 24.
+        assert_eq!(asked + 1, 24 / Coding::ALL.len());
+    }
+
+    #[test]
+    fn another_root_is_another_directory() {
+        let site = Site::with(&["page"]);
+        assert_eq!(site.learn("page"), Codings::NONE);
+        let other = Root::open(site.path("a")).unwrap();
+        assert_eq!(site.folders.possible(&other, b"page", all(), site.now, Reach::Disk).unwrap(), all());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let site = Site::with(&[]);
+        for n in 0..=FOLDERS_MAX {
+            site.ask(&format!("{n}/page"));
+        }
+        assert_eq!(site.folders.known.lock().unwrap().len(), 1);
+    }
+}
