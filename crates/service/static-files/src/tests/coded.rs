@@ -63,6 +63,29 @@ fn a_sibling_is_sent_to_who_accepts_it() {
 }
 
 #[test]
+fn what_a_directory_does_not_hold_is_not_waited_for() {
+    let [mut site, _] = Site::both(precompressed());
+    for n in 0..20 {
+        site.write(&format!("a/{n}.png"), "plain");
+    }
+    let a = ::fs::Root::open(site.at("a")).unwrap();
+    while !a.stat(b"", ::fs::Reach::Disk).unwrap().is_settled() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let ask = |site: &Site, n: u32| site.answer("GET", &format!("/a/{n}.png"), &GZIP).1;
+    // In a name that nobody has asked for the kernel has to look at the disk.
+    assert!(ask(&site, 0));
+    let waited = (1..10).filter(|n| ask(&site, *n)).count();
+    assert!(waited < 9, "{waited} of 9");
+    assert_eq!(site.ask("GET", "/a/9.png", &GZIP).body, "plain");
+    site.write("a/9.png.gz", "in gzip");
+    site.write("a/10.png.br", "in brotli");
+    site.pass(1000);
+    assert_eq!(site.ask("GET", "/a/9.png", &GZIP).body, "in gzip");
+    assert_eq!(site.ask("GET", "/a/10.png", &BROWSER).body, "in brotli");
+}
+
+#[test]
 fn siblings_come_and_go() {
     for mut site in Site::both(precompressed()) {
         site.write("page.html", "plain");
