@@ -188,6 +188,7 @@ fn directories_are_listed_with_what_their_names_lead_to() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the test waits for the file system's clock")]
 fn names_are_shown_whole_or_said_not_to_be() {
     for which in 0..2 {
         let tree = Tree::new();

@@ -18,7 +18,7 @@ use crate::entry::{Entry, Form, Rendering, is_due, kept_head};
 use crate::files::coded::{CodedClaim, negotiates};
 use crate::folders::Folders;
 use crate::listing::{self, Order};
-use crate::load::{Found, Known as KnownFile, ListingWork, Lookup, Outcome};
+use crate::load::{Folder, Found, Known as KnownFile, ListingWork, Lookup, Outcome};
 use crate::options::{BadOption, Options};
 use crate::path::{Relative, behind_prefix, relative};
 use crate::stream::Streams;
@@ -63,7 +63,7 @@ pub struct Files {
     siblings: Codings,
     /// The codings in which it compresses.
     made: Codings,
-    folders: Arc<Folders>,
+    folders: Folders,
     /// Of the forms of files in each coding that the route offers.
     coded_owners: [Option<Owner>; Coding::ALL.len()],
     methods: Rc<ResponseHead>,
@@ -145,7 +145,7 @@ impl Files {
             made: options.compress.iter().copied().collect(),
             coded_owners: Coding::ALL.map(|c| offers(&c).then(|| cache.register())),
             options,
-            folders: Arc::default(),
+            folders: Folders::default(),
             root: RefCell::new(root),
             root_checked: Rc::default(),
             owner: cache.register(),
@@ -283,14 +283,14 @@ impl Files {
         let lookup = Lookup {
             root: Arc::clone(&self.root.borrow()),
             check_root,
-            names,
             directory_counts,
             known,
             content_max: self.cache.content_max(),
             siblings: self.siblings,
             taken: self.siblings_taken(request),
-            folders: Arc::clone(&self.folders),
+            folder: Cell::new(self.folder_of(&names)),
             began: now,
+            names,
             made: self.made,
             compress: None,
             notices: self.cache.notices(),
@@ -300,6 +300,20 @@ impl Files {
         };
         let claim = Claim::new(entry, check_root.then_some(&self.root_checked), now, self.cache.told());
         Work { lookup, claim }
+    }
+
+    fn folder_of(&self, names: &[Box<[u8]>]) -> Folder {
+        let name = names.first().filter(|_| !self.siblings.is_empty());
+        Folder { names: name.and_then(|name| self.folders.of(name)), is_new: false }
+    }
+
+    /// Keeps what a search beneath the present root has learned about its directory.
+    fn learn_folder(&self, lookup: &Lookup) {
+        if let (Folder { names: Some(names), is_new: true }, Some(name)) = (lookup.folder.get(), lookup.names.first())
+            && Arc::ptr_eq(&lookup.root, &self.root.borrow())
+        {
+            self.folders.keep(name, names, lookup.began);
+        }
     }
 
     fn try_now(&self, request: &RequestHead, path: &[u8], at: Moment, work: Work) -> Step {
@@ -317,9 +331,13 @@ impl Files {
             return self.conclude_coded(request, key, at, work, outcome);
         }
         let Work { lookup, mut claim } = work;
-        if let Some(root) = outcome.root {
-            *self.root.borrow_mut() = Arc::new(root);
-            self.owners().for_each(|owner| self.cache.forget_all(owner));
+        match outcome.root {
+            Some(root) => {
+                *self.root.borrow_mut() = Arc::new(root);
+                self.owners().for_each(|owner| self.cache.forget_all(owner));
+                self.folders.forget();
+            }
+            None => self.learn_folder(&lookup),
         }
         let loaded = match outcome.found {
             Ok(Found::File(loaded)) => loaded,

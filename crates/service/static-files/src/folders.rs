@@ -1,10 +1,11 @@
 //! Which siblings cannot be in a directory, known from its names, so that they are not asked for one by one.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use clock::Tick;
 use content_coding::{Coding, Codings};
+use foldhash::fast::RandomState;
 use fs::{Error, Meta, Reach, Root};
 
 use crate::entry::is_due;
@@ -22,32 +23,25 @@ const ASKED_MIN: u32 = 6;
 /// After so long the names are read again whatever the directory's times say: not all file systems keep them.
 const KEPT_MS: u32 = 10_000;
 
-/// What is known about the names in the directories of a route: which endings of siblings there are at all.
-///
-/// Of a directory in which enough siblings were asked for, the names are read. That holds while the directory's own times stay as they are, which is looked at
-/// once a second as with files.
+/// What is known about the directories of a route, by path relative to its root.
 #[derive(Debug, Default)]
-pub(crate) struct Folders {
-    /// By path relative to the root.
-    known: Mutex<HashMap<Box<[u8]>, Folder>>,
-}
+pub(crate) struct Folders(RefCell<HashMap<Box<[u8]>, Names, RandomState>>);
 
-#[derive(Clone, Copy, Debug)]
-struct Folder {
-    /// Device and inode of the root.
-    root: (u64, u64),
-    names: Names,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Names {
+/// What is known about the names in a directory: which endings of siblings there are at all.
+///
+/// Once enough siblings were asked for, the names are read. That holds while the directory's own times stay as they are, which is looked at
+/// once a second as with files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
     /// Not read since so many siblings were asked for; reading was tried in vain when it were so many.
     Unread { asked: u32, tried: u32 },
+    /// Read.
     Read {
         /// Of the directory, then.
         meta: Meta,
         /// The codings of whose siblings there may be some.
         endings: Codings,
+        /// When.
         read: Tick,
         /// When the directory was last looked at.
         checked: Tick,
@@ -55,76 +49,78 @@ enum Names {
 }
 
 impl Folders {
-    /// Those of the siblings in `sought` of the file `name` that may be there.
-    ///
-    /// # Errors
-    /// [`Error::WouldBlock`] where `reach` forbids to find out. Whatever else is the matter shows when the siblings are asked for.
-    pub(crate) fn possible(
-        &self,
-        root: &Root,
-        name: &[u8],
-        sought: Codings,
-        now: Tick,
-        reach: Reach,
-    ) -> Result<Codings, Error> {
-        let directory = name.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |at| &name[..at]);
-        match self.of(root, directory) {
-            Some(Names::Read { endings, checked, .. }) if !is_due(checked, now) => Ok(sought.and(endings)),
-            Some(Names::Read { meta, endings, read, .. }) if now.0.wrapping_sub(read.0) < KEPT_MS => {
-                match root.stat(directory, reach) {
-                    Ok(same) if same == meta => {
-                        self.set(root, directory, Names::Read { meta, endings, read, checked: now });
-                        Ok(sought.and(endings))
-                    }
-                    Err(Error::WouldBlock) => Err(Error::WouldBlock),
-                    _ => Ok(self.unread(root, directory, sought, now, reach, (0, 0))),
-                }
-            }
-            Some(Names::Unread { asked, tried }) => Ok(self.unread(root, directory, sought, now, reach, (asked, tried))),
-            Some(Names::Read { .. }) | None => Ok(self.unread(root, directory, sought, now, reach, (0, 0))),
-        }
+    /// What is known about the directory of the file `name`.
+    pub(crate) fn of(&self, name: &[u8]) -> Option<Names> {
+        self.0.borrow().get(directory_of(name)).copied()
     }
 
-    /// Counts what is asked for in a directory whose names are not known, and reads them when that is worth it.
-    fn unread(
-        &self,
-        root: &Root,
-        directory: &[u8],
-        sought: Codings,
-        now: Tick,
-        reach: Reach,
-        (asked, mut tried): (u32, u32),
-    ) -> Codings {
-        let asked = asked.saturating_add(sought.len());
-        // Each time twice as many as the last time.
-        if reach == Reach::Disk && asked >= ASKED_MIN.max(tried.saturating_mul(2)) {
-            tried = asked;
-            if let Some((meta, endings)) = endings_in(root, directory, asked.saturating_mul(NAMES_PER_ASKED)) {
-                self.set(root, directory, Names::Read { meta, endings, read: now, checked: now });
-                return sought.and(endings);
-            }
-        }
-        self.set(root, directory, Names::Unread { asked, tried });
-        sought
-    }
-
-    fn of(&self, root: &Root, directory: &[u8]) -> Option<Names> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(directory).filter(|folder| folder.root == root.identity()).map(|folder| folder.names)
-    }
-
-    fn set(&self, root: &Root, directory: &[u8], names: Names) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = Folder { root: root.identity(), names };
+    /// Keeps what a search has learned about the directory of the file `name`.
+    pub(crate) fn keep(&self, name: &[u8], names: Names, now: Tick) {
+        let (known, directory) = (&mut *self.0.borrow_mut(), directory_of(name));
         if let Some(there) = known.get_mut(directory) {
-            *there = folder;
+            // Another search may have read them meanwhile.
+            let is_read = matches!(there, Names::Read { checked, .. } if !is_due(*checked, now));
+            if !is_read || matches!(names, Names::Read { .. }) {
+                *there = names;
+            }
             return;
         }
         if known.len() >= FOLDERS_MAX {
             known.clear();
         }
-        known.insert(directory.into(), folder);
+        known.insert(directory.into(), names);
     }
+
+    /// Forgets all: the root is another.
+    pub(crate) fn forget(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+impl Names {
+    /// Those of the siblings in `sought` of the file `name` that may be there, and what is known then; `known` is what was known before.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] where `reach` forbids to find out. Whatever else is the matter shows when the siblings are asked for.
+    pub(crate) fn possible(
+        known: Option<Names>,
+        root: &Root,
+        name: &[u8],
+        sought: Codings,
+        now: Tick,
+        reach: Reach,
+    ) -> Result<(Names, Codings), Error> {
+        let (mut asked, mut tried) = (0, 0);
+        match known {
+            Some(Names::Unread { asked: before, tried: then }) => (asked, tried) = (before, then),
+            Some(names @ Names::Read { endings, checked, .. }) if !is_due(checked, now) => {
+                return Ok((names, sought.and(endings)));
+            }
+            Some(Names::Read { meta, endings, read, .. }) if now.0.wrapping_sub(read.0) < KEPT_MS => {
+                match root.stat(directory_of(name), reach) {
+                    Ok(same) if same == meta => {
+                        return Ok((Names::Read { meta, endings, read, checked: now }, sought.and(endings)));
+                    }
+                    Err(Error::WouldBlock) => return Err(Error::WouldBlock),
+                    _ => {}
+                }
+            }
+            Some(Names::Read { .. }) | None => {}
+        }
+        asked = asked.saturating_add(sought.len());
+        // Each time twice as many as the last time.
+        if reach == Reach::Disk && asked >= ASKED_MIN.max(tried.saturating_mul(2)) {
+            tried = asked;
+            if let Some((meta, endings)) = endings_in(root, directory_of(name), asked.saturating_mul(NAMES_PER_ASKED)) {
+                return Ok((Names::Read { meta, endings, read: now, checked: now }, sought.and(endings)));
+            }
+        }
+        Ok((Names::Unread { asked, tried }, sought))
+    }
+}
+
+fn directory_of(name: &[u8]) -> &[u8] {
+    name.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &name[..at])
 }
 
 /// Which siblings' endings are among the names in a directory of at most so many names. Blocks.
@@ -185,7 +181,11 @@ mod tests {
         }
 
         fn ask(&self, name: &str) -> Codings {
-            self.folders.possible(&self.root, name.as_bytes(), all(), self.now, Reach::Disk).unwrap()
+            let name = name.as_bytes();
+            let known = self.folders.of(name);
+            let (names, possible) = Names::possible(known, &self.root, name, all(), self.now, Reach::Disk).unwrap();
+            self.folders.keep(name, names, self.now);
+            possible
         }
 
         /// Asks until the names were read.
@@ -214,8 +214,9 @@ mod tests {
         assert_eq!(site.ask("a/page"), all());
         assert_eq!(site.learn("a/page"), only(Coding::Brotli));
         assert_eq!(site.learn("gone/page"), all());
-        let nothing = site.folders.possible(&site.root, b"page", only(Coding::Brotli), site.now, Reach::Cached);
-        assert_eq!(nothing.unwrap(), Codings::NONE);
+        let known = site.folders.of(b"another");
+        let asked = Names::possible(known, &site.root, b"another", only(Coding::Brotli), site.now, Reach::Cached);
+        assert_eq!(asked.unwrap(), (known.unwrap(), Codings::NONE));
     }
 
     #[test]
@@ -269,11 +270,17 @@ mod tests {
     }
 
     #[test]
-    fn another_root_is_another_directory() {
-        let site = Site::with(&["page"]);
+    fn what_one_search_has_read_another_does_not_undo() {
+        let mut site = Site::with(&["page"]);
+        let late = Names::Unread { asked: 3, tried: 0 };
         assert_eq!(site.learn("page"), Codings::NONE);
-        let other = Root::open(site.path("a")).unwrap();
-        assert_eq!(site.folders.possible(&other, b"page", all(), site.now, Reach::Disk).unwrap(), all());
+        site.folders.keep(b"page", late, site.now);
+        assert_eq!(site.ask("page"), Codings::NONE);
+        site.pass(1000);
+        site.folders.keep(b"page", late, site.now);
+        assert_eq!(site.folders.of(b"page"), Some(late));
+        site.folders.forget();
+        assert_eq!(site.folders.of(b"page"), None);
     }
 
     #[test]
@@ -282,6 +289,6 @@ mod tests {
         for n in 0..=FOLDERS_MAX {
             site.ask(&format!("{n}/page"));
         }
-        assert_eq!(site.folders.known.lock().unwrap().len(), 1);
+        assert_eq!(site.folders.0.borrow().len(), 1);
     }
 }

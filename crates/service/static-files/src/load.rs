@@ -1,6 +1,6 @@
 //! Finding a file and reading it: the part that may wait, free of everything that belongs to a worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use content_coding::{Coding, Codings, compress};
 use fs::{Error, Meta, Notices, Opened, Place, Reach, Root};
 
 use crate::entry::shrinks;
-use crate::folders::Folders;
+use crate::folders::Names as FolderNames;
 use crate::listing::{self, Form, Item, NAMES_MAX};
 use crate::mime::content_type;
 use crate::path::WELL_KNOWN;
@@ -41,8 +41,8 @@ pub struct Lookup {
     pub(crate) siblings: Codings,
     /// Those of them that this client takes.
     pub(crate) taken: Codings,
-    /// What is known about siblings by directory.
-    pub(crate) folders: Arc<Folders>,
+    /// What was known about the siblings in the directory of the names, or was learned by this search.
+    pub(crate) folder: Cell<Folder>,
     /// When it began.
     pub(crate) began: Tick,
     /// The codings in which the route compresses.
@@ -57,6 +57,15 @@ pub struct Lookup {
     pub(crate) listing: Option<ListingWork>,
     /// How far a search came that would have had to wait; the next one goes on from there.
     pub(crate) begun: RefCell<Option<Begun>>,
+}
+
+/// The directory of a search.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Folder {
+    /// What is known about its names.
+    pub(crate) names: Option<FolderNames>,
+    /// Whether the search has asked.
+    pub(crate) is_new: bool,
 }
 
 /// A file that was found and opened, of which there is more to learn.
@@ -161,6 +170,7 @@ impl Lookup {
             Ok(Some(root)) => {
                 // What was found was found in another directory.
                 self.begun.take();
+                self.folder.take();
                 let found = self.search(&root, None, reach);
                 Outcome { root: Some(root), found }
             }
@@ -269,7 +279,9 @@ impl Lookup {
         if left.is_empty() {
             return Ok(());
         }
-        let possible = self.folders.possible(root, name, left, self.began, reach)?;
+        let known = self.folder.get().names;
+        let (names, possible) = FolderNames::possible(known, root, name, left, self.began, reach)?;
+        self.folder.set(Folder { names: Some(names), is_new: true });
         siblings.sought = siblings.sought.or(left.without(possible));
         for coding in Coding::ALL.into_iter().filter(|c| possible.has(*c)) {
             match root.stat(&[name, coding.suffix().as_bytes()].concat(), reach) {
@@ -490,7 +502,7 @@ mod tests {
             content_max: MAX,
             siblings: Coding::ALL.into_iter().collect(),
             taken: Codings::NONE,
-            folders: Arc::default(),
+            folder: Cell::default(),
             began: Tick(0),
             made: Codings::NONE,
             compress: None,

@@ -1,6 +1,6 @@
 //! Files in a content coding: a sibling that somebody compressed before, or what is compressed as it is asked for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -266,7 +266,7 @@ impl Files {
             content_max,
             siblings: Codings::NONE,
             taken: Codings::NONE,
-            folders: Arc::clone(&self.folders),
+            folder: Cell::default(),
             began,
             made: Codings::NONE,
             compress,
