@@ -43,6 +43,7 @@ mod tls_told;
 mod tls_upstreams;
 mod trusted;
 mod tunnels;
+mod upstream_keys;
 mod upstreams;
 mod verdicts;
 mod verdicts_of_clients;
