@@ -15,6 +15,7 @@ mod files;
 mod options;
 mod plan;
 mod read;
+mod small_file;
 mod source;
 mod syntax;
 mod tree;
@@ -31,6 +32,7 @@ pub use plan::{
     Proxy, Redirect, Respond, Route, Runtime, Server, Share, SplitBy, Statuses, Sticky, Symlinks, TicketSecret,
     Timeouts, TlsVersion, UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
 };
+pub use small_file::read_small_file;
 pub use source::Place;
 
 /// A configuration that can be used.

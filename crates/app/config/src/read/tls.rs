@@ -1,7 +1,5 @@
 //! `[listener.tls]` and `[upstream.NAME.tls]`: certificates and keys are read, and held against each other.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::{CertificateFiles, ClientAuth, Hsts, ListenerTls, Server, TicketSecret, TlsVersion, UpstreamTls};
 use crate::read::leaf::{Word, Wrong};
 use crate::read::{Cursor, items_of};
+use crate::small_file::read_small_file;
 use crate::source::Place;
 
 /// None when something in it is wrong, which is then noted: such a listener must not become a plain one.
@@ -238,7 +237,7 @@ pub(crate) fn check_servers(table: &Cursor<'_>, tls: Option<&UpstreamTls>, serve
 
 /// A certificate and its key for a command line; what an operator should know of it, as sentences.
 pub(crate) fn check_files(files: &CertificateFiles) -> Result<Vec<String>, String> {
-    let read = |path: &Path| read_file(path).map_err(|why| format!("`{}` cannot be read: {why}", path.display()));
+    let read = |path: &Path| read_small_file(path).map_err(|why| format!("`{}` cannot be read: {why}", path.display()));
     let (chain, private) = (read(&files.cert)?, read(&files.key)?);
     let path = |input| if input == Input::Key { &files.key } else { &files.cert };
     Identity::from_pem(&chain, &private)
@@ -251,31 +250,13 @@ fn pem(table: &Cursor<'_>, name: &'static str) -> Option<(PathBuf, Vec<u8>)> {
     let node = table.node(name)?;
     let text = node.text()?;
     let path = table.source().folder.join(text);
-    match read_file(&path) {
+    match read_small_file(&path) {
         Ok(bytes) => Some((path, bytes)),
         Err(why) => {
             let wrong = Wrong::new("names a file that cannot be read", why);
             table.wrong(name, node, wrong.hint("relative paths start from the folder of this file"));
             None
         }
-    }
-}
-
-/// Certificates are some kilobytes; the bundle of all authorities of the web has 200.
-const FILE_BYTES_MAX: u64 = 8 << 20;
-
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(_) if bytes.len() as u64 > FILE_BYTES_MAX => Err("it is larger than 8 MiB".to_owned()),
-        Ok(_) => Ok(bytes),
-        Err(e) => Err(match e.kind() {
-            io::ErrorKind::NotFound => "no such file".to_owned(),
-            io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-            io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-            _ => e.to_string(),
-        }),
     }
 }
 
