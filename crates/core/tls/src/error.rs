@@ -93,6 +93,26 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All there are, in the order of their numbers.
+    pub const ALL: [Reason; 16] = [
+        Reason::PlainHttp,
+        Reason::NotTls,
+        Reason::ClosedEarly,
+        Reason::Truncated,
+        Reason::Protocol,
+        Reason::NoCommonProtocol,
+        Reason::Incompatible,
+        Reason::Expired,
+        Reason::NotYetValid,
+        Reason::UnknownIssuer,
+        Reason::NameMismatch,
+        Reason::Revoked,
+        Reason::NoCertificate,
+        Reason::BadCertificate,
+        Reason::Refused,
+        Reason::Local,
+    ];
+
     /// The name of the reason in metrics.
     pub const fn name(self) -> &'static str {
         match self {

@@ -12,9 +12,13 @@ macro_rules! counters {
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
             failures: Failures,
+            handshake_failures: [Counter; HANDSHAKE_FAILURES],
         }
     };
 }
+
+/// The most reasons by which failed handshakes are told apart.
+pub const HANDSHAKE_FAILURES: usize = 20;
 
 /// One for each kind.
 #[derive(Debug)]
@@ -78,6 +82,19 @@ impl Counters {
     /// Counts a failure. From the owning worker only.
     pub fn failed(&self, kind: Kind) {
         self.failures.0[kind as usize].add(1);
+    }
+
+    /// Counts a TLS handshake that failed, under the number of its reason; whoever counts knows what it stands for. From the owning
+    /// worker only.
+    pub fn handshake_failed(&self, reason: usize) {
+        if let Some(counter) = self.handshake_failures.get(reason) {
+            counter.add(1);
+        }
+    }
+
+    /// How often a handshake failed for that reason.
+    pub fn handshake_failures(&self, reason: usize) -> u64 {
+        self.handshake_failures.get(reason).map_or(0, Counter::value)
     }
 
     /// How often a failure of that kind was counted.

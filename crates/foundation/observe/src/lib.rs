@@ -8,7 +8,7 @@ mod failure;
 mod kind;
 
 pub use access::{ACCESS_LINE_MAX, Access, AccessFormat, AccessLines};
-pub use counters::{Counter, Counters};
+pub use counters::{Counter, Counters, HANDSHAKE_FAILURES};
 pub use expiry::{Expiries, Expiry};
 pub use failure::Failure;
 pub use kind::{Kind, Level, Phase, Side};

@@ -14,6 +14,7 @@ use observe::{Counters, Failure};
 
 use crate::deadlines::Kind;
 use crate::exchange::Exchange;
+use crate::handshakes::Told;
 use crate::record::Record;
 use crate::switch::wait_in;
 
@@ -95,6 +96,11 @@ pub trait Site: 'static {
     /// Told of every failure, for the log.
     fn failed(&self, failure: &Failure, client: &Peer);
 
+    /// Told of a handshake that failed for a reason of which none was told of for a minute, and how many were not since.
+    fn handshake_failed(&self, failure: &Failure, client: &Peer, unsaid: u32) {
+        let _ = (failure, client, unsaid);
+    }
+
     /// Told of the end of every exchange, for the access log, where [`Settings::records`] asks for it.
     fn ended(&self, record: &Record<'_>) {
         let _ = record;
@@ -111,6 +117,7 @@ pub struct Context<S> {
     drain_end: Cell<Option<Tick>>,
     emptied: RefCell<Vec<Waker>>,
     over_limit_said: Cell<bool>,
+    pub(crate) handshakes_told: RefCell<Told>,
 }
 
 impl<S: Site> Context<S> {
@@ -125,6 +132,7 @@ impl<S: Site> Context<S> {
             drain_end: Cell::new(None),
             emptied: RefCell::default(),
             over_limit_said: Cell::new(false),
+            handshakes_told: RefCell::default(),
         })
     }
 

@@ -20,6 +20,7 @@ use crate::connection::{Connection, Over, serve};
 use crate::context::{Admission, Context, Site};
 use crate::deadlines::Kind;
 use crate::gate::{self, Step};
+use crate::handshakes;
 use crate::linger;
 use crate::local::Local;
 use crate::wire::Wire;
@@ -147,8 +148,16 @@ async fn shake(stream: Stream, config: &ServerConfig) -> Result<Stream, Handshak
 async fn refuse<S: Site>(failed: &HandshakeFailure, peer: &Peer, context: &Context<S>) {
     let failure = failure(failed);
     let site = context.site();
+    let reason = handshakes::number(failed.tls(), failed.error.kind());
     context.counters().failed(failure.kind);
+    context.counters().handshake_failed(reason);
     site.failed(&failure, peer);
+    if failure.kind == Fault::TlsHandshake {
+        let due = context.handshakes_told.borrow_mut().is_due(reason, now());
+        if let Some(unsaid) = due {
+            site.handshake_failed(&failure, peer, unsaid);
+        }
+    }
     if failure.kind == Fault::PlainOnTls {
         let wire = Wire::new(&failed.stream, site.settings().timeouts);
         refuse_broken(&wire, &failure, false);
