@@ -17,6 +17,8 @@ pub struct FieldRules {
     added: Vec<Line>,
     /// What is said of the client's certificate.
     certificate: Vec<PartLine>,
+    /// Names of which the client's own are taken out in every spelling.
+    kept_out: Vec<Box<[u8]>>,
     /// Bytes of these lines.
     lines_len: usize,
 }
@@ -106,6 +108,7 @@ impl FieldRules {
             set: Vec::new(),
             added: Vec::new(),
             certificate: Vec::new(),
+            kept_out: Vec::new(),
             lines_len: 0,
         }
     }
@@ -117,6 +120,7 @@ impl FieldRules {
             && self.set.is_empty()
             && self.added.is_empty()
             && self.certificate.is_empty()
+            && self.kept_out.is_empty()
     }
 
     /// Replaces every such field, ours too, by one with `value`. Stands above a removal of the same name.
@@ -137,8 +141,19 @@ impl FieldRules {
             return Err(error(name, RuleProblem::OneHost));
         }
         self.take_out(known, name.as_bytes());
+        self.keep_out(name)?;
         self.lines_len += name.len() + LINE_EXTRA + ClientCertificate::PART_MAX;
         self.certificate.push(PartLine { known, name: name.as_bytes().into(), part });
+        Ok(())
+    }
+
+    /// Takes out every such field of the client, in every spelling; what rules set of that name stays.
+    pub fn keep_out(&mut self, name: &str) -> Result<(), RuleError> {
+        let known = checked_name(Side::Request, name)?;
+        if known != Known::Other {
+            self.known.insert(known);
+        }
+        self.kept_out.push(name.as_bytes().into());
         Ok(())
     }
 
@@ -214,12 +229,12 @@ impl FieldRules {
     }
 
     pub(crate) fn takes_out_others(&self) -> bool {
-        !self.others.is_empty() || !self.certificate.is_empty()
+        !self.others.is_empty() || !self.kept_out.is_empty()
     }
 
     pub(crate) fn takes_out_other(&self, name: &[u8]) -> bool {
         self.others.iter().any(|other| other.eq_ignore_ascii_case(name))
-            || self.certificate.iter().any(|line| is_spelling_of(&line.name, name))
+            || self.kept_out.iter().any(|kept_out| is_spelling_of(kept_out, name))
     }
 
     fn take_out(&mut self, known: Known, name: &[u8]) {
