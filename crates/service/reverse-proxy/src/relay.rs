@@ -479,12 +479,14 @@ impl<'p> Relay<'p> {
     fn broken(&self, error: &io::Error) -> Box<TryFailed> {
         let who = self.who();
         if error.kind() != io::ErrorKind::TimedOut {
-            return TryFailed::of_server(
-                Cause::Reset,
-                if self.decoder.begun(&self.input) { Kind::UpstreamTruncated } else { Kind::UpstreamReset },
-                who,
-                format_args!("broke the connection: {error}"),
-            );
+            // Over TLS 1.3 a server says only after the handshake that it does not take the certificate it was shown.
+            let refused = net::tls_error(error).is_some_and(|error| error.reason() != tls::Reason::Truncated);
+            let kind = match self.decoder.begun(&self.input) {
+                true => Kind::UpstreamTruncated,
+                false if refused => Kind::UpstreamTls,
+                false => Kind::UpstreamReset,
+            };
+            return TryFailed::of_server(Cause::Reset, kind, who, format_args!("broke the connection: {error}"));
         }
         match self.wait {
             Some(Wait::Head) | None => TryFailed::of_server(
