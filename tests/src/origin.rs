@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -244,8 +244,19 @@ pub fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A port where nobody listens: taken from the system and given back at once.
+/// A port where nobody listens, on any address. The system gives none of these to whoever connects or asks for any port, so that it stays
+/// free however much goes on beside this test; which one it is depends on the process and the call.
 pub fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let least = range.split_whitespace().next().and_then(|port| port.parse().ok()).unwrap_or(32_768_u32);
+    let begin = 10_000.min(least / 2);
+    let free = |step: u32| {
+        let places =
+            std::process::id().wrapping_mul(7_919).wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed) * 104_729 + step);
+        let port = (begin + places % (least - begin)) as u16;
+        TcpListener::bind(("0.0.0.0", port)).ok()?;
+        Some(SocketAddr::from(([127, 0, 0, 1], port)))
+    };
+    (0..1000).find_map(free).expect("a free port")
 }
