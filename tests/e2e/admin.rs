@@ -183,3 +183,26 @@ fn an_address_that_is_taken_is_an_error_at_the_start() {
     assert_eq!(ended.code, Some(2));
     assert!(ended.err.contains("another program listens there already"), "{}", ended.err);
 }
+
+#[test]
+fn handshakes_that_fail_are_counted_by_their_reason_and_one_of_each_is_told() {
+    let files = folder();
+    Authority::new("ours").issue(&["localhost"]).write(files.path(), "site");
+    let text = "[admin]\nlisten = \"127.0.0.1:0\"\n\n[runtime]\nworkers = 1\n\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+                [listener.tls]\ncertificates = [{ cert = \"site.pem\", key = \"site.key\" }]\n\n[[route]]\n\
+                respond = { status = 200, body = \"x\" }\n";
+    let site = Tollgate::config_in(files, text);
+    let address = site.address().to_string();
+    let connect = |more: &[&str]| run(Command::new("openssl").args(["s_client", "-connect", &address]).args(more));
+    for _ in 0..3 {
+        connect(&["-alpn", "h2"]);
+    }
+    connect(&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]);
+    let name = |reason: &str| format!("tollgate_tls_handshake_failures_total{{reason=\"{reason}\"}}");
+    let all = |now: &BTreeMap<String, f64>| now[&name("no_common_protocol")] + now[&name("incompatible")] == 4.0;
+    let now = eventually("four failures", || metrics(&site), all);
+    assert_eq!(now[&name("incompatible")], 1.0);
+    let log = site.process.log();
+    assert_eq!(log.matches("more of the kind within a minute are counted only").count(), 2, "{log}");
+    site.stop();
+}

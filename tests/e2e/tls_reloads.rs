@@ -88,10 +88,10 @@ fn changed_files_are_taken_up_without_a_signal() {
     // A key that is not the certificate's leaves the old ones in place.
     site.authority.issue(&["localhost"]).write(site.tollgate.folder(), "other");
     std::fs::copy(site.path("other.key"), site.path("site.key")).expect("a file of ours");
-    site.tollgate.process.logged("certificate files have changed, but the old ones go on", 1);
+    site.tollgate.process.logged(" have changed, but the old ones go on: ", 1);
     assert!(site.tollgate.process.log().contains("site.key: The private key does not belong to the certificate"));
     std::fs::copy(site.path("other.pem"), site.path("site.pem")).expect("a file of ours");
-    site.tollgate.process.logged("took up the changed certificate files of localhost", 1);
+    site.tollgate.process.logged("took up the changed certificate of the listener on 127.0.0.1:", 1);
     load.out_line(|line| (line == "certificate 2").then_some(()));
     ended(load, &pipe);
     site.tollgate.stop();

@@ -17,7 +17,7 @@ fn telling(origin: &Origin) -> Secure {
     let text = configuration("client_ca = \"authority.pem\"\nclient_auth = \"request\"\nhsts = { max_age = \"1d\" }");
     let route = text.find("[[route]]").expect("a route");
     let text = format!(
-        "[log.access]\npath = \"access.log\"\nformat = \"json\"\n{}[[listener]]\naddress = \"127.0.0.1:0\"\n\n[[route]]\nproxy = {{ upstream = \"behind\" }}\n\
+        "[log.access]\npath = \"access.log\"\nformat = \"json\"\n{}[[listener]]\naddress = \"127.0.0.1:0\"\n\n[[route]]\npath = \"/raw/*\"\nproxy = {{ upstream = \"behind\" }}\n[[route]]\nproxy = {{ upstream = \"behind\" }}\n\
          [route.request_headers.set]\nx-verify = \"{{ssl_client_verify}}\"\nx-subject = \"{{ssl_client_s_dn}}\"\n\
          x-issuer = \"{{ssl_client_i_dn}}\"\nx-serial = \"{{ssl_client_serial}}\"\nx-print = \"{{ssl_client_fingerprint}}\"\n\
          [upstream.behind]\nservers = [\"{}\"]\n",
@@ -55,6 +55,10 @@ fn the_server_behind_is_told_who_the_client_is_and_no_client_can_say_it_itself()
     // Without a certificate, and without TLS, nothing is known.
     assert_eq!(site.curl(&lies).out, "ok");
     let plain = site.tollgate.listening_on()[1].clone();
+    // The same servers by a route that says nothing of certificates.
+    let got = curl(lies.iter().copied().chain([&*format!("{}raw/", plain)]));
+    assert_eq!(got.out, "ok", "{}", got.err);
+    assert!(origin.seen_text().contains("GET /raw/ HTTP"), "{}", origin.seen_text());
     let got = curl(lies.iter().copied().chain(["-i", &plain]));
     assert!(got.out.ends_with("ok") && !got.out.to_lowercase().contains("strict-transport"), "{}", got.out);
     let seen = origin.seen_text();
@@ -62,7 +66,7 @@ fn the_server_behind_is_told_who_the_client_is_and_no_client_can_say_it_itself()
     assert_eq!(seen.matches("x-subject:").count(), 1, "{seen}");
     assert!(!seen.contains("root"), "{seen}");
     let read = || fs::read_to_string(site.tollgate.folder().join("access.log")).unwrap_or_default();
-    let log = eventually("three lines", read, |log| log.lines().count() == 3);
+    let log = eventually("four lines", read, |log| log.lines().count() == 4);
     assert_eq!(log.matches("ssl_client").count(), 2, "{log}");
 }
 

@@ -140,3 +140,77 @@ fn the_command_line_takes_servers_over_tls_and_the_systems_authorities() {
     assert_eq!(got.out, format!("1 {} http undefined\n", proxy.address()), "{}", got.err);
     proxy.stop();
 }
+
+#[test]
+fn a_renewed_certificate_is_shown_to_servers_without_a_signal() {
+    let folder = folder();
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    servers.write(folder.path(), "ca");
+    servers.issue(&["api.internal"]).write(folder.path(), "api");
+    clients.issue(&["the first"]).write(folder.path(), "me");
+    clients.write(folder.path(), "clients");
+    let options = format!("requestCert: true, ca: fs.readFileSync({:?})", folder.path().join("clients.pem"));
+    let (_node, port) = node(folder.path(), "api", &options);
+    let lines = "server_name = \"api.internal\"\nca = \"ca.pem\"\nclient_cert = \"me.pem\"\nclient_key = \"me.key\"";
+    let proxy = proxy(&format!("127.0.0.1:{port}"), folder.path(), lines);
+    let ask = || curl([proxy.url("/")]).out;
+    assert!(ask().ends_with("the first\n"), "{}", ask());
+    // A certificate without its key leaves the old ones in place.
+    clients.issue(&["the second"]).write(folder.path(), "other");
+    let copy = |from: &str, to: &str| {
+        std::fs::copy(folder.path().join(from), proxy.folder().join(to)).expect("a file of ours");
+    };
+    copy("other.pem", "me.pem");
+    proxy.process.logged("the TLS files of upstreams have changed, but the old ones go on: upstream api: ", 1);
+    assert!(ask().ends_with("the first\n"), "{}", ask());
+    copy("other.key", "me.key");
+    proxy.process.logged("took up the changed TLS files of upstream api", 1);
+    assert!(ask().ends_with("the second\n"), "{}", ask());
+    proxy.stop();
+}
+
+#[test]
+fn whom_the_system_trusts_is_read_again_at_a_reload() {
+    let files = folder();
+    let authority = Authority::new("the system's");
+    authority.write(files.path(), "ca");
+    Authority::new("another").write(files.path(), "other");
+    authority.issue(&["localhost"]).write(files.path(), "site");
+    let (_node, port) = node(files.path(), "site", "");
+    let trusted = files.path().join("trusted.pem");
+    let trust = |name: &str| drop(std::fs::copy(files.path().join(name), &trusted).expect("a file of ours"));
+    trust("ca.pem");
+    let folder = folder();
+    let text = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\nproxy = {{ upstream = \"api\" }}\n[upstream.api]\n\
+         servers = [\"https://localhost:{port}\"]\n"
+    );
+    std::fs::write(folder.path().join("tollgate.toml"), &text).expect("a file of ours");
+    let mut command = Tollgate::command("proxy");
+    command.arg("--config").arg(folder.path().join("tollgate.toml"));
+    let mut proxy = Tollgate::listening(command.env("SSL_CERT_FILE", &trusted).env_remove("SSL_CERT_DIR"), 1, folder);
+    let status = |proxy: &Tollgate| curl(["-o", "/dev/null", "-w", "%{http_code}", &proxy.url("/")]).out;
+    assert_eq!(status(&proxy), "200");
+    for (name, expected) in [("other.pem", "502"), ("ca.pem", "200")] {
+        trust(name);
+        proxy.reload(&text);
+        assert_eq!(status(&proxy), expected, "{name}: {}", proxy.process.log());
+    }
+    proxy.stop();
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_and_gets_none_is_a_matter_of_tls() {
+    let folder = folder();
+    let authority = Authority::new("all");
+    authority.write(folder.path(), "ca");
+    authority.issue(&["localhost"]).write(folder.path(), "site");
+    let ca = folder.path().join("ca.pem");
+    let (_node, port) = node(folder.path(), "site", &format!("requestCert: true, ca: fs.readFileSync({ca:?})"));
+    let proxy = proxy(&format!("localhost:{port}"), folder.path(), "ca = \"ca.pem\"");
+    // Over TLS 1.3 it says so when we take the handshake to be over.
+    let got = curl(["-o", "/dev/null", "-w", "%{http_code}", &proxy.url("/")]);
+    assert_eq!(got.out, "502", "{}", got.err);
+    proxy.process.logged("502 UTLS ", 1);
+    proxy.stop();
+}

@@ -1,4 +1,5 @@
-//! The watch over the listeners' certificates: changed files are taken up by themselves, and who expires is named in time.
+//! The watch over certificates: changed files are taken up by themselves, and who expires is named in time. Those of listeners are
+//! changed here; those that servers are shown need the workers to change over, which is the control thread's to order.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,13 +11,17 @@ use tls::Identity;
 use crate::facts::unix_now;
 use crate::heap::Heap;
 use crate::log::Log;
+use crate::tls_back::Back;
 use crate::tls_front::{Front, Slot, Stamp};
 
 /// How often the files are looked at. A change is taken up when it has stood for one look, so that a certificate and its key
 /// are not read between the writing of the one and of the other.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// All listeners that speak TLS. Dropped, the watch ends.
+/// So many certificates that are new at once are named one by one; of more only how many they are.
+const NAMED: usize = 10;
+
+/// All listeners that speak TLS, and the upstreams that are spoken to with it. Dropped, the watch ends.
 pub(crate) struct Certificates {
     watched: Arc<Mutex<Vec<Watched>>>,
     /// What is in use, for whoever publishes metrics.
@@ -25,10 +30,23 @@ pub(crate) struct Certificates {
     _ends: Sender<()>,
 }
 
+/// What certificates are watched for.
+pub(crate) enum Use {
+    /// A listener with its address, and where its workers find what it speaks TLS with.
+    Listener { address: String, slot: Slot, front: Arc<Front> },
+    /// An upstream.
+    Upstream(Arc<Back>),
+}
+
 impl Certificates {
-    /// Begins to watch, nothing yet, on a thread of its own; what is in use is listed in `expiries`. Between its looks it has `heap`
-    /// look too.
-    pub(crate) fn new(expiries: Arc<Expiries>, mut heap: Heap, log: Log) -> Certificates {
+    /// Begins to watch, nothing yet, on a thread of its own; what is in use is listed in `expiries`. `renew` has what is spoken to
+    /// servers made anew. Between its looks it has `heap` look too.
+    pub(crate) fn new(
+        expiries: Arc<Expiries>,
+        mut heap: Heap,
+        log: Log,
+        renew: impl Fn() + Send + 'static,
+    ) -> Certificates {
         let watched = Arc::new(Mutex::new(Vec::<Watched>::new()));
         let theirs = Arc::clone(&watched);
         let (published, heard) = (Arc::clone(&expiries), log.clone());
@@ -37,12 +55,13 @@ impl Certificates {
             while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 heap.look();
                 let mut all = locked(&theirs);
-                let mut changed = false;
-                for watched in all.iter_mut() {
-                    changed |= watched.look(unix_now(), &log);
-                }
-                if changed {
+                let news: Vec<News> = all.iter_mut().map(|watched| watched.look(unix_now(), &log)).collect();
+                if news.contains(&News::TakenUp) {
                     publish(&all, &published);
+                }
+                drop(all);
+                if news.contains(&News::Renew) {
+                    renew();
                 }
             }
         };
@@ -51,32 +70,46 @@ impl Certificates {
         Certificates { watched, expiries, log: heard, _ends: ends }
     }
 
-    /// Has each listener speak TLS as its front says, or plain, and watches over those from now on.
-    pub(crate) fn put(&self, listeners: Vec<(Slot, Option<Arc<Front>>)>) {
+    /// Has these listeners be plain and the others speak TLS as their fronts say, and watches over all of these files from now on.
+    pub(crate) fn put(&self, plain: &[Slot], uses: Vec<Use>) {
         // The lock keeps a look that is under way from storing what it has read before.
         let mut watched = locked(&self.watched);
-        for (slot, front) in &listeners {
-            slot.store(front.as_ref().map(|front| Arc::new(front.tls.clone())));
+        plain.iter().for_each(|slot| slot.store(None));
+        for one in &uses {
+            if let Use::Listener { slot, front, .. } = one {
+                slot.store(Some(Arc::new(front.tls.clone())));
+            }
         }
-        let secure = listeners.into_iter().filter_map(|(slot, front)| Some(Watched::new(slot, front?)));
-        *watched = secure.collect();
+        *watched = uses.into_iter().map(Watched::new).collect();
         let before = self.expiries.list();
         publish(&watched, &self.expiries);
-        for Expiry { name, serial, not_after } in self.expiries.list() {
-            let is_new = !before.iter().any(|known| known.serial == serial && known.name == name);
-            // Those near their end, or past it, have their warnings.
-            let days = not_after.saturating_sub(unix_now()) / DAY_SECONDS;
-            if is_new && days > 30 {
-                self.log.info(format_args!("the certificate for {name} is good for {days} days, serial {serial}"));
-            }
+        let mut new = self.expiries.list();
+        new.retain(|one| !before.iter().any(|known| known.serial == one.serial && known.name == one.name));
+        // Those near their end, or past it, have their warnings.
+        new.retain(|one| days_left(one) > 30);
+        if new.len() > NAMED {
+            let (first, days) = (&new[0].name, days_left(&new[0]));
+            let count = new.len();
+            self.log.info(format_args!(
+                "{count} certificates are good for {days} days or more, first of all that for {first}"
+            ));
+            return;
+        }
+        for one in &new {
+            let (name, serial, days) = (&one.name, &one.serial, days_left(one));
+            self.log.info(format_args!("the certificate for {name} is good for {days} days, serial {serial}"));
         }
     }
 }
 
 const DAY_SECONDS: u64 = 86_400;
 
+fn days_left(expiry: &Expiry) -> u64 {
+    expiry.not_after.saturating_sub(unix_now()) / DAY_SECONDS
+}
+
 fn publish(watched: &[Watched], expiries: &Expiries) {
-    let all = watched.iter().flat_map(|watched| &watched.front.identities).map(|identity| {
+    let all = watched.iter().flat_map(|watched| watched.of.identities()).map(|identity| {
         let certificate = identity.certificate();
         let name = certificate.title().to_owned();
         Expiry { name, serial: certificate.serial.clone(), not_after: certificate.not_after }
@@ -89,14 +122,23 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 struct Watched {
-    slot: Slot,
-    front: Arc<Front>,
+    of: Use,
     /// The files as they were when they were read.
     taken: Vec<Stamp>,
     /// As they were at the last look.
     seen: Vec<Stamp>,
     /// By certificate: how near its end was said to be.
     said: Vec<Nearness>,
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Nothing,
+    /// Other certificates of a listener were taken up.
+    TakenUp,
+    /// Files of an upstream have changed.
+    Renew,
 }
 
 /// How near a certificate's end is.
@@ -121,54 +163,90 @@ impl Nearness {
     }
 }
 
-impl Watched {
-    /// What stands there already was said when the configuration was read.
-    fn new(slot: Slot, front: Arc<Front>) -> Watched {
-        let said = front.identities.iter().map(|identity| Nearness::of(identity, unix_now())).collect();
-        Watched { slot, taken: front.stamps.clone(), seen: front.stamps.clone(), front, said }
+impl Use {
+    fn identities(&self) -> &[Identity] {
+        match self {
+            Use::Listener { front, .. } => &front.identities,
+            Use::Upstream(back) => back.identity().map(std::slice::from_ref).unwrap_or_default(),
+        }
     }
 
-    /// Whether other certificates were taken up.
-    fn look(&mut self, now: u64, log: &Log) -> bool {
-        let mut changed = false;
-        let stamps = self.front.stamps_now();
+    fn stamps(&self) -> &[Stamp] {
+        match self {
+            Use::Listener { front, .. } => &front.stamps,
+            Use::Upstream(back) => &back.stamps,
+        }
+    }
+}
+
+impl Watched {
+    /// What stands there already was said when the configuration was read.
+    fn new(of: Use) -> Watched {
+        let said = of.identities().iter().map(|identity| Nearness::of(identity, unix_now())).collect();
+        Watched { taken: of.stamps().to_vec(), seen: of.stamps().to_vec(), of, said }
+    }
+
+    fn look(&mut self, now: u64, log: &Log) -> News {
+        let stamps: Vec<Stamp> = self.of.stamps().iter().map(Stamp::again).collect();
+        let mut news = News::Nothing;
         if stamps != self.taken && stamps == self.seen {
             self.taken.clone_from(&stamps);
-            changed = self.take_up(log);
+            news = self.changed(log);
         }
         self.seen = stamps;
-        for (identity, said) in self.front.identities.iter().zip(&mut self.said) {
+        for (identity, said) in self.of.identities().iter().zip(&mut self.said) {
             let nearness = Nearness::of(identity, now);
             if nearness > *said {
                 *said = nearness;
                 identity.warnings(now).iter().for_each(|sentence| log.warn(sentence));
             }
         }
-        changed
+        news
     }
 
-    fn take_up(&mut self, log: &Log) -> bool {
-        match self.front.again() {
-            Ok(front) => {
-                self.slot.store(Some(Arc::new(front.tls.clone())));
-                for identity in &front.identities {
-                    let certificate = identity.certificate();
-                    log.info(format_args!(
-                        "took up the changed certificate files of {}: good for {} days, serial {}",
-                        certificate.title(),
-                        certificate.days_left(unix_now()),
-                        certificate.serial
-                    ));
-                    identity.warnings(unix_now()).iter().for_each(|sentence| log.warn(sentence));
-                }
-                self.taken.clone_from(&front.stamps);
-                self.said = front.identities.iter().map(|i| Nearness::of(i, unix_now())).collect();
-                self.front = Arc::new(front);
-                true
+    fn changed(&mut self, log: &Log) -> News {
+        let Use::Listener { address, slot, front } = &mut self.of else { return News::Renew };
+        match front.again() {
+            Ok(read) => {
+                slot.store(Some(Arc::new(read.tls.clone())));
+                let before: Vec<&str> = front.identities.iter().map(|i| &*i.certificate().serial).collect();
+                let is_new = |i: &&Identity| !before.contains(&&*i.certificate().serial);
+                say_taken_up(address, &read.identities.iter().filter(is_new).collect::<Vec<_>>(), log);
+                // A certificate that was there before has had its warnings; of a new one they are said with this look.
+                let said = |i: &Identity| match is_new(&i) {
+                    true => Nearness::Far,
+                    false => Nearness::of(i, unix_now()),
+                };
+                self.said = read.identities.iter().map(said).collect();
+                self.taken.clone_from(&read.stamps);
+                *front = Arc::new(read);
+                News::TakenUp
             }
             Err(why) => {
-                log.error(format_args!("certificate files have changed, but the old ones go on: {why}"));
-                false
+                log.error(format_args!(
+                    "the certificate files of the listener on {address} have changed, but the old ones go on: {why}"
+                ));
+                News::Nothing
+            }
+        }
+    }
+}
+
+fn say_taken_up(address: &str, new: &[&Identity], log: &Log) {
+    match new {
+        [] => log.info(format_args!(
+            "took up the changed files of the listener on {address}; its certificates are the same"
+        )),
+        many if many.len() > NAMED => {
+            log.info(format_args!("took up {} changed certificates of the listener on {address}", many.len()))
+        }
+        few => {
+            for certificate in few.iter().map(|identity| identity.certificate()) {
+                let (title, days) = (certificate.title(), certificate.days_left(unix_now()));
+                let serial = &certificate.serial;
+                log.info(format_args!(
+                    "took up the changed certificate of the listener on {address} for {title}: good for {days} days, serial {serial}"
+                ));
             }
         }
     }

@@ -14,12 +14,13 @@ use event_loop::signals::{Closer, Signal, Signals};
 use net::Bound;
 
 use crate::admin_listener::AdminListener;
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, Use};
 use crate::facts::{Gauges, Reloads, sum, unix_now};
 use crate::heap::Heap;
 use crate::listeners::{self, Binding, Listening, Place};
 use crate::log::{self, Log};
 use crate::notices;
+use crate::orders::{Order, Wakes};
 use crate::prepared::{PrepareError, Prepared};
 use crate::reload;
 use crate::report::{self, Banner};
@@ -80,7 +81,7 @@ struct Control {
 }
 
 impl Control {
-    fn start(start: Start, log: Log) -> Result<(Control, Signals, Receiver<Ended>), PrepareError> {
+    fn start(start: Start, log: Log) -> Result<(Control, Wakes, Receiver<Ended>), PrepareError> {
         // First of all, so that no signal finds the default action.
         let signals = Signals::listen().map_err(|e| PrepareError::new(format!("cannot listen to signals: {e}")))?;
         let limit = process::raise_descriptor_limit();
@@ -105,12 +106,18 @@ impl Control {
             stopping: AtomicBool::new(false),
         });
         let heap = Heap::new(gauges.counters.clone());
+        let (wake, orders) = unbounded();
+        let renew = {
+            let wake = wake.clone();
+            // Nobody to hear it: the process is ending.
+            move || drop(wake.send(Order::Renew))
+        };
         let mut control = Control {
             source: start.source,
             snapshot,
             workers: Vec::new(),
             bound: binding.bound,
-            certificates: Certificates::new(Arc::clone(&gauges.expiries), heap, log.clone()),
+            certificates: Certificates::new(Arc::clone(&gauges.expiries), heap, log.clone(), renew),
             admin: None,
             gauges,
             log,
@@ -145,14 +152,23 @@ impl Control {
         if limit.now > limit.before {
             control.log.info(format_args!("raised the descriptor limit from {} to {}", limit.before, limit.now));
         }
-        Ok((control, signals, ended))
+        Ok((control, Wakes::new(signals, wake, orders), ended))
     }
 
-    fn run(mut self, mut signals: Signals, ended: Receiver<Ended>) -> ExitCode {
+    fn run(mut self, wakes: Wakes, ended: Receiver<Ended>) -> ExitCode {
         let failed = Arc::new(AtomicBool::new(false));
-        watch(ended, self.workers.clone(), signals.closer(), Arc::clone(&failed), self.log.clone());
+        watch(ended, self.workers.clone(), wakes.closer(), Arc::clone(&failed), self.log.clone());
         let mut stopping = false;
-        while let Some(signal) = signals.wait() {
+        for order in wakes.orders() {
+            let signal = match order {
+                Order::Signal(signal) => signal,
+                Order::Renew if stopping => continue,
+                Order::Renew => {
+                    self.renew();
+                    continue;
+                }
+                Order::End => break,
+            };
             match signal {
                 Signal::Reload if !stopping => self.reload(),
                 Signal::Reload => self.log.info("not reloading: this process is stopping"),
@@ -173,6 +189,23 @@ impl Control {
         self.log.info(report::totals(&self.gauges.counters));
         self.snapshot.load().access.iter().for_each(|access| access.finish());
         if failed.load(Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+
+    /// Takes up changed files that TLS is spoken to servers with. All else stays as it is, the configuration's file too.
+    fn renew(&mut self) {
+        let before = self.snapshot.load_full();
+        if let Err(e) = self.switch(before.plan.clone()) {
+            self.log.error(format_args!("the TLS files of upstreams have changed, but the old ones go on: {e}"));
+            return;
+        }
+        let now = self.snapshot.load();
+        for (upstream, (old, new)) in now.plan.upstreams.iter().zip(before.backs.iter().zip(&now.backs)) {
+            if let (Some(old), Some(new)) = (old, new)
+                && !old.is_same(new)
+            {
+                self.log.info(format_args!("took up the changed TLS files of upstream {}", upstream.name));
+            }
+        }
     }
 
     fn reopen_logs(&self) {
@@ -271,9 +304,19 @@ impl Control {
 
     /// Has the listeners speak TLS as `prepared` says, and its files looked after from now on.
     fn watch_certificates(&self, prepared: &Prepared) {
-        let slots = listeners::keys_of(&prepared.plan).into_iter().zip(&prepared.fronts);
-        let slots = slots.filter_map(|(key, front)| Some((Arc::clone(&self.bound.get(&key)?.tls), front.clone())));
-        self.certificates.put(slots.collect());
+        let (mut plain, mut uses) = (Vec::new(), Vec::new());
+        for (key, front) in listeners::keys_of(&prepared.plan).into_iter().zip(&prepared.fronts) {
+            let Some(place) = self.bound.get(&key) else { continue };
+            match front {
+                None => plain.push(Arc::clone(&place.tls)),
+                Some(front) => {
+                    let (slot, front) = (Arc::clone(&place.tls), Arc::clone(front));
+                    uses.push(Use::Listener { address: place.address().to_string(), slot, front });
+                }
+            }
+        }
+        uses.extend(prepared.backs.iter().flatten().map(|back| Use::Upstream(Arc::clone(back))));
+        self.certificates.put(&plain, uses);
     }
 }
 

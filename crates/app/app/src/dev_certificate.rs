@@ -13,6 +13,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
+use crate::facts::unix_now;
 use crate::tls_front;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -43,9 +44,12 @@ pub fn make(names: &[String], folder: &Path) -> ExitCode {
 pub fn for_localhost() -> Result<CertificateFiles, String> {
     let folder = authority_folder()?;
     let files = CertificateFiles { cert: folder.join("localhost.pem"), key: folder.join("localhost.key"), ocsp: None };
-    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    let now = unix_now();
     let present = tls_front::identity(&files.cert, &files.key);
-    if !present.is_ok_and(|identity| identity.certificate().days_left(now) > 30) {
+    // Of an authority that is no more it is worth nothing.
+    let authority = fs::read_to_string(folder.join("authority.pem")).unwrap_or_default();
+    let is_ours = !authority.is_empty() && is_signed_by(&files.cert, &authority);
+    if !(is_ours && present.is_ok_and(|identity| identity.certificate().days_left(now) > 30)) {
         issue(&["localhost", "127.0.0.1", "::1"].map(str::to_owned), &folder, &folder)?;
     }
     Ok(files)
@@ -76,14 +80,16 @@ impl Issued {
 }
 
 fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, String> {
+    // A name and the same with the root's dot are one.
+    let names: Vec<String> = names.iter().map(|name| name.strip_suffix('.').unwrap_or(name).to_owned()).collect();
     let Some(name) = names.first() else { return Err("there is no name to make a certificate for".into()) };
-    for name in names {
+    for name in &names {
         let bare = name.strip_prefix("*.").unwrap_or(name);
         tls::server_name(bare).map_err(|e| e.sentence)?;
     }
     let (is_new, issuer, authority_pem) = self::authority(authority)?;
     let failed = |e: rcgen::Error| format!("the certificate could not be made: {e}");
-    let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;
+    let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
     params.distinguished_name = called(name);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -99,9 +105,22 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
         is_new,
         name: name.replace("*.", "www."),
     };
+    let is_free = |path: &Path| !path.try_exists().unwrap_or(true);
+    if !(is_free(&issued.cert) && is_free(&issued.key)) && !is_signed_by(&issued.cert, &authority_pem) {
+        let (cert, key) = (issued.cert.display(), issued.key.display());
+        return Err(format!(
+            "{cert} and {key} would be replaced, but what is there was not made by your local authority; move it away first, or \
+             call this in another folder"
+        ));
+    }
     write(&issued.key, &key.serialize_pem(), 0o600)?;
     write(&issued.cert, &(certificate.pem() + &authority_pem), 0o644)?;
     Ok(issued)
+}
+
+/// Whether a file holds a certificate that was written here with this authority behind it.
+fn is_signed_by(cert: &Path, authority: &str) -> bool {
+    fs::read_to_string(cert).is_ok_and(|chain| chain.ends_with(authority))
 }
 
 /// The authority of this folder, made if there is none.
@@ -114,18 +133,30 @@ fn authority(folder: &Path) -> Result<(bool, Issuer<'static, KeyPair>, String), 
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     lasting(&mut params, AUTHORITY_DAYS);
+    fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
+    // Two that find none at once would each make one, and only the last would stay. Held until the return.
+    let lock = folder.join("lock");
+    let locked = OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
+    let _locked = locked
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(|e| format!("{} cannot be locked: {e}", lock.display()))?;
     match (fs::read_to_string(&cert), fs::read_to_string(&key)) {
         (Ok(pem), Ok(key_pem)) => {
             let pair = KeyPair::from_pem(&key_pem).map_err(|e| format!("{} cannot be used: {e}", key.display()))?;
             // A pair that does not belong together would sign what nobody can verify.
-            tls::Identity::from_pem(pem.as_bytes(), key_pem.as_bytes())
+            let identity = tls::Identity::from_pem(pem.as_bytes(), key_pem.as_bytes())
                 .map_err(|e| format!("{}: {e}", cert.display()))?;
+            if identity.certificate().days_left(unix_now()) <= i64::from(CERTIFICATE_DAYS) {
+                let (cert, key) = (cert.display(), key.display());
+                return Err(format!(
+                    "the local authority ends before a certificate of today would: remove {cert} and {key}, and a new one is made"
+                ));
+            }
             Ok((false, Issuer::new(params, pair), pem))
         }
         (Err(a), Err(b)) if a.kind() == io::ErrorKind::NotFound && b.kind() == io::ErrorKind::NotFound => {
             let pair = KeyPair::generate().map_err(failed)?;
             let pem = params.self_signed(&pair).map_err(failed)?.pem();
-            fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
             write(&key, &pair.serialize_pem(), 0o600)?;
             write(&cert, &pem, 0o644)?;
             Ok((true, Issuer::new(params, pair), pem))
@@ -190,6 +221,20 @@ mod tests {
     }
 
     #[test]
+    fn many_that_begin_at_once_have_one_authority() {
+        let folder = Folder::new("at-once");
+        let authority = folder.0.join("authority");
+        let names = ["a.test", "b.test", "c.test", "d.test"];
+        let make = |name: &str| issue(&[name.to_owned()], &folder.0, &authority).unwrap().cert;
+        let certs: Vec<PathBuf> = std::thread::scope(|scope| {
+            let all: Vec<_> = names.iter().map(|name| scope.spawn(|| make(name))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let authority = fs::read_to_string(authority.join("authority.pem")).unwrap();
+        assert!(certs.iter().all(|cert| is_signed_by(cert, &authority)));
+    }
+
+    #[test]
     fn the_authority_is_made_once_and_signs_what_fits() {
         use std::os::unix::fs::PermissionsExt;
         let folder = Folder::new("once");
@@ -199,6 +244,9 @@ mod tests {
         assert!(first.is_new);
         let kept = fs::read(&first.authority).unwrap();
         let second = issue(&names[2..], &folder.0, &authority).unwrap();
+        // Its own it replaces, also under the name with the root's dot.
+        let dotted = issue(&["example.test.".to_owned()], &folder.0, &authority).unwrap();
+        assert_eq!(dotted.cert, first.cert);
         assert!(!second.is_new);
         assert_eq!(fs::read(&second.authority).unwrap(), kept);
         for issued in [&first, &second] {
@@ -210,6 +258,15 @@ mod tests {
         }
         assert!(first.advice().contains("curl --cacert"));
         assert!(issue(&["not a name".to_owned()], &folder.0, &authority).is_err());
+        // What was not made here stays.
+        let theirs = [folder.0.join("theirs.test.pem"), folder.0.join("theirs.test.key")];
+        for there in &theirs {
+            fs::write(there, "precious").unwrap();
+            let refused = issue(&["theirs.test".to_owned()], &folder.0, &authority).err().unwrap();
+            assert!(refused.contains("would be replaced"), "{refused}");
+            assert_eq!(fs::read(there).unwrap(), b"precious");
+            fs::remove_file(there).unwrap();
+        }
         fs::remove_file(authority.join("authority.pem")).unwrap();
         assert!(issue(&names, &folder.0, &authority).is_err_and(|why| why.contains("authority.pem cannot be read")));
     }

@@ -113,6 +113,11 @@ fn clients(to: &mut Exposition, counters: &[Arc<Counters>]) {
     }
     let shaken = sum(counters, |c| &c.handshakes);
     to.counter("tollgate_tls_handshakes_total", "TLS handshakes with clients that came to a connection.", &[], shaken);
+    let help = "TLS handshakes with clients that failed, by the reason.";
+    for (number, reason) in serve::handshake_failures().enumerate() {
+        let failed = counters.iter().map(|counters| counters.handshake_failures(number)).sum();
+        to.counter("tollgate_tls_handshake_failures_total", help, &[("reason", reason)], failed);
+    }
     let tunnels = sum(counters, |c| &c.tunnels) as f64;
     to.gauge("tollgate_tunnels_open", "Connections that have switched protocols and are open.", &[], tunnels);
     let tunnelled = sum(counters, |c| &c.tunnelled);

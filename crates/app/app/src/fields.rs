@@ -1,6 +1,6 @@
 //! Field rules of a route: from the plan's words to `forward`'s compiled form, and onto answers made here.
 
-use config::HeaderEdits;
+use config::{HeaderEdits, Plan};
 use forward::{CertificatePart, FieldRules, RuleError, Side};
 use message::{FieldsBuilder, ResponseHead};
 
@@ -20,6 +20,16 @@ pub(crate) fn rules(edits: &HeaderEdits, side: Side) -> Result<FieldRules, RuleE
         rules.add(side, name, value)?;
     }
     Ok(rules)
+}
+
+/// The names of all fields in which some route tells servers of a client's certificate.
+pub(crate) fn told_of_certificates(plan: &Plan) -> Vec<&str> {
+    let set = plan.routes.iter().flat_map(|route| &route.request_headers.set);
+    let told = set.filter(|(_, value)| CertificatePart::of_value(value).is_some()).map(|(name, _)| name.as_str());
+    let mut names: Vec<&str> = told.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// The head with the rules applied.

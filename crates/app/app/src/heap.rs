@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use observe::Counters;
+use observe::{Counters, Kind};
 
-use crate::facts::sum;
+use crate::facts::{failures_of, sum};
 
 /// Handshakes since the last time that are worth it. Each leaves up to a kilobyte in holes between the sessions that stay, which
 /// the allocator keeps for later.
@@ -12,6 +12,9 @@ const WORTH_IT: u64 = 500;
 
 /// What stands for quiet between two looks: giving back makes whoever allocates wait for some milliseconds.
 const QUIET: u64 = 20;
+
+/// What handshakes are counted as that come to nothing.
+const FAILED: [Kind; 2] = [Kind::TlsHandshake, Kind::TlsRefused];
 
 /// Gives back what a burst of handshakes has left behind, once it is over.
 pub(crate) struct Heap {
@@ -30,7 +33,9 @@ impl Heap {
 
     /// Gives back if it is worth it and nobody is in the middle of it. For every few seconds.
     pub(crate) fn look(&mut self) {
-        let handshakes = sum(&self.counters, |counters| &counters.handshakes);
+        // Those that failed have taken memory too: the larger their hello, the more.
+        let failed: u64 = FAILED.iter().map(|kind| failures_of(&self.counters, *kind)).sum();
+        let handshakes = sum(&self.counters, |counters| &counters.handshakes) + failed;
         if self.is_due(handshakes) {
             process::give_back_free_pages();
         }
@@ -50,6 +55,20 @@ impl Heap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_that_fail_count() {
+        let counters = Arc::<Counters>::default();
+        let mut heap = Heap::new(vec![Arc::clone(&counters)]);
+        for _ in 0..300 {
+            counters.failed(Kind::TlsHandshake);
+            counters.failed(Kind::TlsRefused);
+        }
+        heap.look();
+        assert_eq!(heap.seen, 600);
+        heap.look();
+        assert_eq!(heap.given_back_at, 600);
+    }
 
     #[test]
     fn once_after_each_burst_and_never_within() {

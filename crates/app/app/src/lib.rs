@@ -22,6 +22,7 @@ mod listeners;
 mod live;
 mod log;
 mod notices;
+mod orders;
 mod prepared;
 mod program;
 mod reload;

@@ -177,6 +177,11 @@ impl Place {
         Place { address: address.clone(), tls: tls_front::slot(front), file }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// The address as one can paste it into a browser.
     pub(crate) fn url(&self) -> String {
         let (scheme, port) = if self.tls.load().is_some() { ("https", 443) } else { ("http", 80) };

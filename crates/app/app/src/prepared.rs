@@ -24,7 +24,7 @@ pub struct Prepared {
     /// By listener: what it speaks TLS with.
     pub(crate) fronts: Vec<Option<Arc<Front>>>,
     /// By upstream: what TLS is spoken with to its servers.
-    pub(crate) backs: Vec<Option<Back>>,
+    pub(crate) backs: Vec<Option<Arc<Back>>>,
     /// By upstream: what its checks come to.
     pub(crate) healths: Vec<Option<Arc<upstream::Health>>>,
     /// By upstream: what the workers know of each other's idle connections.
@@ -70,7 +70,8 @@ impl Prepared {
         let error_pages = plan.routes.iter().map(read_error_pages).collect::<Result<_, _>>()?;
         let fronts = open_fronts(&plan)?;
         let mut system = None;
-        let backs = plan.upstreams.iter().map(|u| Back::load(u, &mut system)).collect::<Result<_, _>>()?;
+        let backs =
+            plan.upstreams.iter().map(|u| Ok(Back::load(u, &mut system)?.map(Arc::new))).collect::<Result<_, _>>()?;
         let healths = healths(&plan, old.map(|old| (&old.plan, &*old.healths)));
         let hand_overs = plan.upstreams.iter().map(|_| Arc::new(upstream::HandOver::new())).collect();
         // Last, since it may make a file.

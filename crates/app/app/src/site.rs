@@ -167,17 +167,21 @@ impl Site {
             .zip(&prepared.hand_overs)
             .map(|(((plan, back), health), hand_over)| {
                 let place = Place { worker: resources.worker, workers: resources.workers };
-                let options = upstream_options(plan, back.as_ref(), health.as_ref(), hand_over, place);
+                let options = upstream_options(plan, back.as_deref(), health.as_ref(), hand_over, place);
                 options.map(|options| resources.upstream(options))
             })
             .collect::<Result<_, _>>()?;
+        let told = fields::told_of_certificates(plan);
         let mut routes = Vec::with_capacity(plan.routes.len());
         for ((route, root), pages) in plan.routes.iter().zip(&prepared.roots).zip(&prepared.error_pages) {
             let problem = |e: &dyn std::fmt::Display| PrepareError::new(format!("route {}: {e}", route.name));
             let rules = fields::rules(&route.response_headers, Side::Response).map_err(|e| problem(&e))?;
             let handler = match &route.action {
                 Action::Proxy(proxy) => {
-                    let rewrite = rewrite(proxy, route, says_hsts(plan)).map_err(|e| problem(&e))?;
+                    let mut rewrite = rewrite(proxy, route, says_hsts(plan)).map_err(|e| problem(&e))?;
+                    // Servers believe these, whatever route a request came by.
+                    let kept_out = told.iter().try_for_each(|name| rewrite.request_fields.keep_out(name));
+                    kept_out.map_err(|e| problem(&e))?;
                     let to = |upstream: UpstreamId| {
                         Proxy::new(Rc::clone(&upstreams[upstream.0]), rewrite.clone(), settings.limits)
                             .buffering(route.buffer_request)
@@ -284,6 +288,17 @@ impl serve::Site for Site {
     fn failed(&self, failure: &Failure, client: &Peer) {
         if failure.kind.level() > Level::Debug {
             self.log.say(failure.kind.level(), format_args!("{failure} (client {client})"));
+        }
+    }
+
+    fn handshake_failed(&self, failure: &Failure, client: &Peer, unsaid: u32) {
+        match unsaid {
+            0 => self
+                .log
+                .info(format_args!("{failure} (client {client}; more of the kind within a minute are counted only)")),
+            n => self
+                .log
+                .info(format_args!("{failure} (client {client}; {n} more of the kind since the last that was told)")),
         }
     }
 

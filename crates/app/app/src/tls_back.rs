@@ -1,10 +1,10 @@
 //! What TLS is spoken with to the servers of an upstream, made from the files that the plan names.
 
 use config::{Address, Upstream};
-use tls::{ClientConfig, ClientOptions, Roots, fingerprint, server_name};
+use tls::{ClientConfig, ClientOptions, Identity, Input, Roots, fingerprint, server_name};
 
 use crate::prepared::PrepareError;
-use crate::tls_front::{identity, in_file, read};
+use crate::tls_front::{Stamp, in_file, read};
 
 /// One upstream's side of TLS. Shared by all workers; each makes its own configuration for each server from it, since those
 /// hold the sessions that are resumed.
@@ -13,6 +13,8 @@ pub(crate) struct Back {
     server_name: Option<String>,
     /// A digest of everything it was made from.
     made_from: String,
+    /// Its files as they were before they were read.
+    pub(crate) stamps: Vec<Stamp>,
 }
 
 impl Back {
@@ -35,6 +37,9 @@ impl Back {
 
     fn read(plan: &Upstream, system: &mut Option<Roots>) -> Result<Back, String> {
         let tls = &plan.tls;
+        let client = tls.client.iter().flat_map(|files| [&files.cert, &files.key]);
+        let authorities = tls.ca.iter().filter(|_| !tls.insecure);
+        let stamps = authorities.chain(client).map(|path| Stamp::of(path.clone())).collect();
         let mut made_from = format!("{tls:?}").into_bytes();
         let mut options = match &tls.ca {
             _ if tls.insecure => ClientOptions::insecure_without_verification(),
@@ -44,18 +49,37 @@ impl Back {
                 made_from.extend(authorities);
                 ClientOptions::new(roots)
             }
-            None => ClientOptions::new(match system {
-                Some(roots) => roots.clone(),
-                None => system.insert(Roots::system().map_err(|e| e.sentence)?).clone(),
-            }),
+            None => {
+                let roots = match system {
+                    Some(roots) => roots.clone(),
+                    None => system.insert(Roots::system().map_err(|e| e.sentence)?).clone(),
+                };
+                // The system may trust others than before.
+                made_from.extend(roots.fingerprint().into_bytes());
+                ClientOptions::new(roots)
+            }
         };
         if let Some(files) = &tls.client {
-            options.identity = Some(identity(&files.cert, &files.key)?);
-            made_from.extend(read(&files.cert)?);
-            made_from.extend(read(&files.key)?);
+            // What is told apart by is what was read, also where a file changes meanwhile.
+            let (chain, private) = (read(&files.cert)?, read(&files.key)?);
+            let identity = Identity::from_pem(&chain, &private);
+            let file = |input| if input == Input::Key { &files.key } else { &files.cert };
+            options.identity = Some(identity.map_err(|e| in_file(file(e.input), &e))?);
+            made_from.extend(chain);
+            made_from.extend(private);
         }
         options.alpn = vec![b"http/1.1".to_vec()];
-        Ok(Back { options, server_name: tls.server_name.clone(), made_from: fingerprint(&made_from) })
+        Ok(Back { options, server_name: tls.server_name.clone(), made_from: fingerprint(&made_from), stamps })
+    }
+
+    /// Whether it was made from the same.
+    pub(crate) fn is_same(&self, other: &Back) -> bool {
+        self.made_from == other.made_from
+    }
+
+    /// The certificate that servers are shown.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.options.identity.as_ref()
     }
 
     /// For the server at `address`.

@@ -51,7 +51,12 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: PathBuf) -> Stamp {
+    /// The same file now.
+    pub(crate) fn again(&self) -> Stamp {
+        Stamp::of(self.path.clone())
+    }
+
+    pub(crate) fn of(path: PathBuf) -> Stamp {
         use std::os::unix::fs::MetadataExt;
         // A link that leads elsewhere leads to another file.
         let state = fs::metadata(&path).ok().map(|m| (m.modified().ok(), m.len(), m.ino()));
@@ -121,11 +126,6 @@ impl Front {
     pub(crate) fn again(&self) -> Result<Front, String> {
         Front::load(&self.plan, self.tls.handshake_timeout)
     }
-
-    /// Its files as they are now.
-    pub(crate) fn stamps_now(&self) -> Vec<Stamp> {
-        stamps(&self.plan)
-    }
 }
 
 fn stamps(plan: &ListenerTls) -> Vec<Stamp> {
@@ -148,7 +148,7 @@ pub(crate) fn identity(cert: &Path, key: &Path) -> Result<Identity, String> {
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))
+    config::read_small_file(path).map_err(|why| format!("{} cannot be read: {why}", path.display()))
 }
 
 pub(crate) fn in_file(path: &Path, error: &ConfigError) -> String {

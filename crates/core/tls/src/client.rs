@@ -45,6 +45,21 @@ impl Roots {
         root_store(pem).map(|roots| Roots(Arc::new(roots)))
     }
 
+    /// A digest of them, in whatever order they were found.
+    pub fn fingerprint(&self) -> String {
+        let mut keys: Vec<Vec<u8>> = self
+            .0
+            .roots
+            .iter()
+            .map(|root| {
+                [&root.subject[..], &root.subject_public_key_info, root.name_constraints.as_deref().unwrap_or(&[])]
+                    .concat()
+            })
+            .collect();
+        keys.sort_unstable();
+        crate::fingerprint(&keys.concat())
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
