@@ -105,8 +105,8 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
         is_new,
         name: name.replace("*.", "www."),
     };
-    let is_free = |path: &Path| !path.try_exists().unwrap_or(true);
-    if !(is_free(&issued.cert) && is_free(&issued.key)) && !is_signed_by(&issued.cert, &authority_pem) {
+    let is_taken = |path: &Path| path.try_exists().unwrap_or(true);
+    if (is_taken(&issued.cert) || is_taken(&issued.key)) && !is_signed_by(&issued.cert, &authority_pem) {
         let (cert, key) = (issued.cert.display(), issued.key.display());
         return Err(format!(
             "{cert} and {key} would be replaced, but what is there was not made by your local authority; move it away first, or \
