@@ -178,7 +178,9 @@ fn whom_the_system_trusts_is_read_again_at_a_reload() {
     authority.issue(&["localhost"]).write(files.path(), "site");
     let (_node, port) = node(files.path(), "site", "");
     let trusted = files.path().join("trusted.pem");
-    let trust = |name: &str| drop(std::fs::copy(files.path().join(name), &trusted).expect("a file of ours"));
+    let trust = |name: &str| {
+        std::fs::copy(files.path().join(name), &trusted).expect("a file of ours");
+    };
     trust("ca.pem");
     let folder = folder();
     let text = format!(
