@@ -136,9 +136,20 @@ impl Relay {
         self.idle[origin.server].push(n);
         let Some(client) = client else { return Err(io::Error::other("an answer came in pieces, or unasked")) };
         // A client that went away meanwhile is of no interest.
-        let Some(stream) = self.clients.get(client) else { return Ok(()) };
-        stream.write(&self.buffer[..read]).map_or(Ok(()), |written| whole(written, read))?;
-        self.waiting.pop_front().map_or(Ok(()), |next| self.relay_request(next))
+        if let Some(stream) = self.clients.get(client) {
+            stream.write(&self.buffer[..read]).map_or(Ok(()), |written| whole(written, read))?;
+        }
+        self.call_waiting()
+    }
+
+    /// Has those who wait use the connections that are free. Who has gone meanwhile leaves his to the next.
+    fn call_waiting(&mut self) -> io::Result<()> {
+        while !self.idle[self.next].is_empty()
+            && let Some(next) = self.waiting.pop_front()
+        {
+            self.relay_request(next)?;
+        }
+        Ok(())
     }
 
     fn connect(&mut self, server: usize) -> io::Result<usize> {

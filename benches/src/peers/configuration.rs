@@ -14,7 +14,7 @@ worker_processes 1;
 worker_rlimit_nofile 20000;
 pid nginx.pid;
 error_log error.log crit;
-events {{ worker_connections 16384; use epoll; multi_accept on; }}
+events {{ worker_connections 19900; use epoll; multi_accept on; }}
 http {{
     access_log off;
     default_type text/plain;
