@@ -18,8 +18,8 @@ const BLOCK: Layout = match Layout::from_size_align(1280, 16) {
     Err(_) => panic!("a power of two"),
 };
 
-/// Blocks kept by a worker while nobody needs them: 160 KiB.
-const KEPT: usize = 128;
+/// Blocks kept by a worker while nobody needs them: 640 KiB. As many requests may begin or end in one turn.
+const KEPT: usize = 512;
 
 struct Blocks(Vec<NonNull<u8>>);
 

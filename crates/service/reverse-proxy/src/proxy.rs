@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::Poll;
 
 use balance::{Cause, Decision, FailedTry, GiveUp, ServerId, Tried};
 use buf::Class;
@@ -9,7 +10,7 @@ use client_address::proxy_protocol::{self, Ends, Version};
 use forward::{FieldRules, HostPolicy, PathRewrite};
 use http1::Limits;
 use message::BodyLength;
-use observe::{Failure, Side};
+use observe::{Failure, Kind, Side};
 use serve::Exchange;
 use upstream::{Checkout, Lease, Upstream};
 
@@ -121,7 +122,7 @@ impl Proxy {
         let lease = match self.upstream.is_plain() {
             true => None,
             false => match self.lease_first(exchange) {
-                None => Some(Box::pin(self.lease_in_turn(exchange)).await?),
+                None => Some(self.lease_in_turn(exchange).await?),
                 at_once => at_once,
             },
         };
@@ -244,11 +245,22 @@ impl Proxy {
         self.upstream.lease_first(choice::wanted(&self.upstream, exchange))
     }
 
-    /// A server that counts its requests, after a wait, unless the client goes away meanwhile.
+    /// A server that counts its requests, after a wait, unless the client goes away meanwhile. Thousands may wait: the time of each is
+    /// its client's, and takes no timer of its own.
     async fn lease_in_turn(&self, exchange: &Exchange<'_>) -> Result<Lease<'_>, Failure> {
         let client = exchange.client;
-        let gone = std::future::poll_fn(|cx| client.poll_gone(cx).map(Err));
-        event_loop::race(self.upstream.lease_in_turn(choice::wanted(&self.upstream, exchange)), gone).await
+        let place = self.upstream.queue_up(choice::wanted(&self.upstream, exchange))?;
+        client.limit_wait(self.upstream.options().balancing.queue_timeout);
+        let come = std::future::poll_fn(|cx| match place.poll_lease(cx) {
+            Poll::Ready(lease) => Poll::Ready(Ok(lease)),
+            Poll::Pending => client.poll_gone(cx).map(Err),
+        });
+        let come = come.await;
+        client.end_wait();
+        come.map_err(|failure| match failure.kind {
+            Kind::NoServer => self.upstream.waited_in_vain(),
+            _ => failure,
+        })
     }
 }
 

@@ -20,19 +20,21 @@ pub(crate) enum Kind {
     /// The client's average rate of reading.
     WriteRate,
     Exchange,
+    /// For its turn with a server.
+    Turn,
     /// Closing with unread input.
     Linger,
 }
 
 const KINDS: usize = Kind::Linger as usize + 1;
 const ALL: [Kind; KINDS] =
-    [Kind::Idle, Kind::Header, Kind::Body, Kind::Write, Kind::BodyRate, Kind::WriteRate, Kind::Exchange, Kind::Linger];
+    [Kind::Idle, Kind::Header, Kind::Body, Kind::Write, Kind::BodyRate, Kind::WriteRate, Kind::Exchange, Kind::Turn, Kind::Linger];
 
 /// The deadlines of the active phase. Setting and clearing are a few stores; most requests do neither.
 pub(crate) struct Deadlines<'c> {
     stream: &'c Stream,
     at: [Cell<Tick>; KINDS],
-    set: Cell<u8>,
+    set: Cell<u16>,
 }
 
 impl<'c> Deadlines<'c> {
@@ -43,18 +45,18 @@ impl<'c> Deadlines<'c> {
     }
 
     pub(crate) fn is_set(&self, kind: Kind) -> bool {
-        self.set.get() & (1 << kind as u8) != 0
+        self.set.get() & (1 << kind as u16) != 0
     }
 
     pub(crate) fn set(&self, kind: Kind, at: Tick) {
         self.at[kind as usize].set(at);
-        self.set.set(self.set.get() | 1 << kind as u8);
+        self.set.set(self.set.get() | 1 << kind as u16);
         self.arm();
     }
 
     pub(crate) fn clear(&self, kind: Kind) {
         if self.is_set(kind) {
-            self.set.set(self.set.get() & !(1 << kind as u8));
+            self.set.set(self.set.get() & !(1 << kind as u16));
             self.arm();
         }
     }
@@ -86,6 +88,7 @@ impl<'c> Deadlines<'c> {
             Some(Kind::Write) => Fault::WriteTimeout,
             Some(Kind::BodyRate | Kind::WriteRate) => Fault::TooSlow,
             Some(Kind::Exchange) => Fault::ExchangeTimeout,
+            Some(Kind::Turn) => Fault::NoServer,
             Some(Kind::Idle | Kind::Linger) | None => Fault::ClientGone,
         })
     }

@@ -142,6 +142,16 @@ impl<'c> Client<'c> {
         if gone.is_pending() && half_closed() { Poll::Ready(Failure::new(observe::Kind::ClientGone)) } else { gone }
     }
 
+    /// A wait for a server begins, which may last so long; then [`Client::poll_gone`] gives a failure of the kind `NoServer`.
+    pub fn limit_wait(&self, timeout: Duration) {
+        self.wire.deadlines.set(Kind::Turn, now().after(timeout));
+    }
+
+    /// That wait is over.
+    pub fn end_wait(&self) {
+        self.wire.deadlines.clear(Kind::Turn);
+    }
+
     /// Ends the exchange when it takes longer than `timeout` from now.
     pub fn limit_exchange(&self, timeout: Duration) {
         self.wire.deadlines.set(Kind::Exchange, now().after(timeout));

@@ -1,17 +1,14 @@
 //! Requests that are counted: for policies that look at loads, for limits and their queue, for ejection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use balance::{EjectionPolicy, Ejector, Policy, ServerId, Tried};
 use clock::Tick;
-use event_loop::{now, within};
+use event_loop::now;
 use observe::{Failure, Kind, Level};
 
+use crate::queue::Place;
 use crate::sticky::StickyOptions;
 use crate::upstream::Upstream;
 
@@ -79,7 +76,7 @@ pub struct Lease<'u> {
 }
 
 impl<'u> Lease<'u> {
-    fn begun(upstream: &'u Upstream, server: ServerId, wanted: Wanted) -> Lease<'u> {
+    pub(crate) fn begun(upstream: &'u Upstream, server: ServerId, wanted: Wanted) -> Lease<'u> {
         let settles = upstream.sticky.is_some() && upstream.settles(server, wanted);
         Lease { upstream, server, begun: now(), took: Cell::new(None), good: Cell::new(None), settles }
     }
@@ -114,77 +111,38 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Those who wait for a server with room, in the order they came.
-#[derive(Default)]
-pub(crate) struct Queue {
-    waiting: RefCell<VecDeque<Rc<Waiter>>>,
-}
-
-#[derive(Default)]
-struct Waiter {
-    wanted: Wanted,
-    granted: Cell<Option<ServerId>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// A place in the queue; left on drop. What was granted meanwhile and not taken goes to the next.
-struct Place<'u> {
-    upstream: &'u Upstream,
-    waiter: Rc<Waiter>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(server) = self.waiter.granted.take() {
-            self.upstream.end(server, None, None);
-            return;
-        }
-        // Those who give up have waited longest, so they stand in front.
-        let mut waiting = self.upstream.queue.waiting.borrow_mut();
-        if let Some(at) = waiting.iter().position(|waiter| Rc::ptr_eq(waiter, &self.waiter)) {
-            waiting.remove(at);
-        }
-    }
-}
-
 impl Upstream {
     /// Counts a new request for the retry budget and leases its first server, if there is one with room and nobody waits for
     /// one.
     #[inline]
     pub fn lease_first(&self, wanted: Wanted) -> Option<Lease<'_>> {
         self.count_request();
-        if self.queue.waiting.borrow().is_empty() { self.lease_now(&Tried::none(), wanted) } else { None }
+        if self.queue.is_empty() { self.lease_now(&Tried::none(), wanted) } else { None }
     }
 
-    /// Leases a server after a wait in the queue, where there is one: when [`Upstream::lease_first`] had none.
+    /// Joins the queue for a server, where there is one: when [`Upstream::lease_first`] had none. A wait is to last no longer than
+    /// [`Balancing::queue_timeout`], and ends in [`Upstream::waited_in_vain`] then.
     ///
     /// # Errors
-    /// No server could take it, or none in time.
-    pub async fn lease_in_turn(&self, wanted: Wanted) -> Result<Lease<'_>, Failure> {
+    /// No server could take it, and none will soon.
+    pub fn queue_up(&self, wanted: Wanted) -> Result<Place<'_>, Failure> {
         if !self.is_full() {
             return Err(self.no_server());
         }
-        let balancing = &self.options().balancing;
-        if self.queue.waiting.borrow().len() >= balancing.queue {
-            return Err(self.refusal(match balancing.queue {
+        let most = self.options().balancing.queue;
+        if self.queue.len() >= most {
+            return Err(self.refusal(match most {
                 0 => "has no server below its max_connections",
                 _ => "has no server below its max_connections, and its queue is full",
             }));
         }
-        let waiter = Rc::new(Waiter { wanted, ..Waiter::default() });
-        self.queue.waiting.borrow_mut().push_back(Rc::clone(&waiter));
-        let place = Place { upstream: self, waiter };
-        let granted = poll_fn(|cx| match place.waiter.granted.take() {
-            Some(server) => Poll::Ready(server),
-            None => {
-                place.waiter.waker.replace(Some(cx.waker().clone()));
-                Poll::Pending
-            }
-        });
-        match within(now().after(balancing.queue_timeout), granted).await {
-            Some(server) => Ok(Lease::begun(self, server, wanted)),
-            None => Err(self.refusal("had no server below its max_connections within the queue's time")),
-        }
+        Ok(Place::at_the_end(self, wanted))
+    }
+
+    /// What is told of a request whose turn did not come in time.
+    #[cold]
+    pub fn waited_in_vain(&self) -> Failure {
+        self.refusal("had no server below its max_connections within the queue's time")
     }
 
     /// Leases a server at once, for another try.
@@ -229,7 +187,7 @@ impl Upstream {
         self.sticky.as_ref()?.server_of(cookie)
     }
 
-    fn end(&self, server: ServerId, took: Option<Duration>, good: Option<bool>) {
+    pub(crate) fn end(&self, server: ServerId, took: Option<Duration>, good: Option<bool>) {
         self.balancer.borrow_mut().end(server, took, now());
         if let Some((heir, server)) = self.heir_of(server) {
             heir.end(server, took, good);
@@ -254,13 +212,9 @@ impl Upstream {
     /// Hands servers with room to those who wait.
     pub(crate) fn serve_queue(&self) {
         loop {
-            let Some(front) = self.queue.waiting.borrow().front().map(Rc::clone) else { return };
-            let Some(server) = self.begin(&Tried::none(), front.wanted) else { return };
-            self.queue.waiting.borrow_mut().pop_front();
-            front.granted.set(Some(server));
-            if let Some(waker) = front.waker.take() {
-                waker.wake();
-            }
+            let Some(front) = self.queue.front() else { return };
+            let Some(server) = self.begin(&Tried::none(), front.wanted()) else { return };
+            self.queue.call(&front, server);
         }
     }
 
