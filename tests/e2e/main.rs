@@ -24,6 +24,7 @@ mod guide;
 mod hand_over;
 mod health;
 mod interim;
+mod large_bodies;
 mod life;
 mod proxy_protocol;
 mod proxy_protocol_peers;

@@ -26,7 +26,8 @@ use crate::reload;
 use crate::report::{self, Banner};
 use crate::worker::{self, Ended, Spec};
 
-/// Descriptors kept for everything that is no client connection: listeners, open files, logs, the poll itself.
+/// Descriptors kept for everything that is no client connection: listeners, open files, logs, the poll itself. The pipes of workers that
+/// pass on bodies come on top.
 const RESERVED_DESCRIPTORS: u64 = 1300;
 
 /// Where the configuration comes from, for a reload.
@@ -345,7 +346,9 @@ fn watch(ended: Receiver<Ended>, workers: Vec<Remote>, closer: Closer, failed: A
 /// The connections a process takes at a time: as configured, but no more than its descriptors allow.
 fn max_connections(plan: &Plan, descriptors: u64, log: &Log) -> usize {
     let proxies = plan.routes.iter().any(|r| matches!(r.action, Action::Proxy(_)));
-    let possible = descriptors.saturating_sub(RESERVED_DESCRIPTORS.min(descriptors / 4));
+    // A pipe has two ends.
+    let pipes = if proxies { 2 * net::PIPES_MAX * plan.runtime.workers.or_else(process::usable_cpus) } else { 0 };
+    let possible = descriptors.saturating_sub((RESERVED_DESCRIPTORS + pipes as u64).min(descriptors / 4));
     // A proxied connection may need a second descriptor for its server.
     let possible = if proxies { possible / 2 } else { possible }.max(1) as usize;
     let wanted = plan.runtime.max_connections.or_else(|| possible);

@@ -66,6 +66,19 @@ impl Body {
         }
     }
 
+    /// `n` of the bytes that are left, at most all, do not come through the input.
+    pub(crate) fn pass(&mut self, n: u64) {
+        let Body::Known(left) = self else {
+            debug_assert!(false, "only bytes of a known number pass by");
+            return;
+        };
+        debug_assert!(n <= *left);
+        *left = left.saturating_sub(n);
+        if *left == 0 {
+            *self = Body::Done;
+        }
+    }
+
     /// What to say of a body that stands in the way of the next head.
     pub(crate) fn failure(&self) -> Fault {
         if let Body::Failed(fault) = self { *fault } else { Fault::FirstLine }

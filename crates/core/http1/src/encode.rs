@@ -104,6 +104,20 @@ impl BodyFraming {
         }
     }
 
+    /// How many bytes may be sent as they are, with nothing around them.
+    pub(crate) fn unframed(self) -> u64 {
+        if let BodyFraming::Length(left) = self { left } else { 0 }
+    }
+
+    /// `len` bytes are sent as they are, past the queue.
+    pub(crate) fn pass(&mut self, len: u64) -> Result<(), BodyMismatch> {
+        match self {
+            BodyFraming::Length(left) => *left = left.checked_sub(len).ok_or(BodyMismatch::TooLong)?,
+            _ => return Err(BodyMismatch::TooLong),
+        }
+        Ok(())
+    }
+
     /// Ends the body.
     pub(crate) fn end(self, out: &mut OutQueue, trailers: Option<&Fields>) -> Result<(), BodyMismatch> {
         match self {

@@ -169,12 +169,19 @@ impl RequestDecoder {
         Ok(self.body.next(input, limits)?)
     }
 
+    /// Takes note that the next `n` bytes of the body, of those that [`RequestDecoder::body_left`] tells, went by: they were taken
+    /// from the connection without coming into the buffer, which is empty.
+    pub fn pass(&mut self, n: u64) {
+        self.body.pass(n);
+    }
+
     /// Whether nothing of the body is left to be read.
     pub fn body_done(&self) -> bool {
         self.body.is_done()
     }
 
     /// How many bytes of the body are left, where that is known.
+    #[inline]
     pub fn body_left(&self) -> Option<u64> {
         self.body.left()
     }

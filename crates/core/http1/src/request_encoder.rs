@@ -150,6 +150,22 @@ impl RequestEncoder {
         Ok(())
     }
 
+    /// How many bytes of the body may go to the connection past the queue, as they are: all that is left of a declared length; 0
+    /// where pieces have to be framed.
+    pub fn unframed(&self) -> u64 {
+        if let State::Body(framing) = self.state { framing.unframed() } else { 0 }
+    }
+
+    /// Takes note that the next `len` bytes of the body go past the queue, which is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyMismatch::TooLong`] when that is more than [`RequestEncoder::bare`].
+    pub fn pass(&mut self, len: u64) -> Result<(), BodyMismatch> {
+        let State::Body(framing) = &mut self.state else { return Err(BodyMismatch::TooLong) };
+        framing.pass(len)
+    }
+
     /// Ends the body. Trailers go out only with chunks.
     ///
     /// # Errors

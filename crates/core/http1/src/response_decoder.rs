@@ -192,6 +192,14 @@ impl ResponseDecoder {
         }
     }
 
+    /// Takes note that the next `n` bytes of the body, of those that [`ResponseDecoder::body_left`] tells, went by: they were taken
+    /// from the connection without coming into the buffer, which is empty.
+    pub fn pass(&mut self, n: u64) {
+        if let State::Body(body) = &mut self.state {
+            body.pass(n);
+        }
+    }
+
     /// Takes note that the connection ended. Call it when the buffer was read out: when [`ResponseDecoder::head`] gave
     /// `None`, or [`ResponseDecoder::body`] gave `More`.
     ///

@@ -2,7 +2,7 @@
 //!
 //! [`Transport`] is what a connection may do with a stream; [`Stream`] is the closed set of streams there are. Reads
 //! go into a [`buf::ReadBuf`] whose buffer is leased only after readiness was seen; writes are vectored; file
-//! ranges go by `sendfile`. Edge-triggered: a short read or a would-block clears the readiness bit.
+//! ranges go by `sendfile`, and a [`Pipe`] takes bytes from socket to socket. Edge-triggered: a short read or a would-block clears the readiness bit.
 //!
 //! Knows nothing of HTTP.
 
@@ -11,6 +11,7 @@ mod connect;
 mod listener;
 pub mod memory;
 mod parcel;
+mod pipe;
 mod socket;
 mod stream;
 mod tls_file;
@@ -22,6 +23,7 @@ pub use addr::{Address, ParseAddressError, Peer};
 pub use connect::{ConnectOptions, connect, connect_with};
 pub use listener::{Accepted, Bound, Listener, Reserved, Share, bind, is_exhausted, reserve};
 pub use parcel::Parcel;
+pub use pipe::{Filled, PIPES_MAX, Pipe};
 pub use stream::Stream;
 pub use tls_handshake::{HandshakeFailure, accept_tls, connect_tls, tls_error};
 pub use transport::{FileSend, Transport};

@@ -11,12 +11,16 @@ use mio::event::Source;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::pipe::{SpliceFlags, splice};
 
 use crate::transport::{FileSend, Transport};
 
 /// The most one `sendfile` moves. While the call lasts the socket is locked, and what the peer acknowledges piles up for us to take
 /// care of, where otherwise the CPU on which it arrives would.
 const FILE_PIECE: u64 = 256 << 10;
+
+/// Pages change hands instead of being copied, and neither a pipe nor a socket is waited for.
+const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// A connected socket, registered once for both directions. 8 bytes.
 #[derive(Debug)]
@@ -40,6 +44,31 @@ impl<S: Source + AsFd> Socket<S> {
         let flags = if peek { RecvFlags::PEEK } else { RecvFlags::empty() };
         ready!(self.registration.poll_ready(cx, Direction::Read))?;
         self.attempt(cx, Direction::Read, |fd| rustix::net::recv(fd, &mut *into, flags).map(|(n, _)| n))
+    }
+
+    /// Moves what has arrived into a pipe that is empty; the socket was found ready.
+    pub(crate) fn splice_into(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        // Less than asked for says nothing here: the pipe may have been full. Only a pipe that stayed empty says that nothing is there.
+        self.attempt(cx, Direction::Read, |fd| splice(fd, None, pipe, None, most, SPLICE))
+    }
+
+    /// Sends `held` bytes of a pipe; the socket was found ready.
+    pub(crate) fn splice_from(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        held: usize,
+    ) -> Poll<io::Result<usize>> {
+        let sent = ready!(self.attempt(cx, Direction::Write, |fd| splice(pipe, None, fd, None, held, SPLICE)))?;
+        if sent < held && !self.has_room() {
+            self.registration.clear(Ready::WRITE);
+        }
+        Poll::Ready(Ok(sent))
     }
 
     pub(crate) fn into_parts(self) -> (S, Registration) {

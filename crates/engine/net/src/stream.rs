@@ -3,7 +3,7 @@
 use std::cell::Ref;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, Waker};
 
 use buf::{FileRange, ReadBuf};
@@ -109,6 +109,39 @@ impl Stream {
             Kind::Unix(s) => s.poll_receive(cx, into, peek),
             Kind::Memory(s) => s.poll_receive(cx, into, peek),
             Kind::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Whether its bytes are those of a socket, so that a [`crate::Pipe`] can take them as they are.
+    pub fn is_socket(&self) -> bool {
+        matches!(self.0, Kind::Tcp(_) | Kind::Unix(_))
+    }
+
+    /// Has the kernel move what has arrived into a pipe that is empty. Zero is the end. The stream is ready to be read.
+    pub(crate) fn splice_into(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        match &self.0 {
+            Kind::Tcp(s) => s.splice_into(cx, pipe, most),
+            Kind::Unix(s) => s.splice_into(cx, pipe, most),
+            Kind::Memory(_) | Kind::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Has the kernel send `held` bytes of a pipe. The stream is ready to be written.
+    pub(crate) fn splice_from(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        held: usize,
+    ) -> Poll<io::Result<usize>> {
+        match &self.0 {
+            Kind::Tcp(s) => s.splice_from(cx, pipe, held),
+            Kind::Unix(s) => s.splice_from(cx, pipe, held),
+            Kind::Memory(_) | Kind::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 

@@ -12,7 +12,9 @@ use std::rc::Rc;
 /// smallest class that holds the configured limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// 4 KiB: rendered heads and small answers.
+    /// 2 KiB: most heads, either way. Thousands of requests may be on their way at once.
+    K2,
+    /// 4 KiB: larger heads and small answers.
     K4,
     /// 16 KiB: the ordinary read.
     K16,
@@ -22,16 +24,17 @@ pub enum Class {
     K64,
 }
 
-/// Free buffers kept per class (4 MiB at most in all); more than that goes back to the allocator, so
+/// Free buffers kept per class (5 MiB at most in all); more than that goes back to the allocator, so
 /// that a burst does not stay in memory.
-const KEEP: [usize; 4] = [128, 80, 16, 16];
+const KEEP: [usize; 5] = [1024, 128, 64, 16, 16];
 
 impl Class {
-    const ALL: [Class; 4] = [Class::K4, Class::K16, Class::K20, Class::K64];
+    const ALL: [Class; 5] = [Class::K2, Class::K4, Class::K16, Class::K20, Class::K64];
 
     /// The size in bytes.
     pub const fn bytes(self) -> usize {
         match self {
+            Class::K2 => 2 << 10,
             Class::K4 => 4 << 10,
             Class::K16 => 16 << 10,
             Class::K20 => 20 << 10,
@@ -54,9 +57,9 @@ pub(crate) struct Storage {
 }
 
 struct Pool {
-    free: [Vec<Rc<Storage>>; 4],
+    free: [Vec<Rc<Storage>>; 5],
     /// The buffers there are, free and leased. Changes with the allocator only, so that a lease is a pop and no more.
-    made: [usize; 4],
+    made: [usize; 5],
 }
 
 /// Bytes behind each buffer that nobody uses. Buffers of a power of two lie at the same distance modulo the page, so
@@ -101,7 +104,7 @@ impl Storage {
 
 thread_local! {
     static POOL: RefCell<Pool> = const {
-        RefCell::new(Pool { free: [const { Vec::new() }; 4], made: [0; 4] })
+        RefCell::new(Pool { free: [const { Vec::new() }; 5], made: [0; 5] })
     };
 }
 
@@ -352,7 +355,7 @@ mod tests {
         trim();
         let burst: Vec<Buf> = (0..1000).map(|_| Buf::lease(Class::K16)).collect();
         drop(burst);
-        assert_eq!(stats().free_bytes, KEEP[1] * Class::K16.bytes());
+        assert_eq!(stats().free_bytes, KEEP[2] * Class::K16.bytes());
     }
 
     #[test]

@@ -15,12 +15,18 @@ pub struct ReadBuf {
     start: u32,
     end: u32,
     class: Class,
+    largest: Class,
 }
 
 impl ReadBuf {
     /// An empty window that will lease buffers of `class`. Leases nothing yet.
     pub const fn new(class: Class) -> ReadBuf {
-        ReadBuf { storage: None, start: 0, end: 0, class }
+        ReadBuf { storage: None, start: 0, end: 0, class, largest: class }
+    }
+
+    /// The same, which leases a buffer of `largest` once one of `class` was filled: for what is little, as a rule.
+    pub const fn growing(class: Class, largest: Class) -> ReadBuf {
+        ReadBuf { storage: None, start: 0, end: 0, class, largest }
     }
 
     /// The bytes that wait.
@@ -55,7 +61,14 @@ impl ReadBuf {
 
     /// The most bytes that can wait at once.
     pub fn capacity(&self) -> usize {
-        self.class.bytes()
+        self.largest.bytes()
+    }
+
+    /// Leases buffers of `class` from the next lease on, and of `largest` once one was filled. Larger ones than before take effect with the next
+    /// [`ReadBuf::spare`], smaller ones when the present buffer goes back.
+    #[inline]
+    pub fn lease_next(&mut self, class: Class, largest: Class) {
+        (self.class, self.largest) = (class, largest);
     }
 
     /// Forgets the first `n` bytes.
@@ -82,7 +95,9 @@ impl ReadBuf {
     fn make_room(&mut self) {
         let Some(storage) = self.storage.as_mut() else { return };
         let waiting = self.start as usize..self.end as usize;
-        match Rc::get_mut(storage) {
+        // Filled to its end, it was too small for what came.
+        let class = if waiting.end == storage.len() { self.largest } else { self.class };
+        match Rc::get_mut(storage).filter(|own| own.len() >= class.bytes()) {
             Some(_) if waiting.is_empty() => (self.start, self.end) = (0, 0),
             Some(own) => {
                 if waiting.end == own.len() && waiting.start > 0 {
@@ -92,7 +107,7 @@ impl ReadBuf {
                 }
             }
             None => {
-                let mut fresh = pool::lease(self.class);
+                let mut fresh = pool::lease(class.max(Class::for_bytes(waiting.len())));
                 if let Some(own) = Rc::get_mut(&mut fresh) {
                     own.bytes_mut()[..waiting.len()].copy_from_slice(&storage.bytes()[waiting.clone()]);
                 }
@@ -188,6 +203,43 @@ mod tests {
         assert_eq!(b.filled(), b"restmore");
         drop(head);
         assert_eq!(pool::stats().leased, 1);
+    }
+
+    #[test]
+    fn buffers_grow_at_once_and_shrink_when_they_go_back() {
+        let mut b = ReadBuf::new(Class::K4);
+        b.fill_from(b"waiting");
+        b.lease_next(Class::K16, Class::K16);
+        assert_eq!((b.spare().len(), b.filled()), ((16 << 10) - 7, &b"waiting"[..]));
+        b.fill_from(&[1; 9000]);
+        b.lease_next(Class::K4, Class::K4);
+        assert_eq!(b.spare().len(), (16 << 10) - 9007);
+        // More than a small buffer holds stands behind a part that is still in use.
+        let part = b.split_to(7);
+        assert_eq!((b.spare().len(), b.filled()), ((16 << 10) - 9000, &[1; 9000][..]));
+        drop(part);
+        b.clear();
+        assert_eq!(b.spare().len(), 4096);
+    }
+
+    #[test]
+    fn a_small_buffer_that_was_filled_is_followed_by_a_large_one() {
+        let mut b = ReadBuf::growing(Class::K2, Class::K16);
+        assert_eq!((b.spare().len(), b.capacity()), (2048, 16 << 10));
+        b.fill_from(&[1; 2047]);
+        assert_eq!(b.spare().len(), 1);
+        b.fill_from(&[2]);
+        assert_eq!((b.spare().len(), b.len(), b.filled()[2047]), (14 << 10, 2048, 2));
+        b.fill_from(&[3; 14 << 10]);
+        assert!(b.spare().is_empty());
+        b.consume(16 << 10);
+        b.release();
+        assert_eq!(b.spare().len(), 2048);
+        // Also when what filled it was taken out, or is in use.
+        b.fill_from(&[1; 2048]);
+        let part = b.split_to(2048);
+        assert_eq!(b.spare().len(), 16 << 10);
+        drop(part);
     }
 
     #[test]

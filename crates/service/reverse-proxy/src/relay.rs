@@ -5,11 +5,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use balance::{Cause, Decision};
-use buf::{Front, OutQueue, ReadBuf};
+use buf::{Class, Front, OutQueue, ReadBuf};
 use event_loop::now;
 use http1::{BodyEvent, RequestEncoder, ResponseDecoder};
 use message::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead};
-use net::Transport;
+use net::{Pipe, Transport};
 use observe::Kind;
 use serve::{BodyChunk, Chunk, Exchange, RequestBody, Response};
 use upstream::{Checkout, Timeouts};
@@ -18,6 +18,8 @@ use crate::buffered::Buffered;
 use crate::failure::{Seen, TryFailed, Who, coded, garbage, mismatch, unasked_switch};
 use crate::heads::{inform, passed_trailers};
 use crate::proxy::{Proxy, Tries};
+
+mod piped;
 
 /// Above this many bytes waiting for the server, the client's body is not read.
 const HIGH_MARK: u64 = 64 << 10;
@@ -53,8 +55,13 @@ pub(crate) struct Relay<'p> {
     informed: bool,
     /// Bytes of the request that the server's socket took.
     written: u64,
+    /// How much the last read of the answer brought.
+    last_read: u32,
     request_trailers: Option<Fields>,
     answer_trailers: Option<Fields>,
+    /// What of the request's body, and of the answer's, is on its way within the kernel.
+    up: Pipe,
+    down: Pipe,
     /// The server's 101, when it may be followed, and a Set-Cookie of ours.
     pub(crate) switched: Option<Box<(ResponseHead, Option<&'p str>)>>,
 }
@@ -105,8 +112,11 @@ impl<'p> Relay<'p> {
             answering: false,
             informed: false,
             written: 0,
+            last_read: 0,
             request_trailers: None,
             answer_trailers: None,
+            up: Pipe::new(),
+            down: Pipe::new(),
             switched: None,
             proxy,
             checkout,
@@ -175,6 +185,9 @@ impl<'p> Relay<'p> {
                 Step::Again => {}
                 Step::Complete => return Poll::Ready(Ok(())),
                 Step::Read => {
+                    if self.pipes_answer(&exchange.response) && ready!(self.poll_pipe_answer(cx, exchange))? {
+                        continue;
+                    }
                     if ready!(self.poll_read(cx, exchange))? == 0 {
                         self.decoder.end_of_input().map_err(|e| garbage(self.who(), &e))?;
                     }
@@ -295,13 +308,17 @@ impl<'p> Relay<'p> {
 
     /// Passes on the next piece of the answer's body, unless the client is slow.
     fn poll_body(&mut self, cx: &mut Context<'_>, response: &mut Response<'_>) -> Poll<Result<Step, Box<TryFailed>>> {
-        if response.poll_ready(cx).map_err(TryFailed::ours)?.is_pending() {
+        if self.poll_room(cx, response)?.is_pending() {
             // Our client is slow, not the server.
             self.stop_waiting();
             return Poll::Pending;
         }
         match self.decoder.body(&mut self.input, &self.proxy.limits) {
-            Ok(BodyEvent::Data(bytes)) => response.push(Chunk::Shared(bytes)).map_err(TryFailed::ours)?,
+            Ok(BodyEvent::Data(bytes)) => {
+                // Who has the bytes has the buffer: it is there for the next read as soon as they are written.
+                self.input.release();
+                response.push(Chunk::Shared(bytes)).map_err(TryFailed::ours)?;
+            }
             Ok(BodyEvent::Trailers(fields)) => self.answer_trailers = Some(passed_trailers(&fields)),
             Ok(BodyEvent::End) => {
                 response.finish(self.answer_trailers.as_ref()).map_err(TryFailed::ours)?;
@@ -339,8 +356,13 @@ impl<'p> Relay<'p> {
         } else {
             Wait::Head
         };
+        if self.answering {
+            let class = if self.is_bulky() { Class::K64 } else { self.proxy.input_class };
+            self.input.lease_next(class, class);
+        }
         match self.checkout.stream().poll_read(cx, &mut self.input) {
             Poll::Ready(Ok(n)) => {
+                self.last_read = n as u32;
                 // The head has its time as a whole, however it drips.
                 if wait == Wait::Silence {
                     self.stop_waiting();
@@ -375,7 +397,12 @@ impl<'p> Relay<'p> {
             return self.poll_flush(cx).map(|_| ());
         }
         while self.upload == Upload::Streaming {
-            if self.encoder.finished() || self.out.len() >= HIGH_MARK {
+            let pipes = self.pipes_request(body);
+            if self.encoder.finished()
+                || self.out.len() >= HIGH_MARK
+                || self.up.held() > 0
+                || pipes && !self.out.is_empty()
+            {
                 match self.poll_flush(cx)? {
                     Poll::Ready(()) if self.encoder.finished() => self.upload = Upload::Sent,
                     Poll::Ready(()) => {}
@@ -386,6 +413,17 @@ impl<'p> Relay<'p> {
                     }
                 }
                 continue;
+            }
+            if pipes {
+                match body.poll_pipe(cx, &mut self.up) {
+                    Poll::Ready(Ok(Some(n))) => {
+                        self.encoder.pass(n as u64).map_err(|_| mismatch())?;
+                        continue;
+                    }
+                    Poll::Ready(Ok(None)) => {}
+                    Poll::Ready(Err(failure)) => return Err(TryFailed::ours(failure)),
+                    Poll::Pending => return Ok(()),
+                }
             }
             match body.poll_chunk(cx) {
                 Poll::Ready(Ok(BodyChunk::Data(bytes))) => {
@@ -415,10 +453,9 @@ impl<'p> Relay<'p> {
     /// Writes to the server what waits for it. A server that stopped reading is no failure yet: its answer
     /// may be on the way (an early 413).
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Box<TryFailed>> {
-        while !self.out.is_empty() {
+        while !self.out.is_empty() || self.up.held() > 0 {
             match self.poll_write_some(cx) {
                 Poll::Ready(Ok(n)) => {
-                    self.out.advance(n as u64);
                     self.written += n as u64;
                     self.stop_waiting();
                 }
@@ -426,6 +463,7 @@ impl<'p> Relay<'p> {
                 Poll::Ready(Err(_)) => {
                     self.upload = Upload::Broken;
                     self.out.clear();
+                    self.up = Pipe::new();
                     return Ok(Poll::Pending);
                 }
                 Poll::Pending => return Ok(Poll::Pending),
@@ -434,17 +472,22 @@ impl<'p> Relay<'p> {
         Ok(Poll::Ready(()))
     }
 
-    fn poll_write_some(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Writes some of what is queued; then what is in the pipe, which came behind it.
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let stream = self.checkout.stream();
-        if let Some(bytes) = self.out.only() {
-            return stream.poll_write(cx, &[IoSlice::new(bytes)], false);
-        }
-        let mut slices = [IoSlice::new(&[]); 16];
-        match self.out.front(&mut slices) {
-            Front::Bytes(n) => stream.poll_write(cx, &slices[..n], false),
-            // A request's body never is a file's.
-            Front::Empty | Front::File(_) => Poll::Ready(Ok(0)),
-        }
+        let wrote = if let Some(bytes) = self.out.only() {
+            stream.poll_write(cx, &[IoSlice::new(bytes)], false)
+        } else {
+            let mut slices = [IoSlice::new(&[]); 16];
+            match self.out.front(&mut slices) {
+                Front::Bytes(n) => stream.poll_write(cx, &slices[..n], false),
+                // A request's body never is a file's.
+                Front::Empty | Front::File(_) => return self.up.poll_drain(cx, stream),
+            }
+        };
+        let n = ready!(wrote)?;
+        self.out.advance(n as u64);
+        Poll::Ready(Ok(n))
     }
 
     fn start_waiting(&mut self, wait: Wait) {

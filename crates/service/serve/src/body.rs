@@ -3,11 +3,11 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use buf::{ReadBuf, Shared};
+use buf::{Class, ReadBuf, Shared};
 use event_loop::now;
 use http1::{BodyEvent, Limits, RequestDecoder};
 use message::{Fields, RequestHead};
-use net::Transport;
+use net::{Filled, Pipe, Transport};
 use observe::{Failure, Kind as Fault};
 
 use crate::deadlines::Kind;
@@ -40,6 +40,8 @@ pub struct RequestBody<'c> {
     touched: bool,
     awaits_continue: bool,
     failed: bool,
+    /// How much the last read brought; before the first, anything.
+    last_read: u32,
     pace: Pace,
 }
 
@@ -64,6 +66,7 @@ impl<'c> RequestBody<'c> {
             touched: false,
             awaits_continue: head.expect_continue,
             failed: false,
+            last_read: u32::MAX,
             pace: Pace::new(),
         }
     }
@@ -116,6 +119,8 @@ impl<'c> RequestBody<'c> {
         loop {
             match self.decoder.body(self.input, &self.limits) {
                 Ok(BodyEvent::Data(bytes)) => {
+                    // Whoever has the bytes has the buffer: it is there for the next read as soon as they are written.
+                    self.input.release();
                     self.touched = true;
                     self.received += bytes.len() as u64;
                     if self.bytes_max > 0 && self.received > self.bytes_max {
@@ -143,12 +148,55 @@ impl<'c> RequestBody<'c> {
         std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
+    /// How many bytes of the body can be taken past the buffer, by [`RequestBody::poll_pipe`]: all that are left of a declared length,
+    /// once the buffer was read out; none where the connection's protocol puts something around them.
+    #[inline]
+    pub fn pipeable(&self) -> u64 {
+        let can = self.input.is_empty() && !self.awaits_continue && self.wire.stream.is_socket();
+        if can { self.decoder.body_left().unwrap_or(0) } else { 0 }
+    }
+
+    /// Moves the next bytes of the body into `pipe`, which is empty, and says how many; none when there is no pipe to be had: take a
+    /// chunk then. Waits as [`RequestBody::poll_chunk`] does.
+    ///
+    /// # Errors
+    /// As [`RequestBody::poll_chunk`].
+    pub fn poll_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<Option<usize>, Failure>> {
+        self.wire.body_in_the_way.set(false);
+        let filled = match pipe.poll_fill(cx, self.wire.stream, self.pipeable()) {
+            Poll::Ready(Ok(Filled::NoPipe)) => return Poll::Ready(Ok(None)),
+            other => other.map_ok(|filled| if let Filled::Bytes(n) = filled { n } else { 0 }),
+        };
+        let n = ready!(self.came(cx, filled))?;
+        self.touched = true;
+        self.received += n as u64;
+        self.decoder.pass(n as u64);
+        Poll::Ready(Ok(Some(n)))
+    }
+
     /// Reads more of the connection's bytes.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if std::mem::take(&mut self.awaits_continue) && !self.wire.is_answered() && self.input.is_empty() {
             self.wire.out.borrow_mut().put(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
+        let class = if self.is_bulky() { Class::K64 } else { Class::K16 };
+        self.input.lease_next(class, Class::K64);
         let read = self.wire.stream.poll_read(cx, self.input);
+        let n = ready!(self.came(cx, read))?;
+        self.last_read = n as u32;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether much is to be read at once. Over TLS it comes by records of 16 KiB anyhow.
+    fn is_bulky(&self) -> bool {
+        const LITTLE: u64 = Class::K16.bytes() as u64;
+        u64::from(self.last_read) >= LITTLE
+            && self.decoder.body_left().is_none_or(|left| left > LITTLE)
+            && self.wire.stream.tls().is_none()
+    }
+
+    /// What it means that so many bytes came, or none, or that there is a wait for them.
+    fn came(&mut self, cx: &mut Context<'_>, read: Poll<io::Result<usize>>) -> Poll<Result<usize, Failure>> {
         let failure = match read {
             Poll::Pending => {
                 self.wait();
@@ -161,7 +209,7 @@ impl<'c> RequestBody<'c> {
             }
             Poll::Ready(Ok(n)) if n > 0 => {
                 self.moved(n as u64);
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(n));
             }
             Poll::Ready(Ok(_)) => {
                 Failure::because(Fault::BodyBroken, "The connection was closed in the middle of the request's body.")

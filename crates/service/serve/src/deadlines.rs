@@ -27,8 +27,17 @@ pub(crate) enum Kind {
 }
 
 const KINDS: usize = Kind::Linger as usize + 1;
-const ALL: [Kind; KINDS] =
-    [Kind::Idle, Kind::Header, Kind::Body, Kind::Write, Kind::BodyRate, Kind::WriteRate, Kind::Exchange, Kind::Turn, Kind::Linger];
+const ALL: [Kind; KINDS] = [
+    Kind::Idle,
+    Kind::Header,
+    Kind::Body,
+    Kind::Write,
+    Kind::BodyRate,
+    Kind::WriteRate,
+    Kind::Exchange,
+    Kind::Turn,
+    Kind::Linger,
+];
 
 /// The deadlines of the active phase. Setting and clearing are a few stores; most requests do neither.
 pub(crate) struct Deadlines<'c> {

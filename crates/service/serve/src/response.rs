@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use buf::{FileRange, Shared};
 use http1::{HeadTooLarge, Hsts, ResponseEncoder, Whole};
 use message::{BodyLength, Fields, HeadWriter, RequestHead, ResponseHead};
+use net::Pipe;
 use observe::{Failure, Kind as Fault};
 
 use crate::error_pages::ErrorPages;
@@ -148,7 +149,38 @@ impl<'c> Response<'c> {
             Chunk::Cached(bytes, range) => self.encoder.data_cached(out, &bytes, range),
             Chunk::File(range) => self.encoder.file(out, range),
         };
-        pushed.map_err(|_| Failure::because(Fault::Internal, "An answer had more bytes than its head declared."))
+        pushed.map_err(|_| too_long())
+    }
+
+    /// How many bytes of the body may go past the queue, by [`Response::poll_send_piped`]: all that are left, or none where the
+    /// connection's protocol puts something around them.
+    #[inline]
+    pub fn pipeable(&self) -> u64 {
+        if self.wire.stream.is_socket() { self.encoder.unframed() } else { 0 }
+    }
+
+    /// Takes note that the next `len` bytes of the body are in a pipe. Everything before them was flushed.
+    ///
+    /// # Errors
+    /// More bytes than the head declared.
+    pub fn push_piped(&mut self, len: usize) -> Result<(), Failure> {
+        self.encoder.pass(len as u64).map_err(|_| too_long())
+    }
+
+    /// Sends what is in the pipe. Ready when all is sent.
+    ///
+    /// # Errors
+    /// As [`Response::poll_ready`].
+    pub fn poll_send_piped(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), Failure>> {
+        self.wire.poll_send_piped(cx, pipe)
+    }
+
+    /// Writes what is queued without waiting for the end of the turn: before bytes that go past the queue.
+    ///
+    /// # Errors
+    /// As [`Response::poll_ready`].
+    pub fn poll_flush_now(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.wire.poll_flush_now(cx)
     }
 
     /// Ends the answer.
@@ -246,4 +278,9 @@ impl<'c> Response<'c> {
         let _ = self.push(Chunk::Shared(page.body));
         let _ = self.finish(None);
     }
+}
+
+#[cold]
+fn too_long() -> Failure {
+    Failure::because(Fault::Internal, "An answer had more bytes than its head declared.")
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use buf::{FileRange, Front, OutQueue};
 use event_loop::{Blocking, now};
-use net::{FileSend, Stream, Transport};
+use net::{FileSend, Pipe, Stream, Transport};
 use observe::{Failure, Kind as Fault};
 
 use crate::context::Timeouts;
@@ -135,10 +135,32 @@ impl<'c> Wire<'c> {
         if self.out.borrow().len() < HIGH_MARK {
             return Poll::Ready(Ok(()));
         }
-        match self.poll_flush(cx) {
+        // Much is gathered already, and would only leave the CPU's caches by the end of the turn.
+        match self.poll_flush_now(cx) {
             Poll::Pending if self.out.borrow().len() < HIGH_MARK => Poll::Ready(Ok(())),
             other => other,
         }
+    }
+
+    /// Writes what waits, now: nothing is gained by gathering what is large. Ready when all is written.
+    pub(crate) fn poll_flush_now(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.out.borrow().is_empty() { Poll::Ready(Ok(())) } else { self.poll_flush_some(cx) }
+    }
+
+    /// Sends what is in `pipe`, nothing being queued. Ready when all is sent.
+    pub(crate) fn poll_send_piped(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), Failure>> {
+        debug_assert!(self.out.borrow().is_empty());
+        while pipe.held() > 0 {
+            match pipe.poll_drain(cx, self.stream) {
+                Poll::Ready(Ok(n)) => self.moved(n as u64),
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(self.failure(&e))),
+                Poll::Pending => {
+                    self.waiting();
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Waits until all is written.

@@ -1,7 +1,7 @@
 //! Bodies of known length, chunks, trailers, pipelining.
 
 use buf::{Class, ReadBuf};
-use http1::{BodyEvent, Limits, Reject, RequestDecoder};
+use http1::{BodyEvent, Limits, Reject, RequestDecoder, ResponseDecoder};
 
 use crate::observe::{Seen, server};
 use crate::requests::status_of;
@@ -224,4 +224,31 @@ fn a_refusal_is_the_same_when_asked_again() {
         let reject: Option<Reject> = decoder.head(&mut input, &limits).err();
         assert_eq!(reject, Some(Reject::Fault(http1::Fault::FieldLine)));
     }
+}
+
+#[test]
+fn bytes_that_go_by_count_as_read() {
+    let limits = Limits::default();
+    let mut input = ReadBuf::new(Class::K16);
+    let mut decoder = RequestDecoder::new();
+    input.fill_from(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01");
+    decoder.head(&mut input, &limits).unwrap().unwrap();
+    assert!(matches!(decoder.body(&mut input, &limits), Ok(BodyEvent::Data(_))));
+    decoder.pass(5);
+    assert_eq!((decoder.body_done(), decoder.body_left()), (false, Some(3)));
+    assert!(matches!(decoder.body(&mut input, &limits), Ok(BodyEvent::More)));
+    decoder.pass(3);
+    assert!(decoder.body_done());
+    assert!(matches!(decoder.body(&mut input, &limits), Ok(BodyEvent::End)));
+    // What follows is the next request.
+    input.fill_from(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(decoder.head(&mut input, &limits).unwrap().is_some());
+
+    let mut decoder = ResponseDecoder::new(message::Method::Get);
+    input.fill_from(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+    decoder.head(&mut input, &limits).unwrap().unwrap();
+    decoder.pass(6);
+    assert!(!decoder.keep_alive() && decoder.body_left() == Some(1));
+    decoder.pass(1);
+    assert!(decoder.keep_alive());
 }

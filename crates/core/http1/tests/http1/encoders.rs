@@ -256,3 +256,33 @@ fn a_head_larger_than_a_buffer_goes_out_whole() {
     assert!(bytes.windows(many.bytes().len()).any(|w| w == many.bytes()));
     assert!(bytes.ends_with(b"GMT\r\n\r\n"));
 }
+
+#[test]
+fn only_a_declared_length_may_go_past_the_queue() {
+    let get = asked("GET / HTTP/1.1", "");
+    let (mut encoder, _) = answered(&get, 200, BodyLength::Known(10), false);
+    let mut out = OutQueue::new();
+    assert_eq!(encoder.unframed(), 10);
+    encoder.data_static(&mut out, b"123").unwrap();
+    encoder.pass(5).unwrap();
+    assert_eq!(encoder.unframed(), 2);
+    assert_eq!(encoder.pass(3), Err(BodyMismatch::TooLong));
+    assert_eq!(encoder.end(&mut out, None), Err(BodyMismatch::TooShort));
+    let (mut encoder, _) = answered(&get, 200, BodyLength::Known(10), false);
+    encoder.pass(10).unwrap();
+    assert_eq!(encoder.unframed(), 0);
+    encoder.end(&mut out, None).unwrap();
+    assert!(encoder.finished() && encoder.keep_alive());
+    // Chunks have to be framed, and to HEAD nothing is sent.
+    let (mut chunked, _) = answered(&get, 200, BodyLength::Streamed, false);
+    assert_eq!((chunked.unframed(), chunked.pass(1)), (0, Err(BodyMismatch::TooLong)));
+    let (head, _) = answered(&asked("HEAD / HTTP/1.1", ""), 200, BodyLength::Known(10), false);
+    assert_eq!(head.unframed(), 0);
+
+    let mut up = RequestEncoder::new();
+    up.head(&mut out, b"PUT", b"/", &fields(&[("Host", "a")]), BodyLength::Known(4), None);
+    assert_eq!(up.unframed(), 4);
+    up.pass(4).unwrap();
+    up.end(&mut out, None).unwrap();
+    assert!(up.finished());
+}
