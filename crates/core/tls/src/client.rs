@@ -10,6 +10,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use crate::good_until::{Kept, ServerJudge};
 use crate::identity::{ConfigError, Identity, Input};
 use crate::server::{KeyExchange, Versions, root_store};
 
@@ -118,7 +119,8 @@ impl ClientOptions {
     }
 }
 
-/// A connecting side of TLS; clones are the same, with the same kept sessions.
+/// A connecting side of TLS; clones are the same, with the same kept sessions. One for each server, where sessions are resumed: the
+/// end of a server's certificate ends those with that server.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     inner: Arc<rustls::ClientConfig>,
@@ -133,10 +135,12 @@ impl ClientConfig {
         let provider = options.key_exchange.provider();
         let failed =
             |e: &dyn std::fmt::Display| ConfigError::new(Input::Options, format!("TLS cannot be set up: {e}."));
+        let kept = Arc::new(Kept::new());
         let verifier: Arc<dyn ServerCertVerifier> = match options.verification {
             Verification::Roots(roots) => {
                 let builder = WebPkiServerVerifier::builder_with_provider(roots.0, Arc::clone(&provider));
-                builder.build().map_err(|e| failed(&e))?
+                let within = builder.build().map_err(|e| failed(&e))?;
+                Arc::new(ServerJudge { within, kept: Arc::clone(&kept) })
             }
             Verification::Nothing => Arc::new(Anybody(Arc::clone(&provider))),
         };
@@ -151,9 +155,7 @@ impl ClientConfig {
         };
         config.alpn_protocols = options.alpn;
         config.enable_sni = options.sni;
-        if !options.resumption {
-            config.resumption = Resumption::disabled();
-        }
+        config.resumption = if options.resumption { Resumption::store(kept) } else { Resumption::disabled() };
         Ok(ClientConfig { inner: Arc::new(config) })
     }
 

@@ -15,6 +15,7 @@ mod der;
 mod error;
 mod flight;
 mod gather;
+mod good_until;
 mod identity;
 mod server;
 mod session;

@@ -11,6 +11,7 @@ use rustls::{CipherSuite, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
 
+use crate::good_until::ClientJudge;
 use crate::identity::{ConfigError, Identity, Input, broken, certificates};
 use crate::sni::Names;
 use crate::tickets::Tickets;
@@ -154,7 +155,7 @@ impl ClientAuth {
             }
             other => ConfigError::new(Input::Authorities, format!("The authorities cannot be used: {other}.")),
         })?;
-        Ok(ClientAuth { verifier })
+        Ok(ClientAuth { verifier: Arc::new(ClientJudge(verifier)) })
     }
 }
 

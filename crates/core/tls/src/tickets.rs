@@ -13,6 +13,7 @@ use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
 use rustls_pki_types::UnixTime;
 
+use crate::good_until::{client_until, set_client_until};
 use crate::identity::{ConfigError, Input};
 
 /// How long one key seals. A ticket is taken while its key is the present one or the one before.
@@ -79,8 +80,8 @@ struct Sealer {
     purpose: Box<[u8]>,
 }
 
-/// The length of the period's number in front of a ticket.
-const PERIOD_LEN: usize = 8;
+/// The length of the period's number in front of a ticket, and of the end of the client's certificates before the state.
+const NUMBER_LEN: usize = 8;
 
 /// Keys of one thread, each with its sealer's number and its period.
 type Kept = Vec<(u64, u64, Rc<RandomizedNonceKey>)>;
@@ -119,32 +120,31 @@ impl Sealer {
         RandomizedNonceKey::new(&AES_256_GCM, &key).ok()
     }
 
-    /// Number of the period, nonce, sealed state and tag.
-    fn seal(&self, state: &[u8], period: u64) -> Option<Vec<u8>> {
+    /// Number of the period, nonce, and sealed: until when it is good, the state, and a tag.
+    fn seal(&self, state: &[u8], until: u64, now: u64) -> Option<Vec<u8>> {
+        let period = now / PERIOD_SECONDS;
         let number = period.to_be_bytes();
-        let mut sealed = state.to_vec();
+        let mut sealed = [&until.to_be_bytes()[..], state].concat();
         let nonce = self.key(period)?.seal_in_place_append_tag(Aad::from(&number), &mut sealed).ok()?;
         Some([&number[..], nonce.as_ref(), &sealed].concat())
     }
 
-    fn open(&self, ticket: &[u8], now: u64) -> Option<Vec<u8>> {
-        let (number, rest) = ticket.split_first_chunk::<PERIOD_LEN>()?;
+    /// The state and until when it is good. None past that, when the client has to show its certificate again.
+    fn open(&self, ticket: &[u8], now: u64) -> Option<(Vec<u8>, u64)> {
+        let (number, rest) = ticket.split_first_chunk::<NUMBER_LEN>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         let period = u64::from_be_bytes(*number);
         // The next one too: clocks of processes are read at different moments.
-        if period.abs_diff(now) > 1 {
+        if period.abs_diff(now / PERIOD_SECONDS) > 1 {
             return None;
         }
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let length = self.key(period)?.open_in_place(nonce, Aad::from(number), &mut sealed).ok()?.len();
-        sealed.truncate(length);
-        Some(sealed)
+        let (until, state) = sealed[..length].split_first_chunk::<NUMBER_LEN>()?;
+        let until = u64::from_be_bytes(*until);
+        (now <= until).then(|| (state.to_vec(), until))
     }
-}
-
-fn period_now() -> u64 {
-    UnixTime::now().as_secs() / PERIOD_SECONDS
 }
 
 impl ProducesTickets for Sealer {
@@ -157,11 +157,13 @@ impl ProducesTickets for Sealer {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, period_now())
+        self.seal(plain, client_until(), UnixTime::now().as_secs())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.open(cipher, period_now())
+        let (state, until) = self.open(cipher, UnixTime::now().as_secs())?;
+        set_client_until(until);
+        Some(state)
     }
 }
 
@@ -179,23 +181,39 @@ mod tests {
         Tickets::new(secret, purpose).0
     }
 
+    const NOW: u64 = 100 * PERIOD_SECONDS;
+
+    /// What is in a ticket of a session without a certificate, at `now`.
+    fn opened(sealer: &Sealer, ticket: &[u8], now: u64) -> Option<Vec<u8>> {
+        sealer.open(ticket, now).map(|(state, _)| state)
+    }
+
     #[test]
     fn who_has_the_secret_takes_the_ticket_in_its_period_and_the_next() {
         let secret = Secret::new().unwrap();
         let handed_over = secret.clone();
-        let ticket = sealer(&secret, b"").seal(b"state", 100).unwrap();
+        let ticket = sealer(&secret, b"").seal(b"state", u64::MAX, NOW).unwrap();
         let other = sealer(&handed_over, b"");
-        assert_eq!(other.open(&ticket, 100).as_deref(), Some(&b"state"[..]));
-        assert_eq!(other.open(&ticket, 101).as_deref(), Some(&b"state"[..]));
-        assert_eq!(other.open(&ticket, 102), None);
-        assert_eq!(sealer(&Secret::new().unwrap(), b"").open(&ticket, 100), None);
-        assert_eq!(sealer(&secret, b"other clients").open(&ticket, 100), None);
+        assert_eq!(opened(&other, &ticket, NOW).as_deref(), Some(&b"state"[..]));
+        assert_eq!(opened(&other, &ticket, NOW + 2 * PERIOD_SECONDS - 1).as_deref(), Some(&b"state"[..]));
+        assert_eq!(opened(&other, &ticket, NOW + 2 * PERIOD_SECONDS), None);
+        assert_eq!(opened(&sealer(&Secret::new().unwrap(), b""), &ticket, NOW), None);
+        assert_eq!(opened(&sealer(&secret, b"other clients"), &ticket, NOW), None);
+    }
+
+    #[test]
+    fn a_ticket_ends_with_the_certificate_of_its_client() {
+        let sealer = sealer(&Secret::new().unwrap(), b"");
+        let ticket = sealer.seal(b"state", NOW + 10, NOW).unwrap();
+        assert_eq!(sealer.open(&ticket, NOW + 10), Some((b"state".to_vec(), NOW + 10)));
+        assert_eq!(sealer.open(&ticket, NOW + 11), None);
     }
 
     #[test]
     fn the_same_text_is_the_same_secret() {
-        let ticket = sealer(&Secret::from_text("a text that nobody can guess"), b"").seal(b"state", 100).unwrap();
-        let open = |text: &str| sealer(&Secret::from_text(text), b"").open(&ticket, 100);
+        let ticket =
+            sealer(&Secret::from_text("a text that nobody can guess"), b"").seal(b"state", u64::MAX, NOW).unwrap();
+        let open = |text: &str| opened(&sealer(&Secret::from_text(text), b""), &ticket, NOW);
         assert_eq!(open("a text that nobody can guess").as_deref(), Some(&b"state"[..]));
         assert_eq!(open("a text that nobody can guesS"), None);
     }
@@ -203,14 +221,14 @@ mod tests {
     #[test]
     fn no_cut_or_changed_ticket_is_taken() {
         let sealer = sealer(&Secret::new().unwrap(), b"");
-        let ticket = sealer.seal(b"state", 100).unwrap();
+        let ticket = sealer.seal(b"state", u64::MAX, NOW).unwrap();
         for cut in 0..ticket.len() {
-            assert_eq!(sealer.open(&ticket[..cut], 100), None);
+            assert_eq!(sealer.open(&ticket[..cut], NOW), None);
         }
         for at in 0..ticket.len() {
             let mut changed = ticket.clone();
             changed[at] ^= 1;
-            assert_eq!(sealer.open(&changed, 100), None, "{at}");
+            assert_eq!(sealer.open(&changed, NOW), None, "{at}");
         }
     }
 }

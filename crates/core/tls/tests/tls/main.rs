@@ -7,4 +7,5 @@ mod handshakes;
 mod hostile;
 mod identities;
 mod names;
+mod resumption;
 mod transfers;
