@@ -90,7 +90,7 @@ fn every_answer_over_tls_says_hsts_and_none_without() {
     for path in ["/", "/files/a.txt", "/files/a.txt", "/files/none"] {
         assert_eq!(ask(path, &[]), all, "{path}");
     }
-    assert_eq!(ask("/", &["--http1.0", "--no-alpn"]), all);
+    assert_eq!(ask("/", &["--http1.0"]), all);
     assert_eq!(ask("/own", &[]), ["strict-transport-security: max-age=7"]);
     let mut plain =
         Client::connect(site.tollgate.listening_on()[1].trim_end_matches('/')[7..].parse().expect("an address"));

@@ -97,7 +97,8 @@ impl Front {
         }
         let config = ServerConfig::new(ServerOptions {
             identities: identities.clone(),
-            alpn: vec![b"http/1.1".to_vec()],
+            // An old client that names its version is served as one that names nothing.
+            alpn: vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()],
             versions: match plan.min_version {
                 TlsVersion::V12 => Versions::From12,
                 TlsVersion::V13 => Versions::Only13,
