@@ -171,3 +171,23 @@ fn programs_with_one_ticket_secret_resume_each_others_sessions() {
     let got = run(Command::new("python3").args(["-c", RESUMED]).args(&ports));
     assert_eq!(got.out, "[True, True, False]\n".repeat(2), "{}", got.err);
 }
+
+/// Wherever each keeps its files; but not where clients are judged otherwise.
+#[test]
+fn a_shared_ticket_secret_takes_tickets_of_clients_that_are_judged_alike() {
+    let clients = Authority::new("clients");
+    let (_, revoked) = clients.issue_revoked(&["somebody"]);
+    let started = |lines: &str| {
+        let folder = folder();
+        clients.write(folder.path(), "clients");
+        std::fs::write(folder.path().join("clients.crl"), &revoked).expect("a file of ours");
+        let secret = "a".repeat(32);
+        secure_in(folder, &format!("ticket_secret = \"{secret}\"\nclient_ca = \"clients.pem\"\n{lines}"))
+    };
+    let asked = "client_auth = \"request\"";
+    let by_list = format!("{asked}\nclient_crl = \"clients.crl\"");
+    let sites = [asked, asked, &by_list].map(started);
+    let ports = sites.each_ref().map(|site| site.tollgate.address().port().to_string());
+    let got = run(Command::new("python3").args(["-c", RESUMED]).args(&ports));
+    assert_eq!(got.out, "[True, True, False]\n".repeat(2), "{}", got.err);
+}

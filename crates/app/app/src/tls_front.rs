@@ -90,11 +90,7 @@ impl Front {
                 Some(auth.map_err(|e| in_file(file(e.input).unwrap_or(path), &e))?)
             }
         };
-        // A resumed session shows no certificate again: a ticket must not outlive what its client was judged by.
-        let mut judged_by = format!("{:?}", plan.client_auth).into_bytes();
-        for file in [Some(&authorities), revoked.as_ref()].into_iter().flatten() {
-            judged_by.extend(fingerprint(file).into_bytes());
-        }
+        let judged_by = judged_by(&plan.client_auth, &authorities, revoked.as_deref());
         let config = ServerConfig::new(ServerOptions {
             identities: identities.clone(),
             // An old client that names its version is served as one that names nothing.
@@ -127,6 +123,18 @@ impl Front {
     pub(crate) fn again(&self) -> Result<Front, String> {
         Front::load(&self.plan, self.tls.handshake_timeout)
     }
+}
+
+/// A resumed session shows no certificate again: a ticket must not outlive what its client was judged by. Where the files lie
+/// is no part of that, since programs that share a secret keep them in different places.
+fn judged_by(mode: &ClientAuth, authorities: &[u8], revoked: Option<&[u8]>) -> Vec<u8> {
+    let mode = match mode {
+        ClientAuth::None => "none",
+        ClientAuth::Request(_) => "request",
+        ClientAuth::Require(_) => "require",
+    };
+    let revoked = revoked.map(fingerprint).unwrap_or_default();
+    format!("{mode} {} {revoked}", fingerprint(authorities)).into_bytes()
 }
 
 fn stamps(plan: &ListenerTls) -> Vec<Stamp> {
