@@ -337,18 +337,48 @@ fn a_revoked_client_is_refused_and_others_are_not() {
     site.tollgate.process.logged("The client's certificate was revoked.", 1);
 }
 
+/// Has OpenSSL answer that `site.pem` is good, into `site.ocsp`.
+fn answer_ocsp(folder: &Path, authority: &Authority) {
+    std::fs::write(folder.join("authority.key"), authority.key()).expect("a file of ours");
+    let script = "serial=$(openssl x509 -in site.pem -noout -serial | cut -d= -f2) && \
+                  printf 'V\\t991231235959Z\\t\\t%s\\tunknown\\t/CN=localhost\\n' $serial > index.txt && \
+                  openssl ocsp -index index.txt -CA authority.pem -rsigner authority.pem -rkey authority.key -ndays 7 \
+                  -issuer authority.pem -cert site.pem -respout site.new -noverify && mv site.new site.ocsp";
+    let made = run(Command::new("sh").args(["-c", script]).current_dir(folder));
+    assert_eq!(made.code, Some(0), "{}", made.err);
+}
+
 #[test]
-fn an_ocsp_response_is_stapled() {
-    let folder = folder();
-    // The smallest there is: it says that a request was malformed (RFC 6960 §4.2.1).
-    std::fs::write(folder.path().join("site.ocsp"), [0x30, 3, 0x0a, 1, 1]).expect("a file of ours");
-    let mut site = secure_in(folder, "");
+fn an_ocsp_response_is_stapled_and_a_wrong_one_is_not() {
+    let mut site = secure("");
     let none = site.s_client(&["-status"]);
     assert!(none.out.contains("OCSP response: no response sent"), "{}", none.out);
     let text = configuration("").replace("key = \"site.key\" }", "key = \"site.key\", ocsp = \"site.ocsp\" }");
+    answer_ocsp(site.tollgate.folder(), &site.authority);
     site.tollgate.reload(&text);
-    for version in ["-tls1_2", "-tls1_3"] {
-        let got = site.s_client(&["-status", version]);
-        assert!(got.out.contains("OCSP Response Status: malformedrequest"), "{version}: {}", got.out);
+    let stapled = |site: &Secure| {
+        for version in ["-tls1_2", "-tls1_3"] {
+            let got = site.s_client(&["-status", version]).out;
+            let good = got.contains("OCSP Response Status: successful") && got.contains("Cert Status: good");
+            assert!(good, "{version}: {got}");
+        }
+    };
+    stapled(&site);
+    // What a client could make nothing of is not taken up, and the one before goes on.
+    let large = [&[0x30, 0x83, 1, 0x11, 0x70][..], &[0; 70_000]].concat();
+    let unauthorized = [0x30, 3, 0x0a, 1, 6];
+    let file = site.path("tollgate.toml");
+    for wrong in [&large[..], b"<!DOCTYPE html>", &unauthorized, b""] {
+        std::fs::write(site.path("site.ocsp"), wrong).expect("a file of ours");
+        let checked = run(Tollgate::command("proxy").args(["--check", "--config", &file]));
+        assert!(checked.code == Some(2) && checked.err.contains("ocsp`: "), "{}{}", checked.out, checked.err);
     }
+    site.tollgate.process.logged("the OCSP response cannot be used, the old response goes on", 1);
+    assert!(site.tollgate.process.log().contains("site.ocsp: It is no OCSP response in DER"));
+    stapled(&site);
+    // A new certificate does not wait for its response.
+    site.authority.issue(&["localhost"]).write(site.tollgate.folder(), "site");
+    site.tollgate.process.logged("the OCSP response cannot be used, none is stapled", 1);
+    let none = site.s_client(&["-status"]);
+    assert!(none.out.contains("OCSP response: no response sent"), "{}", none.out);
 }

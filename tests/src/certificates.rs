@@ -84,6 +84,11 @@ impl Authority {
         Certificate { cert, key: key.serialize_pem() }
     }
 
+    /// Its key, PEM.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// Writes its certificate to `folder/NAME.pem`.
     pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
         written(folder, &format!("{name}.pem"), &self.pem)

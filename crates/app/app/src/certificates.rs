@@ -209,6 +209,7 @@ impl Watched {
         match front.again() {
             Ok(read) => {
                 slot.store(Some(Arc::new(read.tls.clone())));
+                read.warnings.iter().for_each(|sentence| log.warn(sentence));
                 let before: Vec<&str> = front.identities.iter().map(|i| &*i.certificate().serial).collect();
                 let is_new = |i: &&Identity| !before.contains(&&*i.certificate().serial);
                 say_taken_up(address, &read.identities.iter().filter(is_new).collect::<Vec<_>>(), log);

@@ -10,6 +10,8 @@ use config::{ClientAuth, ListenerTls, TicketSecret, TlsVersion};
 use http1::Hsts;
 use tls::{ConfigError, Identity, Input, Secret, ServerConfig, ServerOptions, Tickets, Versions, fingerprint};
 
+use crate::facts::unix_now;
+
 /// Where the workers find a listener's present TLS; empty: it is a plain one. The control thread and the watch over the
 /// files write to it.
 pub(crate) type Slot = Arc<ArcSwapOption<serve::Tls>>;
@@ -25,6 +27,9 @@ pub(crate) struct Front {
     pub(crate) identities: Vec<Identity>,
     /// Its files as they were before they were read.
     pub(crate) stamps: Vec<Stamp>,
+    /// What was done without, and what is to be known of the files about clients, in sentences; empty when the configuration was just
+    /// read, which has said so.
+    pub(crate) warnings: Vec<String>,
     plan: ListenerTls,
 }
 
@@ -70,12 +75,21 @@ impl Front {
     /// # Errors
     /// In a sentence, with the file.
     pub(crate) fn load(plan: &ListenerTls, handshake: Duration) -> Result<Front, String> {
+        Front::read(plan, handshake, None)
+    }
+
+    /// `before` is what these files held last.
+    fn read(plan: &ListenerTls, handshake: Duration, before: Option<&Front>) -> Result<Front, String> {
         let stamps = stamps(plan);
-        let identities = plan.certificates.iter().map(|files| match &files.ocsp {
-            None => identity(&files.cert, &files.key),
-            Some(path) => Ok(identity(&files.cert, &files.key)?.with_ocsp(read(path)?)),
-        });
-        let identities: Vec<Identity> = identities.collect::<Result<_, _>>()?;
+        let mut warnings = Vec::new();
+        let mut identities = Vec::new();
+        for files in &plan.certificates {
+            let identity = identity(&files.cert, &files.key)?;
+            identities.push(match &files.ocsp {
+                None => identity,
+                Some(path) => stapled(identity, path, before, &mut warnings)?,
+            });
+        }
         let authorities = match &plan.client_auth {
             ClientAuth::None => Vec::new(),
             ClientAuth::Request(path) | ClientAuth::Require(path) => read(path)?,
@@ -87,7 +101,11 @@ impl Front {
                 let required = matches!(plan.client_auth, ClientAuth::Require(_));
                 let auth = tls::ClientAuth::new(&authorities, required, revoked.as_deref());
                 let file = |input| if input == Input::Revocations { plan.client_crl.as_ref() } else { None };
-                Some(auth.map_err(|e| in_file(file(e.input).unwrap_or(path), &e))?)
+                let auth = auth.map_err(|e| in_file(file(e.input).unwrap_or(path), &e))?;
+                if before.is_some() {
+                    warnings.extend(auth.warnings(unix_now()).into_iter().map(|(_, sentence)| sentence));
+                }
+                Some(auth)
             }
         };
         let judged_by = judged_by(&plan.client_auth, &authorities, revoked.as_deref());
@@ -113,15 +131,16 @@ impl Front {
             preload: hsts.preload,
         });
         let tls = serve::Tls { config, handshake_timeout: handshake, hsts };
-        Ok(Front { tls, identities, stamps, plan: plan.clone() })
+        Ok(Front { tls, identities, stamps, warnings, plan: plan.clone() })
     }
 
-    /// The same from the files as they are now.
+    /// The same from the files as they are now. A wrong OCSP response does not keep a new certificate back: the old one goes on
+    /// where it is for the same certificate, and otherwise none is stapled.
     ///
     /// # Errors
     /// As for [`Front::load`].
     pub(crate) fn again(&self) -> Result<Front, String> {
-        Front::load(&self.plan, self.tls.handshake_timeout)
+        Front::read(&self.plan, self.tls.handshake_timeout, Some(self))
     }
 }
 
@@ -145,6 +164,27 @@ fn stamps(plan: &ListenerTls) -> Vec<Stamp> {
     };
     let clients = [authorities, plan.client_crl.as_ref()];
     files.chain(clients).flatten().map(|path| Stamp::of(path.clone())).collect()
+}
+
+/// With what is stapled to it; see [`Front::again`].
+fn stapled(
+    identity: Identity,
+    path: &Path,
+    before: Option<&Front>,
+    warnings: &mut Vec<String>,
+) -> Result<Identity, String> {
+    let response = read(path).and_then(|bytes| identity.clone().with_ocsp(bytes).map_err(|e| in_file(path, &e)));
+    let (why, before) = match (response, before) {
+        (Ok(stapled), _) => return Ok(stapled),
+        (Err(why), None) => return Err(why),
+        (Err(why), Some(before)) => (why, before),
+    };
+    let same = |known: &&Identity| known.certificate() == identity.certificate();
+    let old = before.identities.iter().find(same).and_then(|known| known.ocsp().map(<[u8]>::to_vec));
+    let stapled = old.and_then(|old| identity.clone().with_ocsp(old).ok());
+    let what = if stapled.is_some() { "the old response goes on" } else { "none is stapled" };
+    warnings.push(format!("the OCSP response cannot be used, {what}: {why}"));
+    Ok(stapled.unwrap_or(identity))
 }
 
 /// A certificate with its key.

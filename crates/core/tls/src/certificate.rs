@@ -22,6 +22,8 @@ pub struct Certificate {
     pub not_after: u64,
     /// Its serial number, in hexadecimal digits.
     pub serial: String,
+    /// Whether it may sign others (CA:TRUE).
+    is_authority: bool,
     subject_der: Vec<u8>,
     issuer_der: Vec<u8>,
     /// The SubjectPublicKeyInfo.
@@ -44,9 +46,9 @@ impl Certificate {
         let public_key = tbs.expect(der::SEQUENCE)?;
         tbs.optional(0x81);
         tbs.optional(0x82);
-        let names = match tbs.optional(0xa3) {
-            Some(extensions) => alternative_names(Reader(extensions.body).inside(der::SEQUENCE)?)?,
-            None => Vec::new(),
+        let (names, is_authority) = match tbs.inside_optional(0xa3) {
+            Some(mut extensions) => read_extensions(extensions.inside(der::SEQUENCE)?)?,
+            None => (Vec::new(), false),
         };
         Some(Certificate {
             subject: name_text(subject.body)?,
@@ -55,6 +57,7 @@ impl Certificate {
             not_before,
             not_after,
             serial: hex(serial.body),
+            is_authority,
             subject_der: subject.whole.to_vec(),
             issuer_der: issuer.whole.to_vec(),
             public_key: public_key.whole.to_vec(),
@@ -64,6 +67,32 @@ impl Certificate {
     /// Whether `other` says that it is who issued this one. Signatures are not looked at.
     pub fn is_issued_by(&self, other: &Certificate) -> bool {
         self.issuer_der == other.subject_der
+    }
+
+    /// Whether its subject is this name, in DER.
+    pub(crate) fn is_called(&self, name: &[u8]) -> bool {
+        self.subject_der == name
+    }
+
+    /// What an operator should know at `now` of a certificate by which clients are judged, as sentences.
+    pub(crate) fn warnings_as_authority(&self, now: u64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        // Who has issued itself is the client that it names and may be believed as such.
+        if !self.is_authority && !self.is_issued_by(self) {
+            warnings.push(format!(
+                "The certificate of {} is not that of an authority (CA:TRUE) but was issued by {}: nobody is let in by it. Name the authority's.",
+                self.title(),
+                self.issuer
+            ));
+        }
+        if self.not_after < now {
+            warnings.push(format!(
+                "The authority {} expired on {}: whom it has signed is let in all the same. Replace it.",
+                self.subject,
+                day(self.not_after)
+            ));
+        }
+        warnings
     }
 
     /// The name to call it by: its first name, or its subject.
@@ -144,29 +173,41 @@ pub(crate) fn day(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(b"0123456789abcdef"[usize::from(d)])).collect()
 }
 
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 
-fn alternative_names(mut extensions: Reader<'_>) -> Option<Vec<String>> {
-    let mut names = Vec::new();
+/// The names, and whether it is an authority.
+fn read_extensions(mut extensions: Reader<'_>) -> Option<(Vec<String>, bool)> {
+    let (mut names, mut is_authority) = (Vec::new(), false);
     while !extensions.is_empty() {
         let mut extension = extensions.inside(der::SEQUENCE)?;
-        let is_names = extension.expect(der::OID)?.body == SUBJECT_ALT_NAME;
+        let kind = extension.expect(der::OID)?.body;
         extension.optional(der::BOOLEAN);
-        if !is_names {
-            continue;
-        }
-        let mut general = Reader(extension.expect(0x04)?.body).inside(der::SEQUENCE)?;
-        while !general.is_empty() {
-            let name = general.any()?;
-            match name.tag {
-                0x82 => names.push(std::str::from_utf8(name.body).ok()?.to_ascii_lowercase()),
-                0x87 => names.extend(address(name.body).map(|ip| ip.to_string())),
-                _ => {}
+        match kind {
+            SUBJECT_ALT_NAME => names.extend(alternative_names(Reader(extension.expect(0x04)?.body))?),
+            BASIC_CONSTRAINTS => {
+                let mut constraints = Reader(extension.expect(0x04)?.body).inside(der::SEQUENCE)?;
+                is_authority = constraints.optional(der::BOOLEAN).is_some_and(|ca| ca.body != [0]);
             }
+            _ => {}
+        }
+    }
+    Some((names, is_authority))
+}
+
+fn alternative_names(mut value: Reader<'_>) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut general = value.inside(der::SEQUENCE)?;
+    while !general.is_empty() {
+        let name = general.any()?;
+        match name.tag {
+            0x82 => names.push(std::str::from_utf8(name.body).ok()?.to_ascii_lowercase()),
+            0x87 => names.extend(address(name.body).map(|ip| ip.to_string())),
+            _ => {}
         }
     }
     Some(names)
@@ -190,7 +231,7 @@ const SHORT: [(&[u8], &str); 9] = [
 ];
 
 /// A distinguished name as RFC 4514 writes it: from the last part to the first.
-fn name_text(body: &[u8]) -> Option<String> {
+pub(crate) fn name_text(body: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     let mut relative = Reader(body);
     while !relative.is_empty() {

@@ -60,6 +60,11 @@ impl<'d> Reader<'d> {
     pub(crate) fn optional(&mut self, tag: u8) -> Option<Item<'d>> {
         if self.0.first() == Some(&tag) { self.any() } else { None }
     }
+
+    /// The content of the next item when it has this tag; otherwise nothing is read.
+    pub(crate) fn inside_optional(&mut self, tag: u8) -> Option<Reader<'d>> {
+        self.optional(tag).map(|item| Reader(item.body))
+    }
 }
 
 /// Seconds since 1970 of a UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 has them; times before count as 0.

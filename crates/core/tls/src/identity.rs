@@ -9,6 +9,7 @@ use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::certificate::{Certificate, day};
+use crate::ocsp::Response;
 
 /// Which input of a configuration a mistake is in, so that the caller can name the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Input {
     Key,
     /// The authorities that peers' certificates are checked against.
     Authorities,
+    /// The OCSP response.
+    Ocsp,
     /// The revocation list.
     Revocations,
     /// A name to connect to.
@@ -50,14 +53,15 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// More than this in a chain would not leave room for the rest of the handshake's flight.
+/// More than this, a chain and its OCSP response, would not leave room for the rest of the handshake's flight.
 const CHAIN_BYTES: usize = 48 << 10;
 
-/// A certificate chain and the private key of its first certificate. Clones share both.
+/// A certificate chain and the private key of its first certificate, and what is stapled to it. Clones share all.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) leaf: Arc<Certificate>,
+    ocsp: Option<Arc<Response>>,
 }
 
 impl Identity {
@@ -82,15 +86,30 @@ impl Identity {
         let key = certified(&chain, &read, key, &provider)?;
         check_order(&read)?;
         let leaf = read.into_iter().next().ok_or_else(|| no_certificate(Input::Certificate))?;
-        Ok(Identity { key: Arc::new(key), leaf: Arc::new(leaf) })
+        Ok(Identity { key: Arc::new(key), leaf: Arc::new(leaf), ocsp: None })
     }
 
-    /// Adds an OCSP response (DER), stapled to every full handshake.
-    pub fn with_ocsp(mut self, response: Vec<u8>) -> Identity {
+    /// Adds an OCSP response (DER), stapled to every full handshake. Its signature is not verified.
+    ///
+    /// # Errors
+    /// It is none, it is an error itself, it is about another certificate, or it leaves no room for the chain. That it is out of date
+    /// is no error: see [`Identity::warnings`].
+    pub fn with_ocsp(mut self, response: Vec<u8>) -> Result<Identity, ConfigError> {
+        let wrong = |sentence: String| ConfigError::new(Input::Ocsp, sentence);
+        let read = Response::read(&response, &self.leaf).map_err(wrong)?;
         let mut key = CertifiedKey::clone(&self.key);
+        if key.cert.iter().map(|c| c.len()).sum::<usize>() + response.len() > CHAIN_BYTES {
+            return Err(wrong("The OCSP response and the certificate chain are larger than 48 KiB together.".into()));
+        }
         key.ocsp = Some(response);
         self.key = Arc::new(key);
-        self
+        self.ocsp = Some(Arc::new(read));
+        Ok(self)
+    }
+
+    /// The OCSP response that is stapled.
+    pub fn ocsp(&self) -> Option<&[u8]> {
+        self.key.ocsp.as_deref()
     }
 
     /// What the certificate says.
@@ -99,7 +118,7 @@ impl Identity {
     }
 
     /// What an operator should know at `now` (seconds since 1970), as sentences: it has expired, expires within 30 days,
-    /// is not valid yet, or names nothing.
+    /// is not valid yet, or names nothing; what is stapled to it is out of date, or says that it was revoked.
     pub fn warnings(&self, now: u64) -> Vec<String> {
         let leaf = &self.leaf;
         let title = leaf.title();
@@ -126,6 +145,7 @@ impl Identity {
                 leaf.subject
             ));
         }
+        warnings.extend(self.ocsp.iter().flat_map(|response| response.warnings(title, now)));
         warnings
     }
 }

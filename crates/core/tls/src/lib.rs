@@ -11,12 +11,14 @@
 
 mod certificate;
 mod client;
+mod crl;
 mod der;
 mod error;
 mod flight;
 mod gather;
 mod good_until;
 mod identity;
+mod ocsp;
 mod server;
 mod session;
 mod sni;

@@ -11,6 +11,8 @@ use rustls::{CipherSuite, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
 
+use crate::certificate::Certificate;
+use crate::crl::List;
 use crate::good_until::ClientJudge;
 use crate::identity::{ConfigError, Identity, Input, broken, certificates};
 use crate::sni::Names;
@@ -117,12 +119,14 @@ const HINT_BYTES: usize = 8 << 10;
 #[derive(Clone, Debug)]
 pub struct ClientAuth {
     verifier: Arc<dyn ClientCertVerifier>,
+    authorities: Vec<Certificate>,
+    lists: Vec<List>,
 }
 
 impl ClientAuth {
     /// Clients' certificates must come from one of `authorities` (PEM). `required`: without one there is no connection;
-    /// otherwise a client may leave it out. `revocations`: revocation lists (PEM), by which a client's own certificate is
-    /// then judged; one that no list covers is still good.
+    /// otherwise a client may leave it out. `revocations`: revocation lists (PEM), by which a client's certificate and those
+    /// between it and the authority are then judged; one that no list covers is still good.
     ///
     /// # Errors
     /// What is wrong with either file.
@@ -137,17 +141,19 @@ impl ClientAuth {
         if !required {
             builder = builder.allow_unauthenticated();
         }
+        let mut lists = Vec::new();
         if let Some(pem) = revocations {
-            let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
+            let read: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
                 .collect::<Result<_, _>>()
                 .map_err(|e| broken(Input::Revocations, &e))?;
-            if lists.is_empty() {
+            if read.is_empty() {
                 return Err(ConfigError::new(
                     Input::Revocations,
                     "There is no revocation list in it (no \"-----BEGIN X509 CRL-----\").",
                 ));
             }
-            builder = builder.with_crls(lists).only_check_end_entity_revocation().allow_unknown_revocation_status();
+            lists = read.iter().filter_map(|der| List::read(der)).collect();
+            builder = builder.with_crls(read).allow_unknown_revocation_status();
         }
         let verifier = builder.build().map_err(|e| match e {
             VerifierBuilderError::InvalidCrl(e) => {
@@ -155,7 +161,17 @@ impl ClientAuth {
             }
             other => ConfigError::new(Input::Authorities, format!("The authorities cannot be used: {other}.")),
         })?;
-        Ok(ClientAuth { verifier: Arc::new(ClientJudge(verifier)) })
+        let authorities = certificates(authorities, Input::Authorities)?;
+        let authorities = authorities.iter().filter_map(|der| Certificate::read(der)).collect();
+        Ok(ClientAuth { verifier: Arc::new(ClientJudge(verifier)), authorities, lists })
+    }
+
+    /// What an operator should know at `now` (seconds since 1970), as sentences about one of the files: an authority that is none or has
+    /// expired, a revocation list that is out of date or of somebody else.
+    pub fn warnings(&self, now: u64) -> Vec<(Input, String)> {
+        let authorities = self.authorities.iter().flat_map(|authority| authority.warnings_as_authority(now));
+        let lists = self.lists.iter().flat_map(|list| list.warnings(&self.authorities, now));
+        authorities.map(|s| (Input::Authorities, s)).chain(lists.map(|s| (Input::Revocations, s))).collect()
     }
 }
 

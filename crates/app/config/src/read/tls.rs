@@ -77,31 +77,39 @@ fn certificates(table: &Cursor<'_>) -> Option<Vec<CertificateFiles>> {
 fn certificate(table: &Cursor<'_>) -> Option<CertificateFiles> {
     table.required::<String>("cert");
     table.required::<String>("key");
-    let files = pair(table, "cert", "key");
+    let pair = read_pair(table, "cert", "key");
     if table.node("ocsp").is_none() {
-        return files;
+        return pair.map(|(files, identity)| warned(table, "cert", files, &identity));
     }
-    let (path, response) = pem(table, "ocsp")?;
-    // An OCSPResponse is a SEQUENCE (RFC 6960 §4.2.1); in PEM it would be sent as nonsense.
-    if response.first() != Some(&0x30) {
-        let sentence = "It is no OCSP response in DER, such as openssl ocsp -respout writes it.";
-        table.notes().push(said(Diagnostic::error, table, "ocsp", sentence));
-        return None;
+    let response = pem(table, "ocsp");
+    let ((files, identity), (path, response)) = (pair?, response?);
+    match identity.with_ocsp(response) {
+        Ok(identity) => Some(warned(table, "cert", CertificateFiles { ocsp: Some(path), ..files }, &identity)),
+        Err(e) => {
+            table.notes().push(said(Diagnostic::error, table, "ocsp", &e.sentence));
+            None
+        }
     }
-    files.map(|files| CertificateFiles { ocsp: Some(path), ..files })
+}
+
+/// The files, with what an operator should know of them noted.
+fn warned(table: &Cursor<'_>, cert: &'static str, files: CertificateFiles, identity: &Identity) -> CertificateFiles {
+    for sentence in identity.warnings(unix_now()) {
+        table.notes().push(said(Diagnostic::warning, table, cert, &sentence));
+    }
+    files
 }
 
 /// A certificate and its key, where both are there and fit each other.
 fn pair(table: &Cursor<'_>, cert: &'static str, key: &'static str) -> Option<CertificateFiles> {
+    read_pair(table, cert, key).map(|(files, identity)| warned(table, cert, files, &identity))
+}
+
+fn read_pair(table: &Cursor<'_>, cert: &'static str, key: &'static str) -> Option<(CertificateFiles, Identity)> {
     let (chain, private) = (pem(table, cert), pem(table, key));
     let ((cert_path, chain), (key_path, private)) = (chain?, private?);
     match Identity::from_pem(&chain, &private) {
-        Ok(identity) => {
-            for sentence in identity.warnings(unix_now()) {
-                table.notes().push(said(Diagnostic::warning, table, cert, &sentence));
-            }
-            Some(CertificateFiles { cert: cert_path, key: key_path, ocsp: None })
-        }
+        Ok(identity) => Some((CertificateFiles { cert: cert_path, key: key_path, ocsp: None }, identity)),
         Err(ConfigError { input, sentence }) => {
             let name = if input == Input::Key { key } else { cert };
             let error = said(Diagnostic::error, table, name, &sentence);
@@ -132,10 +140,17 @@ fn client_auth(table: &Cursor<'_>) -> Option<(ClientAuth, Option<PathBuf>)> {
     }
     let (path, authorities) = pem(table, "client_ca")?;
     let revocations = crl.as_ref().map(|(_, bytes)| &bytes[..]);
-    if let Err(e) = tls::ClientAuth::new(&authorities, word == "require", revocations) {
-        let name = if e.input == Input::Revocations { "client_crl" } else { "client_ca" };
-        table.notes().push(said(Diagnostic::error, table, name, &e.sentence));
-        return None;
+    let name = |input| if input == Input::Revocations { "client_crl" } else { "client_ca" };
+    match tls::ClientAuth::new(&authorities, word == "require", revocations) {
+        Ok(auth) => {
+            for (input, sentence) in auth.warnings(unix_now()) {
+                table.notes().push(said(Diagnostic::warning, table, name(input), &sentence));
+            }
+        }
+        Err(e) => {
+            table.notes().push(said(Diagnostic::error, table, name(e.input), &e.sentence));
+            return None;
+        }
     }
     let crl = crl.map(|(path, _)| path);
     Some(match word {

@@ -26,6 +26,18 @@ impl Authority {
         Authority { pem, issuer: Issuer::new(params, key) }
     }
 
+    /// One below this one, and its certificate.
+    pub(crate) fn authority(&self, name: &str, serial: &rcgen::SerialNumber) -> (Authority, String) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.serial_number = Some(serial.clone());
+        let key = KeyPair::generate().unwrap();
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        (Authority { pem: pem.clone(), issuer: Issuer::new(params, key) }, pem)
+    }
+
     pub(crate) fn issue(&self, names: &[&str]) -> Issued {
         self.issue_with(names, KeyPair::generate().unwrap(), |_| {})
     }
