@@ -81,6 +81,10 @@ pub enum Peer {
     NginxGzip,
     /// HAProxy proxying, one thread, connections shared among clients.
     Haproxy,
+    /// Pingora proxying, one thread (benches/pingora).
+    Pingora,
+    /// Sozu proxying, one worker.
+    Sozu,
     /// Our static file server over TLS.
     ServerTls,
     /// nginx serving a file over TLS, with OpenSSL.
@@ -126,6 +130,8 @@ impl fmt::Display for Peer {
             Peer::NginxProxy => "nginx-proxy",
             Peer::NginxGzip => "nginx-gzip",
             Peer::Haproxy => "haproxy",
+            Peer::Pingora => "pingora",
+            Peer::Sozu => "sozu",
             Peer::ServerTls => "server-tls",
             Peer::NginxTls => "nginx-tls",
             Peer::HaproxyTls => "haproxy-tls",
@@ -140,7 +146,7 @@ impl Peer {
     /// It passes requests on to the origin.
     pub fn is_proxy(self) -> bool {
         matches!(self, Peer::Proxy | Peer::BareRelay | Peer::NginxProxy | Peer::Haproxy)
-            || matches!(self, Peer::BareCopy | Peer::BareSplice)
+            || matches!(self, Peer::BareCopy | Peer::BareSplice | Peer::Pingora | Peer::Sozu)
             || self.servers().is_some()
             || self.most().is_some()
     }
@@ -182,6 +188,8 @@ impl Peer {
             Peer::NginxProxy10 | Peer::NginxProxy1000 | Peer::NginxProxy512 => Some("nginx"),
             Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 | Peer::Haproxy512 => Some("haproxy"),
             Peer::HaproxyTls => Some("haproxy"),
+            Peer::Pingora => Some("pingora-peer"),
+            Peer::Sozu => Some("sozu"),
             Peer::Lighttpd => Some("lighttpd"),
             Peer::H2o => Some("h2o"),
             Peer::Caddy => Some("caddy"),
@@ -193,6 +201,15 @@ impl Peer {
     pub fn is_installed(self) -> bool {
         let path = std::env::var_os("PATH").unwrap_or_default();
         self.needs().is_none_or(|program| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+    }
+
+    /// What to do where it is not.
+    pub fn how_to_install(self) -> &'static str {
+        match self {
+            Peer::Pingora => "cargo install --path benches/pingora; it needs cmake",
+            Peer::Sozu => "cargo install sozu --locked; it needs protoc",
+            _ => "cargo xtask setup installs it",
+        }
     }
 
     /// A part of a sentence: how it is set up.
@@ -239,6 +256,8 @@ impl Peer {
                 "as nginx, with TLS 1.3, session tickets and no session cache (one worker needs none), records of 16 KiB"
             }
             Peer::HaproxyTls => "one thread, TLS 1.3, answers by `http-request return` with the file in memory, no log",
+            Peer::Pingora => "`benches/pingora`, one thread, 512 idle connections kept, no modules",
+            Peer::Sozu => "one worker process beside its master, no access log",
             Peer::Lighttpd => "one process, epoll, its sendfile backend and stat cache, no access log",
             Peer::H2o => "one thread, file.dir, no access log, nothing compressed",
             Peer::Caddy => "file_server, GOMAXPROCS 1, no access log, no admin endpoint",

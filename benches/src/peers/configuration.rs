@@ -148,6 +148,26 @@ mimetype.assign = ( \".txt\" => \"text/plain\", \".json\" => \"application/json\
     )
 }
 
+pub(super) fn sozu(address: SocketAddr, origin: &str, socket: &str) -> String {
+    format!(
+        "command_socket = \"{socket}\"
+worker_count = 1
+worker_automatic_restart = false
+log_level = \"error\"
+log_target = \"stdout\"
+max_connections = 12000
+[[listeners]]
+protocol = \"http\"
+address = \"{address}\"
+[clusters.origin]
+protocol = \"http\"
+frontends = [{{ address = \"{address}\", hostname = \"{}\" }}]
+backends = [{{ address = \"{origin}\" }}]
+",
+        address.ip()
+    )
+}
+
 pub(super) fn h2o(address: SocketAddr, site: &str) -> String {
     let user = if rustix::process::geteuid().is_root() { "user: root\n" } else { "" };
     format!(

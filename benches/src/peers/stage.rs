@@ -194,6 +194,12 @@ impl Stage {
                 let file = self.write(&format!("{peer}.cfg"), &text)?;
                 Ok(["haproxy", "-db", "-f", &file].map(str::to_owned).into())
             }
+            Peer::Pingora => Ok(["pingora-peer", &listen, &origin].map(str::to_owned).into()),
+            Peer::Sozu => {
+                let socket = text(self.folder().join("sozu.sock"));
+                let file = self.write("sozu.toml", &configuration::sozu(address, &origin, &socket))?;
+                Ok(["sozu", "start", "-c", &file].map(str::to_owned).into())
+            }
             Peer::ServerTls => {
                 let [cert, key, _] = secure::certificate(self.folder())?;
                 let more = ["--listen", &listen, "--workers", "1", "--tls-cert", &cert, "--tls-key", &key];

@@ -145,9 +145,7 @@ impl Options {
     fn choose(&self, peers: &[Peer]) -> io::Result<Vec<Peer>> {
         let wanted = peers.iter().copied().filter(|peer| self.only.is_empty() || self.only.contains(peer));
         let (chosen, absent): (Vec<Peer>, Vec<Peer>) = wanted.partition(|peer| peer.is_installed());
-        absent
-            .iter()
-            .for_each(|peer| eprintln!("  {peer} is not installed and left out (cargo xtask setup installs it)"));
+        absent.iter().for_each(|peer| eprintln!("  {peer} is not installed and left out ({})", peer.how_to_install()));
         if chosen.is_empty() { Err(io::Error::other("none of its peers is wanted")) } else { Ok(chosen) }
     }
 }

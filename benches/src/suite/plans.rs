@@ -91,7 +91,7 @@ pub(super) const PROXIED_SERVERS: Plan = Plan {
 
 pub(super) const PROXIED_1K: Plan = Plan {
     bench: "proxied-1k",
-    peers: &[Peer::BareRelay, Peer::Proxy, Peer::NginxProxy, Peer::Haproxy],
+    peers: &[Peer::BareRelay, Peer::Proxy, Peer::NginxProxy, Peer::Haproxy, Peer::Pingora, Peer::Sozu],
     bytes: 1024,
     post: 0,
     cases: &[(64, 1)],
