@@ -27,6 +27,7 @@ mod loadgen;
 mod plans;
 mod pool_reuse;
 mod sizes;
+mod ten_gigabytes;
 mod tls;
 mod tls_flood;
 mod tls_idle;
@@ -68,6 +69,9 @@ pub enum Bench {
     ProxiedPost64k,
     /// CPU per gigabyte of proxied answers of 1 MiB: ours, bare pumps, nginx, HAProxy
     ProxiedBulk,
+    /// Memory while 10 GiB go down and up through the proxy
+    #[value(name = "proxied-10g")]
+    Proxied10g,
     /// Times of proxied answers at half load: ours, nginx, HAProxy
     ProxiedLatency,
     /// CPU per proxied request in front of 10 and of 1,000 servers: ours, the bare relay, nginx, HAProxy
@@ -169,6 +173,7 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::ProxiedPost64k => load::run(&plans::PROXIED_POST_64K, options),
         Bench::ProxiedBulk => load::run(&plans::PROXIED_BULK, options),
         Bench::ProxiedServers => load::run(&plans::PROXIED_SERVERS, options),
+        Bench::Proxied10g => ten_gigabytes::run(options),
         Bench::EventStream => event_stream::run(options),
         Bench::PoolReuse => pool_reuse::run(options),
         Bench::Echo => echo::run(options),
