@@ -31,19 +31,33 @@ pub fn compress(coding: Coding, content: &[u8]) -> Option<Vec<u8>> {
     (compressed.len() < worth_it).then_some(compressed)
 }
 
+/// What each thread that compresses keeps: the tables are some hundred KiB, which the allocator would fetch from the system and give
+/// back each time.
+struct Gzip {
+    compressor: Compressor,
+    /// Room for what comes out.
+    out: Vec<u8>,
+}
+
+/// So much room is kept.
+const ROOM_MAX: usize = 64 << 10;
+
 thread_local! {
-    /// Its tables are some hundred KiB, which the allocator would fetch from the system and give back each time. One for each
-    /// thread that compresses.
-    static COMPRESSOR: RefCell<Compressor> =
-        RefCell::new(Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()));
+    static GZIP: RefCell<Gzip> = RefCell::new(Gzip {
+        compressor: Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()),
+        out: Vec::new(),
+    });
 }
 
 /// libdeflate takes the whole content at once, which is what makes it twice as fast as zlib for the same size.
 fn gzip(content: &[u8], room: usize) -> Option<Vec<u8>> {
-    let mut out = vec![0; room];
-    let len = COMPRESSOR.with_borrow_mut(|compressor| compressor.gzip_compress(content, &mut out)).ok()?;
-    out.truncate(len);
-    Some(out)
+    GZIP.with_borrow_mut(|Gzip { compressor, out }| {
+        out.resize(room.max(out.len()), 0);
+        let made = compressor.gzip_compress(content, &mut out[..room]).ok().map(|len| out[..len].to_vec());
+        out.truncate(ROOM_MAX);
+        out.shrink_to(ROOM_MAX);
+        made
+    })
 }
 
 fn brotli(content: &[u8]) -> Option<Vec<u8>> {

@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use fs::{Changes, Notices, Place};
 
 use crate::entry::{CHECK_AFTER_MS, Entry, is_due};
+use crate::turns::Turns;
 
 /// How much an open-file cache may hold.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,7 @@ pub struct OpenFiles {
     notices: Option<Arc<Notices>>,
     /// How many changes were told of.
     told: Cell<u32>,
+    turns: Turns,
 }
 
 /// One user of the cache: the paths of different routes mean different files.
@@ -109,7 +111,7 @@ impl OpenFiles {
     /// Whoever waits for them must pass them on to [`OpenFiles::changed`].
     pub fn with_notices(limits: Limits, notices: Option<Arc<Notices>>) -> Rc<OpenFiles> {
         let inner = Inner { indices: Vec::new(), slots: Vec::new(), hand: 0, stats: CacheStats::default() };
-        Rc::new(OpenFiles { inner: RefCell::new(inner), limits, notices, told: Cell::new(0) })
+        Rc::new(OpenFiles { inner: RefCell::new(inner), limits, notices, told: Cell::new(0), turns: Turns::default() })
     }
 
     /// Takes note of changes: the files that they may concern are looked at before they are sent again. Costs a pass over all
@@ -133,6 +135,11 @@ impl OpenFiles {
     /// How many changes were told of.
     pub(crate) fn told(&self) -> u32 {
         self.told.get()
+    }
+
+    /// Who may do a piece of work on the worker itself.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Whether an entry can be sent without a look at its file.

@@ -23,6 +23,7 @@ use crate::options::{BadOption, Options};
 use crate::path::{Relative, behind_prefix, relative};
 use crate::stream::Streams;
 
+mod brief;
 mod coded;
 
 /// The cache's key of the fallback file. The path of a request is never empty.
@@ -65,7 +66,7 @@ pub struct Files {
     made: Codings,
     folders: Folders,
     /// Of the forms of files in each coding that the route offers.
-    coded_owners: [Option<Owner>; Coding::ALL.len()],
+    pub(crate) coded_owners: [Option<Owner>; Coding::ALL.len()],
     methods: Rc<ResponseHead>,
     streams: Streams,
 }
@@ -102,7 +103,7 @@ pub struct Claim {
     /// How many changes had been told of when it began.
     told: u32,
     /// What it makes, if that is not the file as it is.
-    coded: Option<CodedClaim>,
+    pub(crate) coded: Option<CodedClaim>,
 }
 
 impl Claim {
@@ -168,6 +169,12 @@ impl Files {
 
     /// The rest of an answer for which [`Files::begin`] gave work.
     pub async fn wait(&self, request: &RequestHead, path: &[u8], mut work: Work) -> Answer {
+        if let Some(outcome) = self.make_in_brief(&work.claim).await {
+            match self.conclude(request, path, Moment::now(), work, outcome) {
+                Step::Ready(answer) => return answer,
+                Step::Blocking(more) => work = *more,
+            }
+        }
         loop {
             let Work { lookup, claim } = work;
             let step = match blocking(move || lookup.wait()).await {

@@ -5,7 +5,7 @@
 //! * [`OpenFiles`] is the cache that the routes of a worker share; spawn [`sweep`] with it.
 //!
 //! That a path stays beneath the root is the kernel's work, through the `fs` crate; nothing here relies on looking at strings.
-//! Compressing and listing are done on the blocking pool.
+//! Listing is done on the blocking pool, and so is compressing all but small files.
 
 pub mod conditional;
 pub mod listing;
@@ -24,6 +24,7 @@ mod load;
 mod multipart;
 mod options;
 mod stream;
+mod turns;
 
 pub use content_coding::Coding;
 

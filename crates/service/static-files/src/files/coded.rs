@@ -39,10 +39,10 @@ fn accepted(request: &RequestHead) -> Accepted {
 /// A coded form that is being made.
 #[derive(Debug)]
 pub(crate) struct CodedClaim {
-    coding: Coding,
+    pub(super) coding: Coding,
     /// The file as it is: what is sent if there is no coded form after all.
-    identity: Rc<Entry>,
-    is_compressing: bool,
+    pub(super) identity: Rc<Entry>,
+    pub(super) is_compressing: bool,
 }
 
 impl CodedClaim {

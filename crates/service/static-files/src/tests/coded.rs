@@ -266,3 +266,55 @@ fn siblings_are_found_by_the_first_who_takes_them() {
         assert!(site.ask("GET", "/c.txt", &[]).fields.contains("Vary: Accept-Encoding\r\n"));
     }
 }
+
+#[test]
+fn small_files_are_compressed_from_what_the_cache_holds() {
+    let site = Site::new(compressing(), Limits::default(), |p| ::fs::Root::open(p));
+    // In memory, and as a descriptor.
+    let texts = ["once upon a time ".repeat(500), "and they lived happily ".repeat(2500)];
+    for (name, text) in ["/a.txt", "/b.txt"].into_iter().zip(&texts) {
+        site.write(&name[1..], text);
+        let noise: Vec<u8> = (0..50_000u32).map(|n| ((n.wrapping_mul(2_654_435_761) >> 13) ^ (n * n)) as u8).collect();
+        let noisy = format!("/noise-of-{}", &name[1..]);
+        site.write(&noisy[1..], noise);
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        let begin = |name: &str| {
+            let request = request("GET", name, &GZIP);
+            let Step::Blocking(work) = site.files.begin(&request, name.as_bytes(), site.moment()) else {
+                panic!("not compressed")
+            };
+            (request, *work)
+        };
+        let (asked, work) = begin(name);
+        let outcome = work.claim.coded.as_ref().unwrap().make_in_brief().unwrap();
+        let step = site.files.conclude(&asked, name.as_bytes(), site.moment(), work, outcome);
+        let Step::Ready(Answer::Send { head, body }) = step else { panic!("{step:?}") };
+        assert!(head.fields.first(message::Known::Etag).unwrap().starts_with(b"W/\""));
+        let bytes = bytes_of(body);
+        assert_eq!(unzip(&bytes), *text);
+        assert!(!site.answer("GET", name, &GZIP).1, "it was compressed again");
+        assert_eq!(site.bytes(name, &GZIP), bytes);
+        // The same as on another thread.
+        site.cache.remove(site.files.coded_owners[Coding::Gzip.index()].unwrap(), name.as_bytes());
+        assert!(site.answer("GET", name, &GZIP).1);
+        assert_eq!(site.bytes(name, &GZIP), bytes);
+        let (asked, work) = begin(&noisy);
+        let outcome = work.claim.coded.as_ref().unwrap().make_in_brief().unwrap();
+        let step = site.files.conclude(&asked, noisy.as_bytes(), site.moment(), work, outcome);
+        assert!(matches!(&step, Step::Ready(Answer::Send { head, .. }) if head.status == 200), "{step:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_longer_what_it_was_is_not_compressed_from_its_descriptor() {
+    let mut site = Site::new(compressing(), Limits::default(), |p| ::fs::Root::open(p));
+    site.write("b.txt", "x".repeat(50_000));
+    assert_eq!(site.get("/b.txt").0, 200);
+    site.write("b.txt", "y".repeat(40_000));
+    let asked = request("GET", "/b.txt", &GZIP);
+    let Step::Blocking(work) = site.files.begin(&asked, b"/b.txt", site.moment()) else { panic!("not compressed") };
+    assert!(work.claim.coded.as_ref().unwrap().make_in_brief().is_none());
+    drop(work);
+    site.pass(1000);
+    assert_eq!(unzip(&site.bytes("/b.txt", &GZIP)), "y".repeat(40_000));
+}
