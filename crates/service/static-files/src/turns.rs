@@ -70,9 +70,19 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    async fn next_turn() {
+        let mut is_here = true;
+        poll_fn(|cx| {
+            if !std::mem::take(&mut is_here) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
 
     #[test]
     fn one_passes_in_a_turn_and_in_order() {
@@ -85,15 +95,7 @@ mod tests {
             spawn(async move {
                 loop {
                     counted.set(counted.get() + 1);
-                    let mut is_first = true;
-                    poll_fn(|cx| {
-                        if !std::mem::take(&mut is_first) {
-                            return Poll::Ready(());
-                        }
-                        cx.waker().wake_by_ref();
-                        Poll::Pending
-                    })
-                    .await;
+                    next_turn().await;
                 }
             });
             let tasks: Vec<_> = (0..6)
@@ -105,11 +107,13 @@ mod tests {
                     })
                 })
                 .collect();
-            event_loop::sleep(Duration::ZERO).await;
+            while passed.borrow().is_empty() {
+                next_turn().await;
+            }
             // Who has gone takes no turn, and holds up nobody.
             event_loop::cancel(tasks[5]);
             while passed.borrow().len() < 5 {
-                event_loop::sleep(Duration::from_millis(1)).await;
+                next_turn().await;
             }
             turns.pass().await;
             passed.take()
