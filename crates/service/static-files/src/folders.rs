@@ -17,9 +17,6 @@ const FOLDERS_MAX: usize = 4096;
 /// twice what asking would, however large it is and however often it changes.
 const NAMES_PER_ASKED: u32 = 64;
 
-/// Before so many siblings were asked for, nothing is read.
-const ASKED_MIN: u32 = 6;
-
 /// After so long the names are read again whatever the directory's times say: not all file systems keep them.
 const KEPT_MS: u32 = 10_000;
 
@@ -29,7 +26,7 @@ pub(crate) struct Folders(RefCell<HashMap<Box<[u8]>, Names, RandomState>>);
 
 /// What is known about the names in a directory: which endings of siblings there are at all.
 ///
-/// Once enough siblings were asked for, the names are read. That holds while the directory's own times stay as they are, which is looked at
+/// The names are read with the first look that may wait, if they are few, and later if they are many. That holds while the directory's own times stay as they are, which is looked at
 /// once a second as with files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
@@ -109,7 +106,7 @@ impl Names {
         }
         asked = asked.saturating_add(sought.len());
         // Each time twice as many as the last time.
-        if reach == Reach::Disk && asked >= ASKED_MIN.max(tried.saturating_mul(2)) {
+        if reach == Reach::Disk && asked >= tried.saturating_mul(2) {
             tried = asked;
             if let Some((meta, endings)) = endings_in(root, directory_of(name), asked.saturating_mul(NAMES_PER_ASKED)) {
                 return Ok((Names::Read { meta, endings, read: now, checked: now }, sought.and(endings)));
@@ -188,11 +185,6 @@ mod tests {
             possible
         }
 
-        /// Asks until the names were read.
-        fn learn(&self, name: &str) -> Codings {
-            (0..ASKED_MIN).map(|_| self.ask(name)).last().unwrap()
-        }
-
         fn pass(&mut self, ms: u32) {
             self.now = Tick(self.now.0.wrapping_add(ms));
         }
@@ -209,11 +201,11 @@ mod tests {
     #[test]
     fn what_cannot_be_there_is_known_for_each_directory() {
         let site = Site::with(&["page", "other.gz", "a/page", "a/other.BR", "a/zst", "a/.zst"]);
-        assert_eq!(site.ask("page"), all(), "nothing is known yet");
-        assert_eq!(site.learn("page"), only(Coding::Gzip));
-        assert_eq!(site.ask("a/page"), all());
-        assert_eq!(site.learn("a/page"), only(Coding::Brotli));
-        assert_eq!(site.learn("gone/page"), all());
+        let in_memory = Names::possible(None, &site.root, b"page", all(), site.now, Reach::Cached);
+        assert_eq!(in_memory.unwrap().1, all(), "nothing is known yet");
+        assert_eq!(site.ask("page"), only(Coding::Gzip));
+        assert_eq!(site.ask("a/page"), only(Coding::Brotli));
+        assert_eq!(site.ask("gone/page"), all());
         let known = site.folders.of(b"another");
         let asked = Names::possible(known, &site.root, b"another", only(Coding::Brotli), site.now, Reach::Cached);
         assert_eq!(asked.unwrap(), (known.unwrap(), Codings::NONE));
@@ -222,14 +214,14 @@ mod tests {
     #[test]
     fn a_new_name_shows_within_a_second() {
         let mut site = Site::with(&["a/page"]);
-        assert_eq!(site.learn("a/page"), Codings::NONE);
+        assert_eq!(site.ask("a/page"), Codings::NONE);
         write(site.path("a/page.br"), "x").unwrap();
         site.pass(999);
         assert_eq!(site.ask("a/page"), Codings::NONE);
         site.pass(1);
         assert_eq!(site.ask("a/page"), all());
         site.settle();
-        assert_eq!(site.learn("a/page"), only(Coding::Brotli));
+        assert_eq!(site.ask("a/page"), only(Coding::Brotli));
         site.pass(1000);
         assert_eq!(site.ask("a/page"), only(Coding::Brotli), "it is still the same");
         // The directory is another one.
@@ -242,21 +234,27 @@ mod tests {
     #[test]
     fn names_are_read_again_after_ten_seconds() {
         let mut site = Site::with(&["a/page"]);
-        assert_eq!(site.learn("a/page"), Codings::NONE);
+        assert_eq!(site.ask("a/page"), Codings::NONE);
+        let began = site.now;
+        let read_at = |site: &Site| match site.folders.of(b"a/page") {
+            Some(Names::Read { read, .. }) => read,
+            other => panic!("{other:?}"),
+        };
         for _ in 0..9 {
             site.pass(1000);
             assert_eq!(site.ask("a/page"), Codings::NONE);
+            assert_eq!(read_at(&site), began);
         }
         site.pass(1000);
-        assert_eq!(site.ask("a/page"), all());
-        assert_eq!(site.learn("a/page"), Codings::NONE);
+        assert_eq!(site.ask("a/page"), Codings::NONE);
+        assert_eq!(read_at(&site), site.now);
     }
 
     #[test]
     fn a_directory_that_changes_is_not_believed() {
         let site = Site::with(&["a/page"]);
         write(site.path("a/new"), "x").unwrap();
-        assert_eq!(site.learn("a/page"), all(), "another name at the same time would not show");
+        assert_eq!(site.ask("a/page"), all(), "another name at the same time would not show");
     }
 
     #[test]
@@ -265,7 +263,7 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let site = Site::with(&names);
         let asked = (1..).take_while(|_| site.ask("a/0") == all()).count();
-        // 16 and 2 siblings for 1,002 names; tried before at 6 and 12, and next at 24.
+        // 16 and 2 siblings for 1,002 names; tried before at 3, 6 and 12, and next at 24.
         assert_eq!(asked + 1, 24 / Coding::ALL.len());
     }
 
@@ -273,7 +271,7 @@ mod tests {
     fn what_one_search_has_read_another_does_not_undo() {
         let mut site = Site::with(&["page"]);
         let late = Names::Unread { asked: 3, tried: 0 };
-        assert_eq!(site.learn("page"), Codings::NONE);
+        assert_eq!(site.ask("page"), Codings::NONE);
         site.folders.keep(b"page", late, site.now);
         assert_eq!(site.ask("page"), Codings::NONE);
         site.pass(1000);
