@@ -11,9 +11,9 @@ use crate::files::coded::CodedClaim;
 use crate::files::{Claim, Files};
 use crate::load::{Found, Loaded, LoadedContent, Outcome, Siblings};
 
-/// Files up to this size are compressed on the worker: a fifth of a millisecond. On another thread it takes half as long again, for two
-/// hand-overs and for what the threads of the pool push out of each other's caches; and where they share the worker's CPU, it
-/// waits for them in any case.
+/// Files up to this size are compressed on the worker: a fifth of a millisecond. On another thread it takes longer, for two hand-overs and
+/// for what the threads of the pool push out of each other's caches; and where they share the worker's CPU, it waits for them in
+/// any case.
 const BRIEF_MAX: u64 = 64 << 10;
 
 thread_local! {
