@@ -1,7 +1,8 @@
 //! Certificates for tests, made anew for each.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -98,7 +99,9 @@ impl Authority {
 impl Certificate {
     /// Writes `folder/NAME.pem` and `folder/NAME.key`, each replaced whole.
     pub fn write(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
-        (written(folder, &format!("{name}.pem"), &self.cert), written(folder, &format!("{name}.key"), &self.key))
+        let key = written(folder, &format!("{name}.key"), &self.key);
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("a file of ours");
+        (written(folder, &format!("{name}.pem"), &self.cert), key)
     }
 }
 

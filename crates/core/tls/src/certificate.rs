@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use rustls::SupportedCipherSuite;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use rustls_pki_types::SignatureVerificationAlgorithm;
 
 use crate::der::{self, Reader};
 
@@ -78,9 +80,9 @@ impl Certificate {
     pub(crate) fn warnings_as_authority(&self, now: u64) -> Vec<String> {
         let mut warnings = Vec::new();
         // Who has issued itself is the client that it names and may be believed as such.
-        if !self.is_authority && !self.is_issued_by(self) {
+        if !self.is_authority && !self.is_root() {
             warnings.push(format!(
-                "The certificate of {} is not that of an authority (CA:TRUE) but was issued by {}: nobody is let in by it. Name the authority's.",
+                "The certificate of {} is not that of an authority (CA:TRUE) but was issued by {}: nobody is let in by it. Name the authority's certificate.",
                 self.title(),
                 self.issuer
             ));
@@ -93,6 +95,11 @@ impl Certificate {
             ));
         }
         warnings
+    }
+
+    /// Whether it is its own issuer, as the last of a chain may be, which nobody looks at then.
+    pub(crate) fn is_root(&self) -> bool {
+        self.is_issued_by(self)
     }
 
     /// The name to call it by: its first name, or its subject.
@@ -112,8 +119,32 @@ impl Certificate {
 
     /// Days until it expires at `now` (seconds since 1970); negative when it has.
     pub fn days_left(&self, now: u64) -> i64 {
-        (self.not_after as i64 - now as i64).div_euclid(86_400)
+        days_between(now, self.not_after)
     }
+}
+
+pub(crate) fn days_between(now: u64, end: u64) -> i64 {
+    (end as i64 - now as i64).div_euclid(86_400)
+}
+
+/// Whether the key of `issuer` has signed the certificate in `der`; none where that cannot be told, since we do not know how it is signed.
+pub(crate) fn is_signed_by(der: &[u8], issuer: &Certificate, algorithms: &WebPkiSupportedAlgorithms) -> Option<bool> {
+    // A BIT STRING's first byte says how many bits of the last do not count: none in all that is signed.
+    fn bits(item: der::Item<'_>) -> Option<&[u8]> {
+        item.body.split_first().map(|(_, bits)| bits)
+    }
+    let mut parts = Reader(der).inside(der::SEQUENCE)?;
+    let (signed, algorithm) = (parts.expect(der::SEQUENCE)?, parts.expect(der::SEQUENCE)?);
+    let signature = bits(parts.expect(der::BIT_STRING)?)?;
+    let mut key = Reader(&issuer.public_key).inside(der::SEQUENCE)?;
+    let kind = key.expect(der::SEQUENCE)?;
+    let key = bits(key.expect(der::BIT_STRING)?)?;
+    let fits = |known: &&&dyn SignatureVerificationAlgorithm| {
+        known.signature_alg_id().as_ref() == algorithm.body && known.public_key_alg_id().as_ref() == kind.body
+    };
+    let mut fitting = algorithms.all.iter().filter(fits).peekable();
+    fitting.peek()?;
+    Some(fitting.any(|known| known.verify_signature(key, signed.whole, signature).is_ok()))
 }
 
 /// Who a client is, as the certificate says that it has shown. All are fit for a field and a log: visible ASCII and spaces.

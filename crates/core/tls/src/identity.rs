@@ -8,7 +8,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::certificate::{Certificate, day};
+use crate::certificate::{Certificate, day, days_between, is_signed_by};
 use crate::ocsp::Response;
 
 /// Which input of a configuration a mistake is in, so that the caller can name the file.
@@ -61,6 +61,10 @@ const CHAIN_BYTES: usize = 48 << 10;
 pub struct Identity {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) leaf: Arc<Certificate>,
+    /// The rest of the chain.
+    issuers: Arc<[Certificate]>,
+    /// Which of them, from 0, has not signed the one before it, though it bears the name of its issuer.
+    stranger: Option<usize>,
     ocsp: Option<Arc<Response>>,
 }
 
@@ -85,8 +89,18 @@ impl Identity {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let key = certified(&chain, &read, key, &provider)?;
         check_order(&read)?;
-        let leaf = read.into_iter().next().ok_or_else(|| no_certificate(Input::Certificate))?;
-        Ok(Identity { key: Arc::new(key), leaf: Arc::new(leaf), ocsp: None })
+        let algorithms = &provider.signature_verification_algorithms;
+        let stranger =
+            (1..read.len()).find(|at| is_signed_by(&key.cert[at - 1], &read[*at], algorithms) == Some(false));
+        let mut read = read.into_iter();
+        let leaf = read.next().ok_or_else(|| no_certificate(Input::Certificate))?;
+        Ok(Identity {
+            key: Arc::new(key),
+            leaf: Arc::new(leaf),
+            issuers: read.collect(),
+            stranger: stranger.map(|at| at - 1),
+            ocsp: None,
+        })
     }
 
     /// Adds an OCSP response (DER), stapled to every full handshake. Its signature is not verified.
@@ -117,8 +131,20 @@ impl Identity {
         &self.leaf
     }
 
+    /// Until when clients can believe it, seconds since 1970: the earliest end in the chain. A root in it does not count, since clients
+    /// have their own.
+    pub fn not_after(&self) -> u64 {
+        let issuers = self.issuers.iter().filter(|issuer| !issuer.is_root()).map(|issuer| issuer.not_after);
+        issuers.fold(self.leaf.not_after, u64::min)
+    }
+
+    /// Days until then; negative when it has come.
+    pub fn days_left(&self, now: u64) -> i64 {
+        days_between(now, self.not_after())
+    }
+
     /// What an operator should know at `now` (seconds since 1970), as sentences: it has expired, expires within 30 days,
-    /// is not valid yet, or names nothing; what is stapled to it is out of date, or says that it was revoked.
+    /// is not valid yet, or names nothing, and the same of its issuers; what is stapled to it is out of date, or says that it was revoked.
     pub fn warnings(&self, now: u64) -> Vec<String> {
         let leaf = &self.leaf;
         let title = leaf.title();
@@ -145,8 +171,35 @@ impl Identity {
                 leaf.subject
             ));
         }
+        self.warn_of_issuers(now, &mut warnings);
         warnings.extend(self.ocsp.iter().flat_map(|response| response.warnings(title, now)));
         warnings
+    }
+}
+
+impl Identity {
+    fn warn_of_issuers(&self, now: u64, warnings: &mut Vec<String>) {
+        let title = self.leaf.title();
+        for (i, issuer) in self.issuers.iter().enumerate() {
+            let which = format!("Certificate {} of the chain for {title} ({})", i + 2, issuer.subject);
+            if self.stranger == Some(i) {
+                warnings.push(format!(
+                    "{which} has not signed the one before it, though it bears its issuer's name: clients may refuse the chain. Look for \
+                     the issuer's present certificate."
+                ));
+            }
+            if issuer.is_root() {
+                continue;
+            }
+            match issuer.days_left(now) {
+                left if left < 0 => warnings.push(format!(
+                    "{which} expired on {}: clients may refuse the chain. Replace it.",
+                    day(issuer.not_after)
+                )),
+                left @ 0..=30 => warnings.push(format!("{which} expires on {} ({left} days).", day(issuer.not_after))),
+                _ => {}
+            }
+        }
     }
 }
 

@@ -33,4 +33,5 @@ pub use identity::{ConfigError, Identity, Input};
 pub use rustls_pki_types::{CertificateDer, ServerName};
 pub use server::{ClientAuth, Group, KeyExchange, ServerConfig, ServerOptions, Versions};
 pub use session::{IdleSession, Received, Session};
+pub use sni::never_shown;
 pub use tickets::{Secret, Tickets};

@@ -86,7 +86,7 @@ fn find(mut response: Reader<'_>, certificate: &Certificate, others: &mut Vec<St
     let mut data = basic.inside(der::SEQUENCE)?;
     // Its algorithm and the signature itself.
     basic.expect(der::SEQUENCE)?;
-    basic.expect(0x03)?;
+    basic.expect(der::BIT_STRING)?;
     data.optional(TAG_0);
     // Who responds, by name or by key.
     data.any().filter(|responder| matches!(responder.tag, TAG_1 | TAG_2))?;

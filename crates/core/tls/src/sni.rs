@@ -92,6 +92,34 @@ impl Names {
     }
 }
 
+/// Which of `identities` are not shown for all of their names, since one before has the name and a key of the same kind; each by its
+/// place, with a sentence.
+pub fn never_shown(identities: &[Identity]) -> Vec<(usize, String)> {
+    let mut owners: HashMap<&str, Vec<(SignatureAlgorithm, usize)>, FixedState> = HashMap::default();
+    let mut never = Vec::new();
+    for (place, identity) in identities.iter().enumerate() {
+        let kind = identity.key.key.algorithm();
+        let mut taken = Vec::new();
+        for name in &identity.certificate().names {
+            let owners = owners.entry(name).or_default();
+            match owners.iter().find(|(of, owner)| *of == kind && *owner != place) {
+                Some((_, owner)) => taken.push((name, *owner)),
+                None => owners.push((kind, place)),
+            }
+        }
+        let Some((name, owner)) = taken.first() else { continue };
+        let more = match taken.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more of its names"),
+        };
+        never.push((place, format!(
+            "The certificate is never shown for {name}{more}: certificate {} has the name and a key of the same kind. Take one of them out.",
+            owner + 1
+        )));
+    }
+    never
+}
+
 impl Identity {
     fn shown(&self) -> Shown {
         Shown { key: Arc::clone(&self.key), leaf: Arc::clone(&self.leaf) }

@@ -71,20 +71,30 @@ fn certificates(table: &Cursor<'_>) -> Option<Vec<CertificateFiles>> {
         table.wrong("certificates", node, wrong.hint("such as `[{ cert = \"tls/a.pem\", key = \"tls/a.key\" }]`"));
     }
     let read: Vec<_> = tables.iter().filter_map(certificate).collect();
-    (!read.is_empty() && listed == Some(read.len())).then_some(read)
+    if read.is_empty() || listed != Some(read.len()) {
+        return None;
+    }
+    let (files, identities): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    for (place, sentence) in tls::never_shown(&identities) {
+        tables[place].notes().push(said(Diagnostic::warning, &tables[place], "cert", &sentence));
+    }
+    Some(files)
 }
 
-fn certificate(table: &Cursor<'_>) -> Option<CertificateFiles> {
+fn certificate(table: &Cursor<'_>) -> Option<(CertificateFiles, Identity)> {
     table.required::<String>("cert");
     table.required::<String>("key");
     let pair = read_pair(table, "cert", "key");
     if table.node("ocsp").is_none() {
-        return pair.map(|(files, identity)| warned(table, "cert", files, &identity));
+        return pair.inspect(|(_, identity)| warn(table, "cert", identity));
     }
     let response = pem(table, "ocsp");
     let ((files, identity), (path, response)) = (pair?, response?);
     match identity.with_ocsp(response) {
-        Ok(identity) => Some(warned(table, "cert", CertificateFiles { ocsp: Some(path), ..files }, &identity)),
+        Ok(identity) => {
+            warn(table, "cert", &identity);
+            Some((CertificateFiles { ocsp: Some(path), ..files }, identity))
+        }
         Err(e) => {
             table.notes().push(said(Diagnostic::error, table, "ocsp", &e.sentence));
             None
@@ -92,24 +102,36 @@ fn certificate(table: &Cursor<'_>) -> Option<CertificateFiles> {
     }
 }
 
-/// The files, with what an operator should know of them noted.
-fn warned(table: &Cursor<'_>, cert: &'static str, files: CertificateFiles, identity: &Identity) -> CertificateFiles {
+/// Notes what an operator should know of it.
+fn warn(table: &Cursor<'_>, cert: &'static str, identity: &Identity) {
     for sentence in identity.warnings(unix_now()) {
         table.notes().push(said(Diagnostic::warning, table, cert, &sentence));
     }
-    files
 }
 
 /// A certificate and its key, where both are there and fit each other.
 fn pair(table: &Cursor<'_>, cert: &'static str, key: &'static str) -> Option<CertificateFiles> {
-    read_pair(table, cert, key).map(|(files, identity)| warned(table, cert, files, &identity))
+    read_pair(table, cert, key).map(|(files, identity)| {
+        warn(table, cert, &identity);
+        files
+    })
 }
 
 fn read_pair(table: &Cursor<'_>, cert: &'static str, key: &'static str) -> Option<(CertificateFiles, Identity)> {
     let (chain, private) = (pem(table, cert), pem(table, key));
     let ((cert_path, chain), (key_path, private)) = (chain?, private?);
     match Identity::from_pem(&chain, &private) {
-        Ok(identity) => Some((CertificateFiles { cert: cert_path, key: key_path, ocsp: None }, identity)),
+        Ok(identity) => {
+            if is_open_to_all(&key_path) {
+                let open =
+                    format!("`{}`: the private key can be read by every user of this machine", table.full_name(key));
+                let open = Diagnostic::warning(open).at(table.value_place(key)).expected("open to everybody");
+                table.notes().push(
+                    open.hint(format!("`chmod 600 {}`, owned by whoever starts this program", key_path.display())),
+                );
+            }
+            Some((CertificateFiles { cert: cert_path, key: key_path, ocsp: None }, identity))
+        }
         Err(ConfigError { input, sentence }) => {
             let name = if input == Input::Key { key } else { cert };
             let error = said(Diagnostic::error, table, name, &sentence);
@@ -291,6 +313,11 @@ fn in_a_line(sentence: &str) -> String {
     let text = sentence.trim_end_matches('.');
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}
+
+fn is_open_to_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }
 
 fn unix_now() -> u64 {

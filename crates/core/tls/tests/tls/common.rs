@@ -28,11 +28,21 @@ impl Authority {
 
     /// One below this one, and its certificate.
     pub(crate) fn authority(&self, name: &str, serial: &rcgen::SerialNumber) -> (Authority, String) {
+        self.authority_with(name, serial, |_| {})
+    }
+
+    pub(crate) fn authority_with(
+        &self,
+        name: &str,
+        serial: &rcgen::SerialNumber,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (Authority, String) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(serial.clone());
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         (Authority { pem: pem.clone(), issuer: Issuer::new(params, key) }, pem)

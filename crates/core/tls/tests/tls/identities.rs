@@ -3,7 +3,7 @@
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tls::{Identity, Input};
 
-use crate::common::{AUTHORITY, ISSUED, Issued};
+use crate::common::{AUTHORITY, Authority, ISSUED, Issued};
 
 const DAY: u64 = 86_400;
 
@@ -85,4 +85,36 @@ fn expiry_warns() {
     assert!(identity.warnings(from - DAY)[0].contains("valid from 2025-01-01"));
     let nameless = AUTHORITY.issue(&[]).identity();
     assert!(nameless.warnings(nameless.certificate().not_before + DAY)[0].contains("names no host"));
+}
+
+#[test]
+fn what_is_wrong_with_the_issuers_is_said() {
+    const DAY_2026: u64 = 1_767_225_600;
+    let serial = rcgen::SerialNumber::from(1);
+    let with = |above: &str, issuer: &Authority| {
+        let mut issued = issuer.issue(&["a.example"]);
+        issued.chain.push_str(above);
+        issued.identity()
+    };
+    let (middle, pem) = AUTHORITY.authority_with("Middle", &serial, |_| {});
+    let good = with(&pem, &middle);
+    assert!(good.warnings(DAY_2026).is_empty(), "{:?}", good.warnings(DAY_2026));
+    assert_eq!(good.not_after(), good.certificate().not_after);
+    // Another of the same name, as after a change of its key.
+    let (_, same_name) = AUTHORITY.authority_with("Middle", &serial, |_| {});
+    let warnings = with(&same_name, &middle).warnings(DAY_2026);
+    let said = "Certificate 2 of the chain for a.example (CN=Middle) has not signed the one before it";
+    assert!(warnings.len() == 1 && warnings[0].starts_with(said), "{warnings:?}");
+    let (middle, pem) = AUTHORITY.authority_with("Middle", &serial, |params| {
+        params.not_after = rcgen::date_time_ymd(2026, 1, 11);
+    });
+    let ending = with(&pem, &middle);
+    assert_eq!((ending.not_after(), ending.days_left(DAY_2026)), (DAY_2026 + 10 * DAY, 10));
+    let which = "Certificate 2 of the chain for a.example (CN=Middle)";
+    assert_eq!(ending.warnings(DAY_2026), [format!("{which} expires on 2026-01-11 (10 days).")]);
+    let over = format!("{which} expired on 2026-01-11: clients may refuse the chain. Replace it.");
+    assert_eq!(ending.warnings(DAY_2026 + 11 * DAY), [over]);
+    // Of a root in the chain clients have their own.
+    let root = with(&AUTHORITY.pem, &AUTHORITY);
+    assert!(root.warnings(DAY_2026).is_empty());
 }

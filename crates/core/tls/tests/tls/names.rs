@@ -53,3 +53,16 @@ fn ecdsa_stands_before_rsa_for_one_name() {
     let server = ServerConfig::new(ServerOptions { identities: vec![rsa], ..ServerOptions::default() }).unwrap();
     assert_eq!(shown(&server, client_options(), "a.example"), ["a.example"]);
 }
+
+#[test]
+fn a_certificate_whose_names_are_taken_is_named() {
+    let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let rsa = AUTHORITY.issue_with(&["a.example"], rsa, |_| {}).identity();
+    let issued = |names: &[&str]| AUTHORITY.issue(names).identity();
+    let first = issued(&["a.example", "b.example", "a.example"]);
+    assert_eq!(tls::never_shown(&[first.clone(), rsa, issued(&["c.example", "*.example"])]), []);
+    let never = tls::never_shown(&[first, issued(&["d.example"]), issued(&["b.example", "a.example", "e.example"])]);
+    let said = "The certificate is never shown for b.example and 1 more of its names: certificate 1 has the name and a key of the same \
+                kind. Take one of them out.";
+    assert_eq!(never, [(2, said.to_owned())]);
+}
