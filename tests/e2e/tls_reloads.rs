@@ -122,26 +122,52 @@ fn a_listener_changes_between_plain_and_tls() {
     assert_eq!(site.curl(&[]).out, "over tls\n");
 }
 
-/// A session outlives a reload, but not a change of the authorities that its client was judged by.
+/// A session outlives a reload, but not a change of what its client was judged by: the authorities, and the list of those that were
+/// revoked.
 #[test]
-fn sessions_are_resumed_after_a_reload_unless_client_authorities_change() {
+fn sessions_are_resumed_after_a_reload_unless_clients_are_judged_otherwise() {
     let folder = folder();
     let clients = Authority::new("clients");
     clients.write(folder.path(), "clients");
     clients.issue(&["somebody"]).write(folder.path(), "mine");
+    let (_, list) = clients.issue_revoked(&["somebody else"]);
+    std::fs::write(folder.path().join("clients.crl"), list).expect("a file of ours");
     let lines = "client_ca = \"clients.pem\"\nclient_auth = \"request\"";
+    let with_list = format!("{lines}\nclient_crl = \"clients.crl\"");
     let mut site = secure_in(folder, lines);
-    let (session, cert, key) = (site.path("session"), site.path("mine.pem"), site.path("mine.key"));
-    let shown = ["-tls1_2", "-servername", "localhost", "-cert", &cert, "-key", &key];
-    let resumed =
-        |site: &Secure| site.s_client(&[&shown[..], &["-sess_in", &session]].concat()).out.contains("Reused, TLSv1.2");
-    site.s_client(&[&shown[..], &["-sess_out", &session]].concat());
-    assert!(resumed(&site));
+    let (cert, key) = (site.path("mine.pem"), site.path("mine.key"));
+    let to = site.tollgate.address().to_string();
+    let authority = site.path("authority.pem");
+    // The request is answered before the end, so that tickets of TLS 1.3 are there, which come behind the handshake.
+    let ask = |version: &str, session: [&str; 2]| {
+        let script = "printf 'GET / HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' | openssl s_client -ign_eof \"$@\"";
+        let known = ["-connect", &to, "-CAfile", &authority, "-servername", "localhost", "-cert", &cert, "-key", &key];
+        run(Command::new("sh").args(["-c", script, "sh", version]).args(known).args(session)).out
+    };
+    let versions = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")];
+    let begin = |site: &Secure| {
+        for (version, _) in versions {
+            let got = ask(version, ["-sess_out", &site.path(version)]);
+            assert!(got.contains("over tls"), "{version}: {got}");
+        }
+    };
+    let resumed = |site: &Secure| {
+        versions.map(|(version, name)| {
+            let got = ask(version, ["-sess_in", &site.path(version)]);
+            got.contains(&format!("Reused, {name}"))
+        })
+    };
+    begin(&site);
+    assert_eq!(resumed(&site), [true; 2]);
     site.tollgate.reload(&configuration(lines));
-    assert!(resumed(&site), "a reload forgot the session");
+    assert_eq!(resumed(&site), [true; 2], "a reload forgot the sessions");
+    site.tollgate.reload(&configuration(&with_list));
+    assert_eq!(resumed(&site), [false; 2], "the sessions outlived a list of the revoked");
+    begin(&site);
+    assert_eq!(resumed(&site), [true; 2]);
     Authority::new("other clients").write(site.tollgate.folder(), "clients");
-    site.tollgate.reload(&configuration(lines));
-    assert!(!resumed(&site), "the session outlived its authority");
+    site.tollgate.reload(&configuration(&with_list));
+    assert_eq!(resumed(&site), [false; 2], "the sessions outlived their authority");
 }
 
 /// Begins a session with the first port and goes on with it at each; says where that was possible, in both versions.

@@ -271,4 +271,47 @@ mod tests {
         assert_eq!((before(2 * day - 1), before(0)), (Nearness::Days1, Nearness::Days1));
         assert_eq!(Nearness::of(&identity, end + 1), Nearness::Over);
     }
+
+    /// Whatever the time between two looks, each step is said once.
+    #[test]
+    fn the_watch_warns_at_each_of_them_once() {
+        let folder = std::env::temp_dir().join(format!("tollgate-watch-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
+        let (cert, key) = (folder.join("a.pem"), folder.join("a.key"));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let plan = config::ListenerTls {
+            certificates: vec![config::CertificateFiles { cert, key, ocsp: None }],
+            min_version: config::TlsVersion::V12,
+            client_auth: config::ClientAuth::None,
+            client_crl: None,
+            hsts: None,
+            ticket_secret: None,
+        };
+        let front = Front::load(&plan, Duration::from_secs(1)).unwrap();
+        let end = front.identities[0].not_after();
+        let (log, lines) = Log::kept();
+        let slot = crate::tls_front::slot(Some(&front));
+        let mut watched = Watched::new(Use::Listener { address: "here".to_owned(), slot, front: Arc::new(front) });
+        let day = 86_400;
+        let mut said_at = |days_before: u64| {
+            assert_eq!(watched.look(end - days_before * day, &log), News::Nothing);
+            lines.try_iter().collect::<Vec<_>>()
+        };
+        assert!(said_at(365).is_empty() && said_at(31).is_empty());
+        for days in [30, 7, 1] {
+            let said = said_at(days);
+            let sentence = format!(" warn  The certificate for a.test expires on 4096-01-01 ({days} days).\n");
+            assert!(said.len() == 1 && said[0].ends_with(&sentence), "{said:?}");
+            assert!(said_at(days).is_empty());
+        }
+        assert_eq!(watched.look(end + 1, &log), News::Nothing);
+        let said: Vec<String> = lines.try_iter().collect();
+        assert!(
+            said.len() == 1 && said[0].contains(" warn  The certificate for a.test expired on 4096-01-01"),
+            "{said:?}"
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

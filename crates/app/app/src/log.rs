@@ -62,6 +62,13 @@ impl Log {
         Log { lines: None, dropped: Arc::default() }
     }
 
+    /// A log whose lines a test reads.
+    #[cfg(test)]
+    pub(crate) fn kept() -> (Log, Receiver<String>) {
+        let (send, receive) = bounded(QUEUE);
+        (Log { lines: Some(send), dropped: Arc::default() }, receive)
+    }
+
     /// Writes a line.
     pub fn say(&self, level: Level, sentence: impl Display) {
         let Some(lines) = &self.lines else { return };
