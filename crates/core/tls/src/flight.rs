@@ -72,7 +72,7 @@ mod tests {
         let mut flight = Flight::default();
         flight.room(5).unwrap()[..5].copy_from_slice(b"hello");
         flight.commit(5);
-        assert_eq!(buf::stats().leased_bytes, Class::K4.bytes());
+        assert_eq!(buf::stats().leased_bytes, Class::K2.bytes());
         flight.advance(1);
         flight.room(10_000).unwrap()[..3].copy_from_slice(b"you");
         flight.commit(3);
