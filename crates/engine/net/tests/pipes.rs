@@ -1,8 +1,10 @@
 //! Bytes that go from socket to socket through a pipe.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -47,9 +49,12 @@ fn all_arrives_in_order_and_the_end_is_seen() {
             sender
         });
         let (tell, begin) = std::sync::mpsc::sync_channel(1);
+        let told = Rc::new(Cell::new(false));
+        let is_told = Rc::clone(&told);
         spawn(async move {
             sleep(Duration::from_millis(50)).await;
             tell.send(()).unwrap();
+            is_told.set(true);
         });
         let receiver = std::thread::spawn(move || {
             let mut got = vec![0; expected.len()];
@@ -64,6 +69,10 @@ fn all_arrives_in_order_and_the_end_is_seen() {
             drain(&mut pipe, &to).await;
         }
         assert_eq!(passed, 3_000_001);
+        // Where the sockets have room for all of it, it was passed before the receiver was told to begin; joining it stops this worker.
+        while !told.get() {
+            sleep(Duration::from_millis(1)).await;
+        }
         assert!(receiver.join().unwrap());
         drop(sender.join());
     });
