@@ -155,7 +155,7 @@ worker_count = 1
 worker_automatic_restart = false
 log_level = \"error\"
 log_target = \"stdout\"
-max_connections = 12000
+max_connections = 9500
 [[listeners]]
 protocol = \"http\"
 address = \"{address}\"
