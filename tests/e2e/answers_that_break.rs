@@ -101,12 +101,28 @@ fn a_body_that_only_the_end_of_its_connection_delimits_is_whole() {
 }
 
 #[test]
-fn a_coding_that_does_not_end_in_chunked_lasts_until_the_close() {
-    let (reply, ..) = got("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello", ends);
+fn a_coding_that_nobody_asked_for_is_not_passed_on() {
+    // There is no name to pass it on under, and what comes is not the content.
+    for line in ["gzip", "xchunked", "chunked;a=b", "chunked, gzip", "gzip, chunked", "chunked, identity"] {
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {line}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        let (reply, ..) = got(answer.leak(), ends);
+        assert_eq!(reply.status, 502, "{line}");
+        assert!(reply.text().contains("transfer coding that it was not asked for"), "{line}: {}", reply.text());
+    }
+    // The old name for none.
+    let (reply, ..) = got("HTTP/1.1 200 OK\r\nTransfer-Encoding: Identity\r\n\r\nhello", ends);
     assert_eq!((reply.status, reply.complete, reply.text()), (200, true, "hello".into()));
-    let (reply, ..) = got("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", ends);
-    assert_eq!(reply.status, 502, "nobody asked for a coding, and there is no name to pass it on under");
-    assert!(reply.text().contains("transfer coding that it was not asked for"), "{}", reply.text());
+}
+
+#[test]
+fn half_a_head_is_no_body_that_was_cut() {
+    let (reply, _client, (proxy, _)) = got("HTTP/1.1 200 OK\r\nContent-Le", ends);
+    assert_eq!(reply.status, 502);
+    proxy.process.logged("502 UCLS upstream/response-head: ", 1);
+    assert!(proxy.process.log().contains("before the head of its answer was complete"), "{}", proxy.process.log());
+    let (_, _client, (proxy, _)) =
+        got("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n", stalls);
+    proxy.process.logged("UTRU upstream/response-body: ", 1);
 }
 
 #[test]

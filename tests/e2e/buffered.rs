@@ -90,3 +90,16 @@ fn it_needs_a_limit_and_a_proxy() {
         assert!(checked.err.contains(words), "{}", checked.err);
     }
 }
+
+#[test]
+fn a_body_that_came_with_its_expectation_is_sent_without_one() {
+    let origin = telling();
+    let proxy = buffering(&[origin.address()]);
+    for _ in 0..3 {
+        let reply = Client::connect(proxy.address())
+            .ask("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n12345");
+        assert_eq!((reply.status, reply.text()), (200, "5 12345 ".into()));
+    }
+    assert!(!origin.seen_text().contains("Expect"), "{}", origin.seen_text());
+    assert_eq!(origin.connections(), 1, "each exchange ended cleanly");
+}

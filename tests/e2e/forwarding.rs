@@ -195,3 +195,68 @@ fn unix_sockets_on_both_sides() {
     outer.stop();
     assert!(!path.exists(), "its socket file goes with it");
 }
+
+#[test]
+fn rules_hold_for_trailers_and_interim_answers_too() {
+    let origin = Origin::start(|connection, _| {
+        while connection.request().is_some() {
+            connection.send(
+                "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nX-Secret: early\r\n\r\n\
+                 HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\nX-Secret: late\r\n\
+                 X-Frame: theirs\r\nStrict-Transport-Security: max-age=1\r\n\r\n",
+            );
+        }
+    });
+    let proxy = Tollgate::config(&format!(
+        "[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"api\" }}\n[route.request_headers]\nset = {{ x-user = \"nobody\" }}\n\
+         remove = [\"x-debug\"]\n[route.response_headers]\nset = {{ x-frame = \"ours\" }}\nremove = [\"x-secret\"]\n\n\
+         [upstream.api]\nservers = [\"{}\"]\n",
+        origin.address()
+    ));
+    let mut client = Client::connect(proxy.address());
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx-sum: 2\r\nX-User: root\r\n\
+         X-Debug: 1\r\nX_Real_IP: 1.2.3.4\r\n\r\n",
+    );
+    let early = client.read_until("\r\n\r\n");
+    assert!(early.starts_with("HTTP/1.1 103 ") && early.contains("Link: </a.css>\r\n"), "{early}");
+    assert!(!early.contains("X-Secret") && !early.contains("x-frame"), "{early}");
+    let answer = client.read_until("\r\n0\r\nx-sum: 1\r\n\r\n");
+    assert!(answer.contains("x-frame: ours\r\n") && !answer.contains("theirs") && !answer.contains("late"), "{answer}");
+    assert!(!answer.to_lowercase().contains("strict-transport"), "{answer}");
+    let seen = origin.seen_text();
+    assert!(seen.contains("x-user: nobody\r\n") && seen.ends_with("0\r\nx-sum: 2\r\n\r\n"), "{seen}");
+}
+
+/// A server that answers before it has read the request: the answer is longer than what is on its way at once, and the client goes on
+/// sending before it reads.
+#[test]
+fn an_early_answer_arrives_whole_however_much_is_still_being_sent() {
+    const ANSWER: usize = 1 << 20;
+    let origin = Origin::start(|connection, _| {
+        if connection.head().is_some() {
+            connection.send(format!("HTTP/1.1 413 Content Too Large\r\nContent-Length: {ANSWER}\r\n\r\n"));
+            connection.send(vec![b'x'; ANSWER]);
+            connection.wait_for_end();
+        }
+    });
+    let proxy = Tollgate::config(&format!(
+        "[[route]]\npath = \"/*\"\nbody_bytes = \"1GiB\"\nproxy = {{ upstream = \"api\" }}\n[upstream.api]\nservers = [\"{}\"]\n",
+        origin.address()
+    ));
+    for _ in 0..3 {
+        let mut client = Client::connect(proxy.address());
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000000\r\n\r\n");
+        let mut stream = client.stream();
+        let sending = std::thread::spawn(move || {
+            use std::io::Write;
+            // Ends with the connection, if not before.
+            let _ = stream.write_all(&vec![b'u'; 30_000_000]);
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let reply = client.reply();
+        assert_eq!((reply.status, reply.complete, reply.body.len()), (413, true, ANSWER));
+        drop(client);
+        sending.join().expect("no panic");
+    }
+}

@@ -7,7 +7,7 @@ use message::{
 use crate::PSEUDONYM;
 use crate::filter::{CONTENT_LENGTH, Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded, says_length};
 use crate::request::{append, received_len_max, via, write_upgrade};
-use crate::rules::FieldRules;
+use crate::rules::{FieldRules, is_spelling_of};
 
 /// What a route wants of its answers.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,9 @@ pub fn response(
     if head.status == 101 && options.upgrade {
         write_upgrade(&head.fields, out);
     }
-    rules.write_lines(out);
+    if !head.is_interim() {
+        rules.write_lines(out);
+    }
     Ok(())
 }
 
@@ -111,7 +113,7 @@ const ALLOWED: KnownSet = KnownSet::of(&[
 ]);
 
 fn is_forbidden_other(name: &[u8]) -> bool {
-    const FORBIDDEN: [&[u8]; 11] = [
+    const FORBIDDEN: [&[u8]; 12] = [
         b"age",
         b"expires",
         b"http2-settings",
@@ -119,10 +121,11 @@ fn is_forbidden_other(name: &[u8]) -> bool {
         b"proxy-authentication-info",
         b"authentication-info",
         b"set-cookie2",
+        b"strict-transport-security",
         b"warning",
         b"www-authenticate",
         b"x-real-ip",
         b"clear-site-data",
     ];
-    is_x_forwarded(name) || passes_for_framing(name) || FORBIDDEN.iter().any(|f| f.eq_ignore_ascii_case(name))
+    is_x_forwarded(name) || passes_for_framing(name) || FORBIDDEN.iter().any(|f| is_spelling_of(f, name))
 }

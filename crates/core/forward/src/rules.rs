@@ -277,7 +277,7 @@ fn checked_name(side: Side, name: &str) -> Result<Known, RuleError> {
 }
 
 /// Whether two names are one to a server that makes variables of them (CGI and its kin).
-fn is_spelling_of(name: &[u8], other: &[u8]) -> bool {
+pub(crate) fn is_spelling_of(name: &[u8], other: &[u8]) -> bool {
     let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
     name.len() == other.len() && name.iter().map(plain).eq(other.iter().map(plain))
 }

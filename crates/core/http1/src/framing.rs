@@ -16,6 +16,8 @@ pub(crate) enum Coding {
     OtherThenChunked,
     /// Anything that does not end in `chunked`.
     NotChunked,
+    /// `identity` alone, the name that RFC 2616 had for none.
+    Identity,
 }
 
 /// What the framing fields of a head said so far.
@@ -131,6 +133,7 @@ fn coding(value: &[u8]) -> Result<Coding, Fault> {
     let last = value.rsplit(|b| *b == b',').next().unwrap_or_default().trim_ascii();
     match value.split(|b| *b == b',').filter(|part| is_chunked(part)).count() {
         _ if last.is_empty() => Err(Fault::TransferEncoding),
+        _ if value.eq_ignore_ascii_case(b"identity") => Ok(Coding::Identity),
         _ if !is_chunked(last) => Ok(Coding::NotChunked),
         1 => Ok(Coding::OtherThenChunked),
         _ => Err(Fault::TransferEncoding),

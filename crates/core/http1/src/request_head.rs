@@ -165,7 +165,7 @@ impl Facts {
             Some(_) if version == Version::Http10 => Err(Fault::TransferEncoding.into()),
             Some(Coding::Chunked) => Ok(BodyLength::Streamed),
             Some(Coding::OtherThenChunked) => Err(Reject::UnknownCoding),
-            Some(Coding::NotChunked) => Err(Fault::TransferEncoding.into()),
+            Some(Coding::NotChunked | Coding::Identity) => Err(Fault::TransferEncoding.into()),
         }
     }
 }

@@ -116,7 +116,7 @@ fn body_of(status: u16, framing: &Framing, method: Method) -> BodyLength {
     }
     match (framing.coding, framing.content_length) {
         (Some(Coding::Chunked | Coding::OtherThenChunked), _) => BodyLength::Streamed,
-        (Some(Coding::NotChunked), _) => BodyLength::UntilClose,
+        (Some(Coding::NotChunked | Coding::Identity), _) => BodyLength::UntilClose,
         (None, Some(length)) => BodyLength::Known(length),
         (None, None) => BodyLength::UntilClose,
     }

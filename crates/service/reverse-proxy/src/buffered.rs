@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use forward::FieldRules;
 use message::{BodyLength, Fields};
 use observe::Failure;
 use serve::{BodyChunk, Exchange};
@@ -15,17 +16,17 @@ pub(crate) struct Buffered {
 }
 
 impl Buffered {
-    /// Reads the body of `exchange` to its end. The route's limit is what bounds it.
+    /// Reads the body of `exchange` to its end, and of its trailers what `rules` let pass. The route's limit is what bounds it.
     ///
     /// # Errors
     /// What became of the client, or of its body.
-    pub(crate) async fn read(exchange: &mut Exchange<'_>) -> Result<Buffered, Failure> {
+    pub(crate) async fn read(exchange: &mut Exchange<'_>, rules: &FieldRules) -> Result<Buffered, Failure> {
         let mut bytes = Vec::new();
         let mut trailers = None;
         loop {
             match exchange.body.chunk().await? {
                 BodyChunk::Data(piece) => bytes.extend_from_slice(&piece),
-                BodyChunk::Trailers(fields) => trailers = Some(passed_trailers(&fields)),
+                BodyChunk::Trailers(fields) => trailers = Some(passed_trailers(&fields, rules)),
                 BodyChunk::End => return Ok(Buffered { bytes: bytes.into(), trailers }),
             }
         }

@@ -73,10 +73,16 @@ impl TryFailed {
     }
 }
 
-/// A server's broken answer, in words.
+/// A server's broken answer, in words; `answering` when its head was whole.
 #[cold]
-pub(crate) fn garbage(who: Who<'_>, garbage: &Garbage) -> Box<TryFailed> {
+pub(crate) fn garbage(who: Who<'_>, garbage: &Garbage, answering: bool) -> Box<TryFailed> {
     match garbage {
+        Garbage::Truncated if !answering => TryFailed::of_server(
+            Cause::Reset,
+            Kind::UpstreamClosed,
+            who,
+            format_args!("closed the connection before the head of its answer was complete"),
+        ),
         Garbage::Closed => TryFailed::of_server(
             Cause::Reset,
             Kind::UpstreamClosed,
@@ -92,6 +98,7 @@ pub(crate) fn garbage(who: Who<'_>, garbage: &Garbage) -> Box<TryFailed> {
         // An answer that breaks the rules is no accident of the connection: asking again would bring it again.
         other => {
             let kind = match other {
+                _ if answering => Kind::UpstreamTruncated,
                 Garbage::Fault(Fault::FieldsTooLarge | Fault::TooManyFields | Fault::FirstLineTooLong)
                 | Garbage::TooManyInterim => Kind::UpstreamHeadTooLarge,
                 _ => Kind::UpstreamGarbage,

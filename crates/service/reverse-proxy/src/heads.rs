@@ -159,25 +159,24 @@ fn told(certificate: &tls::ClientCertificate) -> ClientCertificate<'_> {
     }
 }
 
-/// Passes on an interim answer.
-pub(crate) fn inform(head: &ResponseHead, response: &mut Response<'_>) -> Result<(), Unfit> {
-    let options = ResponseOptions { rules: &NO_RULES, trailers: false, upgrade: false };
+/// Passes on an interim answer. What `rules` take out is not in it either; what they set is for the final one.
+pub(crate) fn inform(head: &ResponseHead, rules: &FieldRules, response: &mut Response<'_>) -> Result<(), Unfit> {
+    let options = ResponseOptions { rules, trailers: false, upgrade: false };
     let fields_max = forward::response_len_max(head, &options);
     let write = |fields: &mut HeadWriter<'_>| forward::response(head, &options, fields).map_err(Unfit::from);
     response.inform(head.status, fields_max, write)
 }
 
-/// The trailers of a message as they are passed on, either way.
-pub(crate) fn passed_trailers(fields: &Fields) -> Fields {
+/// The trailers of a message as they are passed on, either way: none of a name that `rules` take out of the head or set there, since a
+/// recipient may merge the two.
+pub(crate) fn passed_trailers(fields: &Fields, rules: &FieldRules) -> Fields {
     let mut passed = FieldsBuilder::new();
-    forward::trailers(fields, &NO_RULES, &mut passed);
+    forward::trailers(fields, rules, &mut passed);
     passed.finish()
 }
 
 /// The line that asks.
 const EXPECT_LEN: usize = "Expect: 100-continue\r\n".len();
-
-static NO_RULES: FieldRules = FieldRules::none();
 
 /// The request line as it was received, when it has this target and is written as ours are.
 #[inline]

@@ -117,7 +117,7 @@ impl Proxy {
     pub async fn handle(&self, exchange: &mut Exchange<'_>, rewritten: Option<Box<[u8]>>) -> Result<(), Failure> {
         let mut buffered = None;
         if self.buffers && !exchange.body.is_done() {
-            buffered = Some(Box::new(Box::pin(Buffered::read(exchange)).await?));
+            buffered = Some(Box::new(Box::pin(Buffered::read(exchange, &self.rewrite.request_fields)).await?));
         }
         let lease = match self.upstream.is_plain() {
             true => None,

@@ -133,7 +133,8 @@ impl<'p> Relay<'p> {
         path: Option<&[u8]>,
         buffered: Option<&Buffered>,
     ) -> Result<(), Box<TryFailed>> {
-        if exchange.body.awaits_continue() {
+        // A body that is there already is not held back.
+        if buffered.is_none() && exchange.body.awaits_continue() {
             self.upload = Upload::Held;
         }
         let asks = self.upload == Upload::Held;
@@ -189,7 +190,7 @@ impl<'p> Relay<'p> {
                         continue;
                     }
                     if ready!(self.poll_read(cx, exchange))? == 0 {
-                        self.decoder.end_of_input().map_err(|e| garbage(self.who(), &e))?;
+                        self.decoder.end_of_input().map_err(|e| garbage(self.who(), &e, self.answering))?;
                     }
                 }
             }
@@ -201,14 +202,14 @@ impl<'p> Relay<'p> {
         let head = match self.decoder.head(&mut self.input, &self.proxy.limits) {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(Step::Read),
-            Err(e) => return Err(garbage(self.who(), &e)),
+            Err(e) => return Err(garbage(self.who(), &e, self.answering)),
         };
         // A sign of life: after an interim head the next one has its time anew.
         self.stop_waiting();
         if head.is_interim() {
             return self.interim(head, exchange, tries);
         }
-        if head.body == BodyLength::Streamed && self.decoder.transfer_coded() {
+        if self.decoder.transfer_coded() {
             return Err(coded(self.who()));
         }
         let proxy = self.proxy;
@@ -261,7 +262,8 @@ impl<'p> Relay<'p> {
             101 => return self.switch(head, exchange.request, tries.answered(101, exchange)),
             100 => self.release_upload(),
             _ => {
-                inform(&head, &mut exchange.response).map_err(|unfit| unfit.of_server(self.who()))?;
+                inform(&head, &self.proxy.rewrite.response_fields, &mut exchange.response)
+                    .map_err(|unfit| unfit.of_server(self.who()))?;
                 self.informed = true;
             }
         }
@@ -319,13 +321,15 @@ impl<'p> Relay<'p> {
                 self.input.release();
                 response.push(Chunk::Shared(bytes)).map_err(TryFailed::ours)?;
             }
-            Ok(BodyEvent::Trailers(fields)) => self.answer_trailers = Some(passed_trailers(&fields)),
+            Ok(BodyEvent::Trailers(fields)) => {
+                self.answer_trailers = Some(passed_trailers(&fields, &self.proxy.rewrite.response_fields));
+            }
             Ok(BodyEvent::End) => {
                 response.finish(self.answer_trailers.as_ref()).map_err(TryFailed::ours)?;
                 return Poll::Ready(Ok(Step::Complete));
             }
             Ok(BodyEvent::More) => return Poll::Ready(Ok(Step::Read)),
-            Err(e) => return Poll::Ready(Err(garbage(self.who(), &e))),
+            Err(e) => return Poll::Ready(Err(garbage(self.who(), &e, self.answering))),
         }
         Poll::Ready(Ok(Step::Again))
     }
@@ -429,7 +433,9 @@ impl<'p> Relay<'p> {
                 Poll::Ready(Ok(BodyChunk::Data(bytes))) => {
                     self.encoder.data(&mut self.out, bytes).map_err(|_| mismatch())?;
                 }
-                Poll::Ready(Ok(BodyChunk::Trailers(fields))) => self.request_trailers = Some(passed_trailers(&fields)),
+                Poll::Ready(Ok(BodyChunk::Trailers(fields))) => {
+                    self.request_trailers = Some(passed_trailers(&fields, &self.proxy.rewrite.request_fields));
+                }
                 Poll::Ready(Ok(BodyChunk::End)) => {
                     let trailers = self.request_trailers.take();
                     self.encoder.end(&mut self.out, trailers.as_ref()).map_err(|_| mismatch())?;
@@ -524,7 +530,7 @@ impl<'p> Relay<'p> {
         if error.kind() != io::ErrorKind::TimedOut {
             // Over TLS 1.3 a server says only after the handshake that it does not take the certificate it was shown.
             let refused = net::tls_error(error).is_some_and(|error| error.reason() != tls::Reason::Truncated);
-            let kind = match self.decoder.begun(&self.input) {
+            let kind = match self.answering {
                 true => Kind::UpstreamTruncated,
                 false if refused => Kind::UpstreamTls,
                 false => Kind::UpstreamReset,

@@ -9,12 +9,13 @@ use net::Transport;
 use crate::deadlines::Kind;
 use crate::wire::Wire;
 
-/// How long, and how much, is read and dropped before the close.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 64 << 10;
+/// How long is waited for more, and how long it goes on in all, before the close.
+const SILENCE: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(10);
 
-/// Writes what is queued, says that nothing follows, then reads and drops what the client still sends for a moment: closing
-/// with unread input would send a reset, and that could destroy the answer before the client has read it.
+/// Writes what is queued, says that nothing follows, then reads and drops what the client still sends: closing with unread input would
+/// send a reset, and that destroys what of the answer the client has not read. An upload that is faster than its sender reads answers
+/// may bring any number of bytes, so time alone is the bound.
 pub(crate) async fn close(wire: &Wire<'_>, input: &mut ReadBuf) {
     wire.deadlines.clear_all();
     if wire.flush().await.is_err() {
@@ -26,16 +27,13 @@ pub(crate) async fn close(wire: &Wire<'_>, input: &mut ReadBuf) {
         return;
     }
     wire.deadlines.clear_all();
-    wire.deadlines.set(Kind::Linger, now().after(LINGER));
-    let mut dropped = input.len();
     input.clear();
-    while dropped < LINGER_BYTES {
+    let end = now().after(LINGER);
+    loop {
+        wire.deadlines.set(Kind::Linger, end.min(now().after(SILENCE)));
         match std::future::poll_fn(|cx| wire.stream.poll_read(cx, input)).await {
             Ok(0) | Err(_) => return,
-            Ok(n) => {
-                dropped += n;
-                input.clear();
-            }
+            Ok(_) => input.clear(),
         }
     }
 }

@@ -78,7 +78,7 @@ impl Relay<'_> {
             }
             Poll::Ready(Ok(Filled::NoPipe)) => Poll::Ready(Ok(false)),
             Poll::Ready(Ok(Filled::End)) => {
-                self.decoder.end_of_input().map_err(|e| garbage(self.who(), &e))?;
+                self.decoder.end_of_input().map_err(|e| garbage(self.who(), &e, self.answering))?;
                 Poll::Ready(Ok(true))
             }
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.broken(&e))),
