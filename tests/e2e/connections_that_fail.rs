@@ -101,7 +101,7 @@ fn an_origin_that_closes_inside_its_head() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n");
     });
     let proxy = proxy_with(&[origin.address()], "retry = { attempts = 1 }");
-    page(&proxy, 502, "closed the connection before its answer was complete");
+    page(&proxy, 502, "closed the connection before the head of its answer was complete");
 }
 
 #[test]

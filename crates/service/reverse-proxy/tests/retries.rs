@@ -170,7 +170,7 @@ fn a_byte_of_an_answer_is_no_stale_connection() {
         sleep(Duration::from_millis(1)).await;
         end.reset();
         assert!(client.until("\n\n").await.starts_with("HTTP/1.1 502 "));
-        assert_eq!((world.connects(), world.failures()), (1, vec![Kind::UpstreamTruncated]));
+        assert_eq!((world.connects(), world.failures()), (1, vec![Kind::UpstreamReset]));
     });
 }
 
