@@ -80,7 +80,7 @@ thread_local! {
     static TABLES: RefCell<Vec<Vec<Field>>> = const { RefCell::new(Vec::new()) };
 }
 
-const TABLES_KEPT: usize = 64;
+const TABLES_KEPT: usize = 512;
 const TABLE_LINES: usize = 32;
 
 #[derive(Default)]
