@@ -73,12 +73,12 @@ fn faults_before_the_answer() {
             "no response head",
         ),
         (
-            "UTRU upstream/response-body",
+            "UCLS upstream/response-head",
             502,
             |c| {
                 c.send("HTTP/1.1 200 OK\r\nConten");
             },
-            "before its answer was complete",
+            "before the head of its answer was complete",
         ),
         (
             "UBAD upstream/response-head",
@@ -175,7 +175,7 @@ fn faults_inside_the_answer() {
             c.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello");
             c.wait_for_end();
         }),
-        ("UBAD upstream/response-head", |c| {
+        ("UTRU upstream/response-body", |c| {
             c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n");
         }),
         ("UTRU upstream/response-body", |c| {
