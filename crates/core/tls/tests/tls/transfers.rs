@@ -73,7 +73,11 @@ fn what_waits_in_the_session_is_known_without_the_socket() {
     assert_eq!(pair.server.receive(&mut window), Ok(Received::Nothing));
     assert!(!pair.server.has_more());
     pair.server.release();
-    assert_eq!(buf::stats().leased_bytes, Class::K2.bytes() + Class::K4.bytes(), "ten bytes do not keep a large buffer");
+    assert_eq!(
+        buf::stats().leased_bytes,
+        Class::K2.bytes() + Class::K4.bytes(),
+        "ten bytes do not keep a large buffer"
+    );
 }
 
 #[test]
