@@ -163,6 +163,8 @@ fn a_renewed_certificate_is_shown_to_servers_without_a_signal() {
     copy("other.pem", "me.pem");
     proxy.process.logged("the TLS files of upstreams have changed, but the old ones go on: upstream api: ", 1);
     assert!(ask().ends_with("the first\n"), "{}", ask());
+    // Nothing else is read with them, whatever has become of it: the configuration's file is none any more.
+    std::fs::write(proxy.file(), "broken = [").expect("a file of ours");
     copy("other.key", "me.key");
     proxy.process.logged("took up the changed TLS files of upstream api", 1);
     assert!(ask().ends_with("the second\n"), "{}", ask());

@@ -237,3 +237,19 @@ fn node_switches_through_it() {
     client.send("\u{1}frames of any kind");
     client.read_until("\u{1}frames of any kind");
 }
+
+#[test]
+fn field_rules_hold_for_the_head_that_switches() {
+    let origin = switching("", echoes);
+    let proxy = Tollgate::config(&format!(
+        "[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"o\" }}\n[route.response_headers]\nset = {{ x-own = \"ours\" }}\n\
+         add = {{ x-more = \"2\" }}\n[upstream.o]\nservers = [\"{}\"]\n",
+        origin.address()
+    ));
+    let mut client = Client::connect(proxy.address());
+    client.send(ASKS);
+    let head = client.read_until("\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("\r\nx-own: ours\r\n") && head.contains("\r\nx-more: 2\r\n"), "{head}");
+    assert!(!head.contains("X-Own: 1"), "{head}");
+}

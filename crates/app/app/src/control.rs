@@ -195,7 +195,8 @@ impl Control {
     /// Takes up changed files that TLS is spoken to servers with. All else stays as it is, the configuration's file too.
     fn renew(&mut self) {
         let before = self.snapshot.load_full();
-        if let Err(e) = self.switch(before.plan.clone()) {
+        let switched = before.renewed().and_then(|prepared| self.change_to(Arc::new(prepared), &before));
+        if let Err(e) = switched {
             self.log.error(format_args!("the TLS files of upstreams have changed, but the old ones go on: {e}"));
             return;
         }
@@ -205,6 +206,8 @@ impl Control {
                 && !old.is_same(new)
             {
                 self.log.info(format_args!("took up the changed TLS files of upstream {}", upstream.name));
+                let warnings = new.identity().map(|identity| identity.warnings(unix_now())).unwrap_or_default();
+                warnings.iter().for_each(|sentence| self.log.warn(sentence));
             }
         }
     }
@@ -266,6 +269,11 @@ impl Control {
         let prepared = Arc::new(Prepared::after(plan, Some(&old))?);
         prepared.notes().for_each(|note| self.log.warn(note));
         prepared.access.iter().for_each(|access| access.complain_to(&self.log));
+        self.change_to(prepared, &old)
+    }
+
+    /// The second half of a change: what is prepared comes to hold in the place of `old`.
+    fn change_to(&mut self, prepared: Arc<Prepared>, old: &Prepared) -> Result<(), PrepareError> {
         let binding = listeners::bind(&prepared, &self.bound, self.workers.len())?;
         let moves_admin = prepared.plan.admin != old.plan.admin;
         let admin = prepared.plan.admin.as_ref().filter(|_| moves_admin);

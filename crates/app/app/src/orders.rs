@@ -4,6 +4,7 @@ use crossbeam::channel::{Receiver, Sender};
 use event_loop::signals::{Closer, Signal, Signals};
 
 /// What the control thread does next.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Signal(Signal),
     /// Files that TLS is spoken to servers with have changed.
@@ -31,6 +32,8 @@ impl Wakes {
     }
 
     /// The orders as they come. Signals are waited for on a thread of its own.
+    ///
+    /// What asks for the same while it waits is one order, and whoever wants the process to end is heard before all else.
     pub(crate) fn orders(self) -> impl Iterator<Item = Order> {
         let Wakes { mut signals, wake, orders } = self;
         let hear = move || {
@@ -43,6 +46,93 @@ impl Wakes {
         };
         // Without this thread the process ends by SIGKILL only; as good as unreachable.
         let _ = std::thread::Builder::new().name("signals".into()).spawn(hear);
-        orders.into_iter()
+        Queue { orders, waiting: Waiting::default() }
+    }
+}
+
+/// What waits to be done.
+#[derive(Default)]
+struct Waiting {
+    stops: u32,
+    end: bool,
+    reload: bool,
+    reopen: bool,
+    renew: bool,
+}
+
+struct Queue {
+    orders: Receiver<Order>,
+    waiting: Waiting,
+}
+
+impl Waiting {
+    fn note(&mut self, order: Order) {
+        match order {
+            Order::Signal(Signal::Stop) => self.stops += 1,
+            Order::Signal(Signal::Reload) => self.reload = true,
+            Order::Signal(Signal::Reopen) => self.reopen = true,
+            Order::Renew => self.renew = true,
+            Order::End => self.end = true,
+        }
+    }
+
+    fn take(&mut self) -> Option<Order> {
+        if self.stops > 0 {
+            self.stops -= 1;
+            return Some(Order::Signal(Signal::Stop));
+        }
+        if self.end {
+            return Some(Order::End);
+        }
+        if std::mem::take(&mut self.reopen) {
+            return Some(Order::Signal(Signal::Reopen));
+        }
+        if std::mem::take(&mut self.reload) {
+            // It reads all files.
+            self.renew = false;
+            return Some(Order::Signal(Signal::Reload));
+        }
+        std::mem::take(&mut self.renew).then_some(Order::Renew)
+    }
+}
+
+impl Iterator for Queue {
+    type Item = Order;
+
+    fn next(&mut self) -> Option<Order> {
+        self.orders.try_iter().for_each(|order| self.waiting.note(order));
+        if let Some(order) = self.waiting.take() {
+            return Some(order);
+        }
+        let order = self.orders.recv().ok()?;
+        self.waiting.note(order);
+        self.orders.try_iter().for_each(|order| self.waiting.note(order));
+        self.waiting.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam::channel::unbounded;
+
+    use super::*;
+
+    #[test]
+    fn whoever_wants_it_to_end_is_heard_first_and_many_reloads_are_one() {
+        let (send, orders) = unbounded();
+        let reload = || Order::Signal(Signal::Reload);
+        for order in [reload(), Order::Renew, reload(), Order::Signal(Signal::Reopen), reload()] {
+            send.send(order).unwrap();
+        }
+        let mut queue = Queue { orders, waiting: Waiting::default() };
+        assert_eq!(queue.next(), Some(Order::Signal(Signal::Reopen)));
+        send.send(Order::Signal(Signal::Stop)).unwrap();
+        send.send(Order::Signal(Signal::Stop)).unwrap();
+        assert_eq!(queue.next(), Some(Order::Signal(Signal::Stop)));
+        assert_eq!(queue.next(), Some(Order::Signal(Signal::Stop)), "each of them counts");
+        assert_eq!(queue.next(), Some(reload()), "what was read with it is not read again");
+        send.send(Order::Renew).unwrap();
+        drop(send);
+        assert_eq!([queue.next(), queue.next()], [Some(Order::Renew), None]);
     }
 }

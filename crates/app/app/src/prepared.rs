@@ -79,6 +79,29 @@ impl Prepared {
         Ok(Prepared { plan, router, roots, error_pages, fronts, backs, healths, hand_overs, access })
     }
 
+    /// The same with what TLS is spoken to servers with read anew, and nothing else.
+    ///
+    /// # Errors
+    /// In a sentence, with the file.
+    pub(crate) fn renewed(&self) -> Result<Prepared, PrepareError> {
+        let plan = self.plan.clone();
+        let mut system = None;
+        let backs = plan.upstreams.iter().map(|u| Ok(Back::load(u, &mut system)?.map(Arc::new)));
+        let backs = backs.collect::<Result<_, _>>()?;
+        let hand_overs = plan.upstreams.iter().map(|_| Arc::new(upstream::HandOver::new())).collect();
+        Ok(Prepared {
+            plan,
+            router: self.router.clone(),
+            roots: self.roots.clone(),
+            error_pages: self.error_pages.clone(),
+            fronts: self.fronts.clone(),
+            backs,
+            healths: self.healths.clone(),
+            hand_overs,
+            access: self.access.clone(),
+        })
+    }
+
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -94,6 +117,7 @@ impl Prepared {
 }
 
 /// A page that was read.
+#[derive(Clone)]
 pub(crate) struct PageRead {
     pub(crate) statuses: Statuses,
     pub(crate) content_type: String,

@@ -47,7 +47,8 @@ pub fn response(
     if head.status == 101 && options.upgrade {
         write_upgrade(&head.fields, out);
     }
-    if !head.is_interim() {
+    // A 101 is the last head that there is, and no news of another.
+    if !head.is_interim() || head.status == 101 {
         rules.write_lines(out);
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::io::ErrorKind::{InvalidInput, OutOfMemory, PermissionDenied, Unsupported};
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
@@ -55,10 +56,15 @@ struct Pool {
     free: Vec<Ends>,
     /// Those there are, free and leased.
     made: usize,
+    /// So many times none is asked for, since the system would not give one.
+    pause: u32,
 }
 
+/// After a refusal so many bodies are copied before the system is asked again.
+const PAUSE: u32 = 4096;
+
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { free: Vec::new(), made: 0 }) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { free: Vec::new(), made: 0, pause: 0 }) };
 }
 
 impl Pipe {
@@ -86,6 +92,12 @@ impl Pipe {
                 self.ends = Some(ends);
                 self.held = n as u32;
                 Poll::Ready(Ok(Filled::Bytes(n)))
+            }
+            // The system knows no way between these two, or a sandbox forbids it.
+            Poll::Ready(Err(e)) if matches!(e.kind(), InvalidInput | Unsupported | PermissionDenied | OutOfMemory) => {
+                ends.close();
+                POOL.with_borrow_mut(|pool| pool.pause = PAUSE);
+                Poll::Ready(Ok(Filled::NoPipe))
             }
             other => {
                 ends.give_back();
@@ -128,12 +140,24 @@ impl Ends {
     fn lease() -> Option<Ends> {
         POOL.with_borrow_mut(|pool| match pool.free.pop() {
             None if pool.made == PIPES_MAX => None,
+            None if pool.pause > 0 => {
+                pool.pause -= 1;
+                None
+            }
             None => {
-                let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-                // A user's pipes are limited in sum, beyond which they stay as they are.
-                let _ = fcntl_setpipe_size(&into, PIECE);
-                pool.made += 1;
-                Some(Ends { into, out })
+                let pipe = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
+                // A user's pipes are limited in sum; those beyond are so small that copying is cheaper.
+                let large = pipe.and_then(|(out, into)| fcntl_setpipe_size(&into, PIECE).map(|_| Ends { into, out }));
+                match large {
+                    Ok(ends) => {
+                        pool.made += 1;
+                        Some(ends)
+                    }
+                    Err(_) => {
+                        pool.pause = PAUSE;
+                        None
+                    }
+                }
             }
             free => free,
         })

@@ -295,7 +295,7 @@ impl Files {
             content_max: self.cache.content_max(),
             siblings: self.siblings,
             taken: self.siblings_taken(request),
-            folder: Cell::new(self.folder_of(&names)),
+            folder: Cell::new(self.folder_of(&names, now)),
             began: now,
             names,
             made: self.made,
@@ -309,9 +309,10 @@ impl Files {
         Work { lookup, claim }
     }
 
-    fn folder_of(&self, names: &[Box<[u8]>]) -> Folder {
+    fn folder_of(&self, names: &[Box<[u8]>], now: Tick) -> Folder {
         let name = names.first().filter(|_| !self.siblings.is_empty());
-        Folder { names: name.and_then(|name| self.folders.of(name)), is_new: false }
+        let told = self.cache.notices().map(|_| self.cache.told());
+        Folder { names: name.and_then(|name| self.folders.of(name, told, now)), is_new: false }
     }
 
     /// Keeps what a search beneath the present root has learned about its directory.

@@ -1,6 +1,6 @@
 //! Which siblings cannot be in a directory, known from its names, so that they are not asked for one by one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use clock::Tick;
@@ -8,7 +8,7 @@ use content_coding::{Coding, Codings};
 use foldhash::fast::RandomState;
 use fs::{Error, Meta, Reach, Root};
 
-use crate::entry::is_due;
+use crate::entry::{CHECK_AFTER_MS, is_due};
 
 /// So many directories are known at a time: about half a MiB.
 const FOLDERS_MAX: usize = 4096;
@@ -22,12 +22,16 @@ const KEPT_MS: u32 = 10_000;
 
 /// What is known about the directories of a route, by path relative to its root.
 #[derive(Debug, Default)]
-pub(crate) struct Folders(RefCell<HashMap<Box<[u8]>, Names, RandomState>>);
+pub(crate) struct Folders {
+    known: RefCell<HashMap<Box<[u8]>, Names, RandomState>>,
+    /// How many changes had been told of at the last look.
+    told: Cell<u32>,
+}
 
 /// What is known about the names in a directory: which endings of siblings there are at all.
 ///
-/// The names are read with the first look that may wait, if they are few, and later if they are many. That holds while the directory's own times stay as they are, which is looked at
-/// once a second as with files.
+/// The names are read with the first look that may wait, if they are few, and later if they are many. That holds while the directory's
+/// own times stay as they are, which is looked at once a second as with files, and when a change was told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
     /// Not read since so many siblings were asked for; reading was tried in vain when it were so many.
@@ -46,14 +50,26 @@ pub(crate) enum Names {
 }
 
 impl Folders {
-    /// What is known about the directory of the file `name`.
-    pub(crate) fn of(&self, name: &[u8]) -> Option<Names> {
-        self.0.borrow().get(directory_of(name)).copied()
+    /// What is known about the directory of the file `name`. It has to be looked at again once another change was told of (`told` counts
+    /// them), and each time where none ever is.
+    pub(crate) fn of(&self, name: &[u8], told: Option<u32>, now: Tick) -> Option<Names> {
+        let known = &mut *self.known.borrow_mut();
+        let due = Tick(now.0.wrapping_sub(CHECK_AFTER_MS));
+        if let Some(told) = told
+            && self.told.replace(told) != told
+        {
+            known.values_mut().for_each(|names| names.looked_at(due));
+        }
+        let mut names = known.get(directory_of(name)).copied()?;
+        if told.is_none() {
+            names.looked_at(due);
+        }
+        Some(names)
     }
 
     /// Keeps what a search has learned about the directory of the file `name`.
     pub(crate) fn keep(&self, name: &[u8], names: Names, now: Tick) {
-        let (known, directory) = (&mut *self.0.borrow_mut(), directory_of(name));
+        let (known, directory) = (&mut *self.known.borrow_mut(), directory_of(name));
         if let Some(there) = known.get_mut(directory) {
             // Another search may have read them meanwhile.
             let is_read = matches!(there, Names::Read { checked, .. } if !is_due(*checked, now));
@@ -70,11 +86,17 @@ impl Folders {
 
     /// Forgets all: the root is another.
     pub(crate) fn forget(&self) {
-        self.0.borrow_mut().clear();
+        self.known.borrow_mut().clear();
     }
 }
 
 impl Names {
+    fn looked_at(&mut self, at: Tick) {
+        if let Names::Read { checked, .. } = self {
+            *checked = at;
+        }
+    }
+
     /// Those of the siblings in `sought` of the file `name` that may be there, and what is known then; `known` is what was known before.
     ///
     /// # Errors
@@ -179,7 +201,7 @@ mod tests {
 
         fn ask(&self, name: &str) -> Codings {
             let name = name.as_bytes();
-            let known = self.folders.of(name);
+            let known = self.folders.of(name, Some(0), self.now);
             let (names, possible) = Names::possible(known, &self.root, name, all(), self.now, Reach::Disk).unwrap();
             self.folders.keep(name, names, self.now);
             possible
@@ -206,9 +228,24 @@ mod tests {
         assert_eq!(site.ask("page"), only(Coding::Gzip));
         assert_eq!(site.ask("a/page"), only(Coding::Brotli));
         assert_eq!(site.ask("gone/page"), all());
-        let known = site.folders.of(b"another");
+        let known = site.folders.of(b"another", Some(0), site.now);
         let asked = Names::possible(known, &site.root, b"another", only(Coding::Brotli), site.now, Reach::Cached);
         assert_eq!(asked.unwrap(), (known.unwrap(), Codings::NONE));
+    }
+
+    #[test]
+    fn a_new_name_shows_at_once_where_changes_are_told_of_and_where_none_ever_is() {
+        let site = Site::with(&["a/page"]);
+        assert_eq!(site.ask("a/page"), Codings::NONE);
+        let ask = |told| {
+            let known = site.folders.of(b"a/page", told, site.now);
+            Names::possible(known, &site.root, b"a/page", all(), site.now, Reach::Disk).unwrap().1
+        };
+        write(site.path("a/page.br"), "x").unwrap();
+        site.settle();
+        assert_eq!(ask(Some(0)), Codings::NONE, "nobody has told of it");
+        assert_eq!(ask(None), only(Coding::Brotli));
+        assert_eq!(ask(Some(1)), only(Coding::Brotli));
     }
 
     #[test]
@@ -236,7 +273,7 @@ mod tests {
         let mut site = Site::with(&["a/page"]);
         assert_eq!(site.ask("a/page"), Codings::NONE);
         let began = site.now;
-        let read_at = |site: &Site| match site.folders.of(b"a/page") {
+        let read_at = |site: &Site| match site.folders.of(b"a/page", Some(0), site.now) {
             Some(Names::Read { read, .. }) => read,
             other => panic!("{other:?}"),
         };
@@ -276,9 +313,9 @@ mod tests {
         assert_eq!(site.ask("page"), Codings::NONE);
         site.pass(1000);
         site.folders.keep(b"page", late, site.now);
-        assert_eq!(site.folders.of(b"page"), Some(late));
+        assert_eq!(site.folders.of(b"page", Some(0), site.now), Some(late));
         site.folders.forget();
-        assert_eq!(site.folders.of(b"page"), None);
+        assert_eq!(site.folders.of(b"page", Some(0), site.now), None);
     }
 
     #[test]
@@ -287,6 +324,6 @@ mod tests {
         for n in 0..=FOLDERS_MAX {
             site.ask(&format!("{n}/page"));
         }
-        assert_eq!(site.folders.0.borrow().len(), 1);
+        assert_eq!(site.folders.known.borrow().len(), 1);
     }
 }
