@@ -31,10 +31,12 @@ pub(crate) fn set_client_until(seconds: u64) {
     CLIENT.set(seconds);
 }
 
-/// The earliest end in a chain; what cannot be read has ended.
-fn earliest_end(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> u64 {
-    let ends = std::iter::once(end_entity).chain(intermediates).map(|der| Certificate::read(der).map(|c| c.not_after));
-    ends.map(Option::unwrap_or_default).min().unwrap_or_default()
+/// The earliest end in a chain that was just verified; what cannot be read has ended.
+fn earliest_end(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: UnixTime) -> u64 {
+    let end = |der: &CertificateDer<'_>| Certificate::read(der).map_or(0, |certificate| certificate.not_after);
+    // A way was found without those that have ended: many servers go on sending one that was signed by another authority.
+    let others = intermediates.iter().map(end).filter(|end| *end >= now.as_secs());
+    others.chain([end(end_entity)]).min().unwrap_or_default()
 }
 
 /// Judges clients as the one within does, and notes how long the verdict holds.
@@ -61,7 +63,7 @@ impl ClientCertVerifier for ClientJudge {
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
-        set_client_until(earliest_end(end_entity, intermediates));
+        set_client_until(earliest_end(end_entity, intermediates, now));
         Ok(verified)
     }
 
@@ -168,7 +170,7 @@ impl ServerCertVerifier for ServerJudge {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = self.within.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
-        let end = earliest_end(end_entity, intermediates);
+        let end = earliest_end(end_entity, intermediates, now);
         self.kept.until.fetch_min(end, Relaxed);
         Ok(verified)
     }
@@ -193,5 +195,33 @@ impl ServerCertVerifier for ServerJudge {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.within.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    fn ending(at: SystemTime) -> (CertificateDer<'static>, u64) {
+        let mut params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        params.not_after = at.into();
+        let der = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().clone();
+        let end = Certificate::read(&der).unwrap().not_after;
+        (der, end)
+    }
+
+    #[test]
+    fn the_first_end_counts_of_those_that_have_not_ended() {
+        let now = SystemTime::now();
+        let hours = |n: u64| Duration::from_secs(3600 * n);
+        let ((leaf, leaf_end), (sooner, soon), (over, _)) =
+            (ending(now + hours(9)), ending(now + hours(2)), ending(now - hours(1)));
+        let now = UnixTime::now();
+        assert_eq!(earliest_end(&leaf, &[], now), leaf_end);
+        assert_eq!(earliest_end(&leaf, &[sooner], now), soon);
+        assert_eq!(earliest_end(&leaf, &[over.clone()], now), leaf_end);
+        assert!(earliest_end(&over, &[], now) < now.as_secs());
     }
 }
