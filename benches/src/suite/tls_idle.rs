@@ -85,9 +85,9 @@ fn one(peer: Peer, connections: usize) -> io::Result<Row> {
     secure::measure(&running, &["-c", "64", "-n", "2000"], FILE)?;
     thread::sleep(SETTLE);
     let before = usage::memory(pids)?;
-    // Half of the time at a rate that comes round to every connection, the rest at next to none.
+    // Half of the time at a rate that comes round to every connection, the rest at next to none. The look is in the second half.
     let steps = format!("{},1", connections / 3);
-    let arguments = ["-c", &connections.to_string(), "--steps", &steps, "-d", "10s", "--connect-timeout", "60s"];
+    let arguments = ["-c", &connections.to_string(), "--steps", &steps, "-d", "18s", "--connect-timeout", "60s"];
     let mut command = secure::load(&arguments, running.address, FILE)?;
     let begun = Instant::now();
     let mut load = Load(on_cpu(LOAD_CPU, || command.spawn())??);
@@ -98,7 +98,10 @@ fn one(peer: Peer, connections: usize) -> io::Result<Row> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    thread::sleep(Duration::from_secs(5) + SETTLE);
+    thread::sleep(Duration::from_secs(9) + SETTLE);
+    if load.0.try_wait()?.is_some() {
+        return Err(io::Error::other(format!("{peer}: the connections had gone when memory was looked at")));
+    }
     let after = usage::memory(pids)?;
     load.end()?;
     let bytes = (after.pss as f64 - before.pss as f64) / connections as f64;
