@@ -214,14 +214,13 @@ mod tests {
 
     #[test]
     fn the_first_end_counts_of_those_that_have_not_ended() {
-        let now = SystemTime::now();
-        let hours = |n: u64| Duration::from_secs(3600 * n);
-        let ((leaf, leaf_end), (sooner, soon), (over, _)) =
-            (ending(now + hours(9)), ending(now + hours(2)), ending(now - hours(1)));
         let now = UnixTime::now();
+        let since = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let [far, soon, past] = [9, 2, -1].map(|hours: i64| since(now.as_secs().saturating_add_signed(3600 * hours)));
+        let ((leaf, leaf_end), (sooner, soon), (over, _)) = (ending(far), ending(soon), ending(past));
         assert_eq!(earliest_end(&leaf, &[], now), leaf_end);
         assert_eq!(earliest_end(&leaf, &[sooner], now), soon);
-        assert_eq!(earliest_end(&leaf, &[over.clone()], now), leaf_end);
+        assert_eq!(earliest_end(&leaf, std::slice::from_ref(&over), now), leaf_end);
         assert!(earliest_end(&over, &[], now) < now.as_secs());
     }
 }
