@@ -70,10 +70,16 @@ pub fn ask(address: SocketAddr, path: &str) -> io::Result<()> {
     })
 }
 
-/// `loadgen` with these arguments against `address`, ready to be started.
+/// `loadgen` with these arguments against `address`, whose answers are verified, ready to be started.
 pub fn load(arguments: &[&str], address: SocketAddr, path: &str) -> io::Result<Command> {
+    let verified = [arguments, &["--verify", "length"]].concat();
+    load_unverified(&verified, address, path)
+}
+
+/// The same where there are no answers, or none to verify.
+pub fn load_unverified(arguments: &[&str], address: SocketAddr, path: &str) -> io::Result<Command> {
     let mut command = Command::new(sibling("loadgen")?);
-    command.args(arguments).args(["-q", "--json", "-", "--insecure", "--group", GROUP, "--verify", "length"]);
+    command.args(arguments).args(["-q", "--json", "-", "--insecure", "--group", GROUP]);
     command.arg(format!("https://{address}{path}")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }

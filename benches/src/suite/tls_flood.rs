@@ -82,14 +82,9 @@ fn once(running: &Running, seconds: f64) -> io::Result<Sample> {
     let calm = secure::report(&on_cpu(LOAD_CPU, || command.output())??)?;
     // The flood begins before the others and lasts longer.
     let longer = format!("{}ms", (seconds * 1e3) as u64 + 1000);
-    let mut flood = secure::load(&["-c", "64", "-d", &longer, "--no-resumption"], running.address, FILE)?;
-    // Handshakes alone have no answers to verify.
-    let arguments = flood.get_args().filter(|argument| *argument != "--verify" && *argument != "length");
-    let arguments: Vec<_> = arguments.map(ToOwned::to_owned).collect();
-    let mut flood_command = std::process::Command::new(flood.get_program());
-    flood_command.arg("handshake").args(arguments).stdout(std::process::Stdio::piped());
-    flood = flood_command;
-    let flooding = on_cpu(LOAD_CPU, || flood.stderr(std::process::Stdio::piped()).spawn())??;
+    let flood = ["handshake", "-c", "64", "-d", &longer, "--no-resumption"];
+    let mut flood = secure::load_unverified(&flood, running.address, FILE)?;
+    let flooding = on_cpu(LOAD_CPU, || flood.spawn())??;
     std::thread::sleep(std::time::Duration::from_millis(500));
     let mut command = secure::load(&steady, running.address, FILE)?;
     let under = on_cpu(LOAD_CPU, || command.output())?;

@@ -69,11 +69,9 @@ impl Prepared {
         let roots = plan.routes.iter().map(|r| open_root(&r.action)).collect::<Result<_, _>>()?;
         let error_pages = plan.routes.iter().map(read_error_pages).collect::<Result<_, _>>()?;
         let fronts = open_fronts(&plan)?;
-        let mut system = None;
-        let backs =
-            plan.upstreams.iter().map(|u| Ok(Back::load(u, &mut system)?.map(Arc::new))).collect::<Result<_, _>>()?;
+        let backs = load_backs(&plan)?;
         let healths = healths(&plan, old.map(|old| (&old.plan, &*old.healths)));
-        let hand_overs = plan.upstreams.iter().map(|_| Arc::new(upstream::HandOver::new())).collect();
+        let hand_overs = new_hand_overs(&plan);
         // Last, since it may make a file.
         let access = open_access(&plan, old)?;
         Ok(Prepared { plan, router, roots, error_pages, fronts, backs, healths, hand_overs, access })
@@ -85,10 +83,8 @@ impl Prepared {
     /// In a sentence, with the file.
     pub(crate) fn renewed(&self) -> Result<Prepared, PrepareError> {
         let plan = self.plan.clone();
-        let mut system = None;
-        let backs = plan.upstreams.iter().map(|u| Ok(Back::load(u, &mut system)?.map(Arc::new)));
-        let backs = backs.collect::<Result<_, _>>()?;
-        let hand_overs = plan.upstreams.iter().map(|_| Arc::new(upstream::HandOver::new())).collect();
+        let backs = load_backs(&plan)?;
+        let hand_overs = new_hand_overs(&plan);
         Ok(Prepared {
             plan,
             router: self.router.clone(),
@@ -151,6 +147,17 @@ fn open_access(plan: &Plan, old: Option<&Prepared>) -> Result<Option<Arc<AccessW
         Some(writer) => Ok(Some(Arc::clone(writer))),
         None => AccessWriter::open(&log.target).map(|writer| Some(Arc::new(writer))),
     }
+}
+
+/// What TLS is spoken with to the servers of each upstream. The system's authorities are read once, if at all.
+fn load_backs(plan: &Plan) -> Result<Vec<Option<Arc<Back>>>, PrepareError> {
+    let mut system = None;
+    plan.upstreams.iter().map(|upstream| Ok(Back::load(upstream, &mut system)?.map(Arc::new))).collect()
+}
+
+/// The workers of this plan know nothing of each other's idle connections yet.
+fn new_hand_overs(plan: &Plan) -> Vec<Arc<upstream::HandOver>> {
+    plan.upstreams.iter().map(|_| Arc::new(upstream::HandOver::new())).collect()
 }
 
 /// What each listener speaks TLS with.

@@ -160,7 +160,7 @@ impl RequestEncoder {
     ///
     /// # Errors
     ///
-    /// [`BodyMismatch::TooLong`] when that is more than [`RequestEncoder::bare`].
+    /// [`BodyMismatch::TooLong`] when that is more than [`RequestEncoder::unframed`].
     pub fn pass(&mut self, len: u64) -> Result<(), BodyMismatch> {
         let State::Body(framing) = &mut self.state else { return Err(BodyMismatch::TooLong) };
         framing.pass(len)

@@ -344,7 +344,7 @@ impl ResponseEncoder {
     ///
     /// # Errors
     ///
-    /// [`BodyMismatch::TooLong`] when that is more than [`ResponseEncoder::bare`].
+    /// [`BodyMismatch::TooLong`] when that is more than [`ResponseEncoder::unframed`].
     pub fn pass(&mut self, len: u64) -> Result<(), BodyMismatch> {
         let State::Body(framing) = &mut self.state else { return Err(BodyMismatch::TooLong) };
         framing.pass(len)
