@@ -70,7 +70,7 @@ fn faults_before_the_answer() {
                 c.send("HTTP/1.1 2");
                 c.wait_for_end();
             },
-            "no response head",
+            "sent 10 bytes of a response head, but not all of it, within 300ms",
         ),
         (
             "UCLS upstream/response-head",

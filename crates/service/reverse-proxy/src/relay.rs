@@ -382,10 +382,7 @@ impl<'p> Relay<'p> {
             }
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.broken(&e))),
             Poll::Pending => {
-                // The head's time begins when the request is sent; before that it is the upload that is waited for.
-                if wait == Wait::Silence || self.upload != Upload::Streaming {
-                    self.start_waiting(wait);
-                }
+                self.wait_for_answer(wait);
                 if let Poll::Ready(Err(failure)) = exchange.response.poll_flush(cx) {
                     return Poll::Ready(Err(TryFailed::ours(failure)));
                 }
@@ -459,7 +456,7 @@ impl<'p> Relay<'p> {
     /// Writes to the server what waits for it. A server that stopped reading is no failure yet: its answer
     /// may be on the way (an early 413).
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Box<TryFailed>> {
-        while !self.out.is_empty() || self.up.held() > 0 {
+        while self.has_unsent() {
             match self.poll_write_some(cx) {
                 Poll::Ready(Ok(n)) => {
                     self.written += n as u64;
@@ -494,6 +491,22 @@ impl<'p> Relay<'p> {
         let n = ready!(wrote)?;
         self.out.advance(n as u64);
         Poll::Ready(Ok(n))
+    }
+
+    /// The server sends nothing at present. That is its silence only when it owes us something: while it has all that came of a
+    /// request that goes on, the client is waited for, whose time the body's reader keeps; and the head's time begins when the
+    /// request is sent.
+    fn wait_for_answer(&mut self, wait: Wait) {
+        let uploads = self.upload == Upload::Streaming;
+        let owes = if wait == Wait::Silence { !uploads || self.has_unsent() } else { !uploads };
+        if owes {
+            self.start_waiting(wait);
+        }
+    }
+
+    /// Whether some of the request waits for the server to read.
+    fn has_unsent(&self) -> bool {
+        !self.out.is_empty() || self.up.held() > 0
     }
 
     fn start_waiting(&mut self, wait: Wait) {
@@ -538,12 +551,14 @@ impl<'p> Relay<'p> {
             return TryFailed::of_server(Cause::Reset, kind, who, format_args!("broke the connection: {error}"));
         }
         match self.wait {
-            Some(Wait::Head) | None => TryFailed::of_server(
-                Cause::Timeout,
-                Kind::UpstreamTimeout,
-                who,
-                format_args!("accepted the connection but sent no response head within {:?}", self.timeouts().header),
-            ),
+            Some(Wait::Head) | None => {
+                let within = self.timeouts().header;
+                let sentence = match self.input.len() {
+                    0 => format!("accepted the connection but sent no response head within {within:?}"),
+                    n => format!("sent {n} bytes of a response head, but not all of it, within {within:?}"),
+                };
+                TryFailed::of_server(Cause::Timeout, Kind::UpstreamTimeout, who, format_args!("{sentence}"))
+            }
             Some(Wait::Silence | Wait::Continue) => TryFailed::of_server(
                 Cause::Timeout,
                 Kind::UpstreamSilent,

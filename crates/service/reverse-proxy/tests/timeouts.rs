@@ -82,7 +82,10 @@ fn a_head_that_drips_is_no_answer_in_time() {
         while end.try_send("y").await.is_ok() && seconds_since(begun) < 20 {
             sleep(Duration::from_secs(1)).await;
         }
-        assert!(client.until("\n\n").await.starts_with("HTTP/1.1 504 "));
+        let page = client.until("\n\n").await + &client.until("\n").await;
+        assert!(page.starts_with("HTTP/1.1 504 "), "{page}");
+        let told = "upstream api memory:10 sent 25 bytes of a response head, but not all of it, within 5s\n";
+        assert!(page.ends_with(told), "{page}");
         assert!(seconds_since(begun) <= 6, "the head may take 5 s as a whole, not each byte of it");
         assert_eq!(world.failures(), [Kind::UpstreamTimeout]);
     });
@@ -209,6 +212,46 @@ fn a_slow_upload_is_not_the_servers_silence() {
         client.until("\r\n\r\nok").await;
         assert_eq!(world.failures(), []);
     });
+}
+
+/// In chunks, and of a length that would go through a pipe if the streams were sockets.
+#[test]
+fn a_client_that_pauses_behind_the_beginning_of_its_answer_is_not_the_servers_silence() {
+    let bodies = [("Transfer-Encoding: chunked", "1\r\na\r\n", "1\r\nb\r\n0\r\n\r\n"), ("Content-Length: 2", "a", "b")];
+    for (framing, first, last) in bodies {
+        proxying(to_servers(&[A]), async |world| {
+            let origin = Origin::listen(A);
+            let mut client = client();
+            client.send(format!("POST /a HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{first}")).await;
+            let mut end = origin.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").await;
+            client.until("1\r\na\r\n").await;
+            // Longer than the server may be silent, shorter than the client may.
+            sleep(Duration::from_secs(20)).await;
+            client.send(last).await;
+            end.until("b").await;
+            end.send("1\r\nb\r\n0\r\n\r\n").await;
+            client.until("1\r\nb\r\n0\r\n\r\n").await;
+            assert_eq!(world.failures(), []);
+        });
+    }
+}
+
+/// When it pauses for too long the verdict is its own; and a server that has all of the request and pauses is still found out.
+#[test]
+fn who_pauses_between_request_and_answer_is_told_by_name() {
+    let begun = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+    for (body, kind, seconds) in [("a", Kind::BodyTimeout, 30), ("ab", Kind::UpstreamSilent, 4)] {
+        proxying(to_servers(&[A]), async |world| {
+            let origin = Origin::listen(A);
+            let mut client = client();
+            client.send(format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{body}")).await;
+            let _end = origin.answer(begun).await;
+            client.until("1\r\na\r\n").await;
+            let since = now();
+            assert_eq!(client.rest().await.unwrap_or_default(), "");
+            assert_eq!((seconds_since(since), world.failures()), (seconds, vec![kind]));
+        });
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Relay<'_> {
             }
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.broken(&e))),
             Poll::Pending => {
-                self.start_waiting(Wait::Silence);
+                self.wait_for_answer(Wait::Silence);
                 exchange.client.poll_gone(cx).map(|failure| Err(TryFailed::ours(failure)))
             }
         }
