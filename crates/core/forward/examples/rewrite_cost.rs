@@ -62,6 +62,7 @@ fn request(head: &RequestHead, client: &ClientInfo<'_>, rules: &FieldRules) {
         upstream: b"127.0.0.1:9000",
         rules,
         trailers: true,
+        chunked: false,
         upgrade: false,
     };
     let len_max = forward::request_len_max(head, &options, client);

@@ -1,6 +1,6 @@
 //! The fields that a server is sent.
 
-use message::{BodyLength, Fields, HeadWriter, Known, KnownSet, Method, RequestHead, TargetForm, Version};
+use message::{Fields, HeadWriter, Known, KnownSet, Method, RequestHead, TargetForm, Version};
 
 use crate::PSEUDONYM;
 use crate::client::{ClientInfo, Scheme};
@@ -28,9 +28,10 @@ pub struct RequestOptions<'a> {
     pub upstream: &'a [u8],
     /// The operator's rules.
     pub rules: &'a FieldRules,
-    /// Whether trailers are relayed to the client: its `TE: trailers` is then sent on, and Trailer with a body
-    /// that can have some.
+    /// Whether trailers are relayed to the client: its `TE: trailers` is then sent on.
     pub trailers: bool,
+    /// Whether the body is sent in chunks, so that trailers can follow it: Trailer is then sent on.
+    pub chunked: bool,
     /// Whether a switch of protocols that the client asks for is relayed.
     pub upgrade: bool,
 }
@@ -67,7 +68,7 @@ pub fn request(
         out.push(Known::Host, b"Host", host(head, options));
     }
     // RFC 9110 §6.6.2: what announces trailers goes where they can follow.
-    if options.trailers && head.body == BodyLength::Streamed {
+    if options.chunked {
         stays = stays.without(TRAILER);
     }
     if says_length(&head.fields, head.body) {

@@ -14,14 +14,14 @@ use crate::rules::{FieldRules, is_spelling_of};
 pub struct ResponseOptions<'a> {
     /// The operator's rules.
     pub rules: &'a FieldRules,
-    /// Whether trailers are relayed: Trailer is then sent on with a body that can have some.
+    /// Whether trailers are relayed to this client: Trailer is then sent on with a body that can have some.
     pub trailers: bool,
     /// Whether the client asked to switch protocols and the server was asked to ([`crate::Sent::upgrade`]).
     pub upgrade: bool,
 }
 
 /// Writes the fields of `head` as a client is to have them, all but framing and Connection. Date and Server pass;
-/// Upgrade only in a 101 that was asked for. Also for interim answers. They take at most [`response_len_max`] bytes; look
+/// Upgrade only in a 101 that was asked for, and in a 426 (see [`tells_upgrade`]). Also for interim answers. They take at most [`response_len_max`] bytes; look
 /// at [`HeadWriter::overflowed`] afterwards (502).
 ///
 /// # Errors
@@ -44,7 +44,7 @@ pub fn response(
     if !rules.taken_out().contains(Known::Via) {
         tell_way(head, out);
     }
-    if head.status == 101 && options.upgrade {
+    if tells_upgrade(head, options) {
         write_upgrade(&head.fields, out);
     }
     // A 101 is the last head that there is, and no news of another.
@@ -58,7 +58,19 @@ pub fn response(
 #[inline]
 pub fn response_len_max(head: &ResponseHead, options: &ResponseOptions<'_>) -> usize {
     const VIA_LEN: usize = "Via: 1.1 \r\n".len() + PSEUDONYM.len();
-    received_len_max(&head.fields, options.upgrade) + VIA_LEN + options.rules.lines_len()
+    received_len_max(&head.fields, tells_upgrade(head, options)) + VIA_LEN + options.rules.lines_len()
+}
+
+/// Whether Upgrade passes. A 426 has to say what the client is to switch to (RFC 9110 §15.5.22), and when it does, the switch is
+/// relayed. In any other answer the field offers what the server would do on the connection to us (§7.8): a client that took the
+/// offer up would ask us, who ask nobody for `h2c`.
+#[inline]
+fn tells_upgrade(head: &ResponseHead, options: &ResponseOptions<'_>) -> bool {
+    match head.status {
+        101 => options.upgrade,
+        426 => true,
+        _ => false,
+    }
 }
 
 /// Via. Most servers are no proxies and send none to append to.

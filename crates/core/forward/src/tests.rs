@@ -101,6 +101,8 @@ struct Setup {
     host: HostPolicy,
     rules: FieldRules,
     trailers: bool,
+    /// The body was read whole, and goes with its length.
+    buffered: bool,
     upgrade: bool,
     address: &'static str,
     scheme: Scheme,
@@ -114,6 +116,7 @@ impl Default for Setup {
             host: HostPolicy::Client,
             rules: FieldRules::none(),
             trailers: false,
+            buffered: false,
             upgrade: false,
             address: "192.0.2.7",
             scheme: Scheme::Http,
@@ -138,6 +141,7 @@ impl Setup {
             upstream: b"origin:3000",
             rules: &self.rules,
             trailers: self.trailers,
+            chunked: head.body == BodyLength::Streamed && !self.buffered,
             upgrade: self.upgrade,
         };
         let len_max = request_len_max(head, &options, &client);

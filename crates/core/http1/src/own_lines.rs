@@ -64,7 +64,8 @@ impl Begun {
             lines.put(CRLF);
         }
         // One branch for all that is rare.
-        if !self.keep_alive | (self.version == Version::Http10) | self.hsts.is_some() {
+        let offers = lines.names().meets(UPGRADE);
+        if !self.keep_alive | (self.version == Version::Http10) | self.hsts.is_some() | offers {
             self.put_rare_lines(lines);
         }
         lines.put(CRLF);
@@ -72,10 +73,14 @@ impl Begun {
 
     #[inline(never)]
     fn put_rare_lines(&self, lines: &mut HeadWriter<'_>) {
-        if !self.keep_alive {
-            lines.put(b"Connection: close\r\n");
-        } else if self.version == Version::Http10 {
-            lines.put(b"Connection: keep-alive\r\n");
+        // Upgrade is for the next hop only, which Connection has to say (RFC 9110 §7.8).
+        match (self.keep_alive, lines.names().meets(UPGRADE)) {
+            (false, false) => lines.put(b"Connection: close\r\n"),
+            (false, true) => lines.put(b"Connection: close, upgrade\r\n"),
+            (true, true) if self.version == Version::Http10 => lines.put(b"Connection: keep-alive, upgrade\r\n"),
+            (true, true) => lines.put(b"Connection: upgrade\r\n"),
+            (true, false) if self.version == Version::Http10 => lines.put(b"Connection: keep-alive\r\n"),
+            (true, false) => {}
         }
         let Some(hsts) = self.hsts else { return };
         lines.put(b"Strict-Transport-Security: max-age=");
@@ -97,6 +102,8 @@ pub(crate) fn says_hsts(lines: &[u8]) -> bool {
 }
 
 pub(crate) const DATE: KnownSet = KnownSet::of(&[Known::Date]);
+
+const UPGRADE: KnownSet = KnownSet::of(&[Known::Upgrade]);
 
 /// What fields that are passed on never hold.
 const NOT_THEIRS: KnownSet = KnownSet::of(&[Known::TransferEncoding, Known::Connection]);

@@ -8,9 +8,7 @@ use message::{BodyLength, Fields, HeadWriter, Method, RequestHead, ResponseHead,
 
 use crate::encode::{BodyFraming, CRLF, HeadTooLarge, OWN_LINES_MAX, Wrap, any_fields, built_lines, whole};
 use crate::error::BodyMismatch;
-use crate::own_lines::{
-    Begun, DATE, Hsts, STATUS_LINE_MAX, put_status_line, says_hsts, status_line, usual_status_line,
-};
+use crate::own_lines::{Begun, Hsts, STATUS_LINE_MAX, put_status_line, says_hsts, status_line, usual_status_line};
 use crate::whole::Whole;
 
 /// Writes the answer to one request.
@@ -126,9 +124,7 @@ impl ResponseEncoder {
         let begun = self.begun(head.status, head.body);
         let mut memory = [0; OWN_LINES_MAX];
         let mut lines = HeadWriter::over(&mut memory);
-        if head.fields.has_any(DATE) {
-            lines.note(DATE);
-        }
+        lines.note(head.fields.names());
         begun.put_lines(&mut lines, || *date);
         let len = lines.len();
         let (fields, lines) = (built_lines(&head.fields), &memory[..len]);
@@ -366,6 +362,11 @@ impl ResponseEncoder {
             Err(_) => self.keep_alive = false,
         }
         ended
+    }
+
+    /// Whether a body of unknown length would go out in chunks, which trailers can follow. Before the head.
+    pub fn chunks(&self) -> bool {
+        self.version == Version::Http11
     }
 
     /// Whether the final head was written: nothing else can be answered any more.

@@ -41,7 +41,9 @@ impl Proxy {
             host,
             upstream: server.map_or(b"", |s| s.authority().as_bytes()),
             rules: &self.rewrite.request_fields,
-            trailers: true,
+            // HTTP/1.0 has none.
+            trailers: request.version == Version::Http11,
+            chunked: body == BodyLength::Streamed,
             upgrade: request.upgrade,
         };
         let bytes = request.fields.bytes();
@@ -78,7 +80,7 @@ impl Proxy {
         cookie: Option<&str>,
         response: &mut Response<'_>,
     ) -> Result<(), Unfit> {
-        let options = self.response_options();
+        let options = self.response_options(response.takes_trailers());
         let fields_max = forward::response_len_max(head, &options) + cookie.map_or(0, cookie_len);
         response.answer_with(head.status, body, fields_max, |fields| {
             forward::response(head, &options, fields)?;
@@ -97,7 +99,7 @@ impl Proxy {
         cookie: Option<&str>,
         response: &mut Response<'_>,
     ) -> Result<(), Unfit> {
-        let options = self.response_options();
+        let options = self.response_options(response.takes_trailers());
         // A bodiless answer declares the length of the body it would have.
         let length = forward::declared_length(head).map_or(head.body, BodyLength::Known);
         let fields_max = forward::response_len_max(head, &options) + cookie.map_or(0, cookie_len);
@@ -118,7 +120,7 @@ impl Proxy {
         cookie: Option<&str>,
         exchange: &'e mut Exchange<'c>,
     ) -> Result<Tunnel<'e, 'c>, Unfit> {
-        let options = ResponseOptions { upgrade: true, ..self.response_options() };
+        let options = ResponseOptions { upgrade: true, ..self.response_options(false) };
         let fields_max = forward::response_len_max(head, &options) + cookie.map_or(0, cookie_len);
         exchange.upgrade(fields_max, |fields| {
             forward::response(head, &options, fields)?;
@@ -130,8 +132,8 @@ impl Proxy {
     }
 
     #[inline]
-    fn response_options(&self) -> ResponseOptions<'_> {
-        ResponseOptions { rules: &self.rewrite.response_fields, trailers: true, upgrade: false }
+    fn response_options(&self, trailers: bool) -> ResponseOptions<'_> {
+        ResponseOptions { rules: &self.rewrite.response_fields, trailers, upgrade: false }
     }
 }
 

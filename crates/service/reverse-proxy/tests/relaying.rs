@@ -110,11 +110,84 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
             end.stream.shutdown_write().unwrap();
             let answer = client.rest().await.unwrap();
             assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("no!"), "{answer}");
+            assert!(answer.contains("\r\nConnection: close\r\n"), "it is closed without a word: {answer}");
             // The upload that nobody wants any more is broken off at the origin as well.
             assert!(end.is_over().await);
             assert_eq!((world.idle(), world.failures()), (vec![0], vec![]));
         });
     }
+}
+
+/// Of a body in chunks nobody knows how much is left: one that was long already is expected to go on.
+#[test]
+fn the_close_behind_an_early_answer_is_announced() {
+    let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    for (framing, piece, pieces, closes) in [
+        ("Transfer-Encoding: chunked", chunk.as_str(), 1, false),
+        ("Transfer-Encoding: chunked", &chunk, 3, true),
+        ("Content-Length: 70000", "x", 1, true),
+        ("Content-Length: 70000", "xxxxx", 1100, false),
+    ] {
+        proxying(to_servers(&[A]), async |world| {
+            let origin = Origin::listen(A);
+            let mut client = client();
+            client.send(format!("POST /a HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n")).await;
+            client.send(piece.repeat(pieces)).await;
+            let mut end = origin.accept().await;
+            end.until("\r\n\r\n").await;
+            end.exactly(piece.len() * pieces).await;
+            end.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno!").await;
+            let head = client.until("\r\n\r\n").await;
+            assert_eq!(head.contains("\r\nConnection: close\r\n"), closes, "{framing} {pieces}: {head}");
+            client.until("no!").await;
+            assert_eq!(client.is_over().await, closes, "{framing} {pieces}");
+            assert_eq!(world.failures(), []);
+        });
+    }
+}
+
+#[test]
+fn an_answer_that_requires_an_upgrade_says_to_what() {
+    proxying(to_servers(&[A]), async |_| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send(GET).await;
+        let lines = "Upgrade: h2c, TLS/1.0\r\nConnection: Upgrade, x-hop\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nno";
+        let mut end = origin.answer(&format!("HTTP/1.1 426 Upgrade Required\r\n{lines}")).await;
+        let head = client.until("\r\n\r\n").await;
+        client.until("no").await;
+        assert!(head.contains("\r\nUpgrade: TLS/1.0\r\n") && head.contains("\r\nConnection: upgrade\r\n"), "{head}");
+        assert!(!head.to_lowercase().contains("x-hop"), "{head}");
+        // What it offers beside another answer is an offer to us.
+        client.send(GET).await;
+        end.until("\r\n\r\n").await;
+        end.send("HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nok").await;
+        let head = client.until("ok").await;
+        assert!(!head.contains("pgrade"), "{head}");
+    });
+}
+
+/// To an old client the body goes until the connection's end, and has no trailers; nor does it take any.
+#[test]
+fn trailers_are_announced_where_they_can_follow() {
+    proxying(to_servers(&[A]), async |_| {
+        let origin = Origin::listen(A);
+        let answer =
+            "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n";
+        for (version, announced) in [("1.0", false), ("1.1", true)] {
+            let mut client = client();
+            client
+                .send(format!("GET /a HTTP/{version}\r\nHost: a\r\nTE: trailers\r\nConnection: te, close\r\n\r\n"))
+                .await;
+            let mut end = origin.accept().await;
+            let asked = end.until("\r\n\r\n").await;
+            end.send(answer).await;
+            let got = client.rest().await.unwrap();
+            assert_eq!(got.contains("Trailer: X-Sum\r\n"), announced, "{got}");
+            assert_eq!(got.contains("X-Sum: 1"), announced, "{got}");
+            assert_eq!(asked.contains("TE: trailers\r\n"), announced, "{asked}");
+        }
+    });
 }
 
 #[test]

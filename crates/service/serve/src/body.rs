@@ -54,9 +54,7 @@ impl<'c> RequestBody<'c> {
         limits: Limits,
         bytes_max: u64,
     ) -> RequestBody<'c> {
-        let far = decoder.body_left().is_some_and(|left| left > SKIP_BYTES);
-        wire.body_in_the_way.set(far || head.expect_continue);
-        RequestBody {
+        let body = RequestBody {
             wire,
             decoder,
             input,
@@ -68,7 +66,16 @@ impl<'c> RequestBody<'c> {
             failed: false,
             last_read: u32::MAX,
             pace: Pace::new(),
-        }
+        };
+        body.wire.body_in_the_way.set(head.expect_continue || body.is_far());
+        body
+    }
+
+    /// Whether more is left than is skipped, as far as can be known: of a body in chunks that was long so far, more is expected. An
+    /// answer that begins now says that the connection will close, even if the rest comes while the answer does.
+    #[inline]
+    fn is_far(&self) -> bool {
+        self.decoder.body_left().map_or(self.received > SKIP_BYTES, |left| left > SKIP_BYTES)
     }
 
     /// Whether the whole body was read (or there is none).
@@ -115,7 +122,7 @@ impl<'c> RequestBody<'c> {
     /// # Errors
     /// 400 for broken framing or an early end, 408 for silence, 413 for too much; then the connection closes.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyChunk, Failure>> {
-        self.wire.body_in_the_way.set(false);
+        self.wire.body_in_the_way.set(self.is_far());
         loop {
             match self.decoder.body(self.input, &self.limits) {
                 Ok(BodyEvent::Data(bytes)) => {
@@ -123,6 +130,7 @@ impl<'c> RequestBody<'c> {
                     self.input.release();
                     self.touched = true;
                     self.received += bytes.len() as u64;
+                    self.wire.body_in_the_way.set(self.is_far());
                     if self.bytes_max > 0 && self.received > self.bytes_max {
                         self.too_large()?;
                     }
@@ -162,7 +170,7 @@ impl<'c> RequestBody<'c> {
     /// # Errors
     /// As [`RequestBody::poll_chunk`].
     pub fn poll_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<Option<usize>, Failure>> {
-        self.wire.body_in_the_way.set(false);
+        self.wire.body_in_the_way.set(self.is_far());
         let filled = match pipe.poll_fill(cx, self.wire.stream, self.pipeable()) {
             Poll::Ready(Ok(Filled::NoPipe)) => return Poll::Ready(Ok(None)),
             other => other.map_ok(|filled| if let Filled::Bytes(n) = filled { n } else { 0 }),
@@ -171,6 +179,7 @@ impl<'c> RequestBody<'c> {
         self.touched = true;
         self.received += n as u64;
         self.decoder.pass(n as u64);
+        self.wire.body_in_the_way.set(self.is_far());
         Poll::Ready(Ok(Some(n)))
     }
 

@@ -231,6 +231,11 @@ impl<'c> Response<'c> {
         self.encoder.wants_body()
     }
 
+    /// Whether trailers can follow a body of unknown length. Before the start.
+    pub fn takes_trailers(&self) -> bool {
+        self.encoder.chunks()
+    }
+
     /// Has failures of this exchange answered with these pages, where there is one for the status.
     pub fn error_pages(&mut self, pages: &Rc<ErrorPages>) {
         self.error_pages = Some(Rc::clone(pages));

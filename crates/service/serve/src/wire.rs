@@ -27,7 +27,7 @@ pub(crate) struct Wire<'c> {
     pub(crate) status: Cell<u16>,
     /// How long its body is, where that is known as it begins; else where it begins, see [`Body`].
     pub(crate) body: Cell<Body>,
-    /// Whether so much of the request's body is left, unread by the handler, that the connection will close.
+    /// Whether so much of the request's body is left that the connection closes behind an answer that begins now.
     pub(crate) body_in_the_way: Cell<bool>,
     pace: RefCell<Pace>,
     /// A piece of a file that is being read into memory, so that sending it will not block.

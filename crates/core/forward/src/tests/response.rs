@@ -100,6 +100,17 @@ fn a_switch_of_protocols_passes_only_where_it_was_asked_for() {
 }
 
 #[test]
+fn an_answer_that_requires_an_upgrade_says_to_what() {
+    let lines = ["Upgrade: TLS/1.0, h2c", "upgrade: websocket", "Connection: Upgrade", "Content-Length: 0"];
+    assert_eq!(plain(426, BodyLength::Streamed, &lines), ["Via: 1.1 tollgate", "Upgrade: TLS/1.0, websocket"]);
+    // What the server offers is offered to us.
+    for status in [200, 204, 400, 425] {
+        assert_eq!(plain(status, BodyLength::Streamed, &lines), ["Via: 1.1 tollgate"]);
+    }
+    assert_eq!(plain(426, BodyLength::Streamed, &["Upgrade: h2c"]), ["Via: 1.1 tollgate"]);
+}
+
+#[test]
 fn trailer_passes_where_trailers_are_relayed() {
     let rules = FieldRules::none();
     let options = ResponseOptions { rules: &rules, trailers: true, upgrade: false };

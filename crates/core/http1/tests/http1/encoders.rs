@@ -54,6 +54,26 @@ fn answered(request: &RequestHead, status: u16, body: BodyLength, close: bool) -
 }
 
 #[test]
+fn upgrade_is_named_by_connection() {
+    let fields = fields(&[("Upgrade", "TLS/1.0"), ("X", "y")]);
+    for (line, close, want) in [
+        ("GET / HTTP/1.1", false, "upgrade"),
+        ("GET / HTTP/1.1", true, "close, upgrade"),
+        ("GET / HTTP/1.0", true, "close, upgrade"),
+    ] {
+        let (mut out, mut encoder) = (OutQueue::new(), ResponseEncoder::new(&asked(line, "")));
+        encoder.head(&mut out, &ResponseHead::new(426, fields.clone(), BodyLength::None), DATE, close);
+        let head = String::from_utf8(drain(&mut out)).unwrap();
+        assert!(head.contains(&format!("\r\nConnection: {want}\r\n")), "{head}");
+    }
+    let (mut out, mut encoder) =
+        (OutQueue::new(), ResponseEncoder::new(&asked("GET / HTTP/1.0", "Connection: keep-alive\r\n")));
+    encoder.head(&mut out, &ResponseHead::new(426, fields, BodyLength::None), DATE, false);
+    let head = String::from_utf8(drain(&mut out)).unwrap();
+    assert!(head.contains("\r\nConnection: keep-alive, upgrade\r\n"), "{head}");
+}
+
+#[test]
 fn heads_of_responses() {
     use BodyLength::*;
     const DATED: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
