@@ -45,9 +45,7 @@ impl Upstream {
         let keeps = self.options().proxy_protocol == before.options().proxy_protocol;
         for (old, new) in (0..).map(ServerId).zip(&places).filter_map(|(old, new)| Some((old, (*new)?))) {
             let (Some(from), Some(to)) = (before.server(old), self.server(new)) else { continue };
-            if keeps {
-                to.pool.inherit(&from.pool, &self.kept);
-            }
+            to.inherit(from, keeps.then_some(&self.kept));
             let ejected = match (&self.ejector, &before.ejector) {
                 (Some(to), Some(from)) => to.borrow_mut().inherit(new, &from.borrow(), old),
                 _ => false,

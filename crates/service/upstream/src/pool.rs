@@ -139,7 +139,6 @@ impl Pool {
         other.show();
         let surplus = inherited.len().saturating_sub(keep.idle);
         drop(inherited.drain(..surplus));
-        inherited.iter_mut().for_each(|connection| connection.era = 0);
         self.idle.replace(inherited);
         self.show();
     }

@@ -59,7 +59,9 @@ pub struct Server {
 #[derive(Default)]
 struct Found {
     addresses: RefCell<Vec<Address>>,
-    /// How often they have changed; 0: there were none yet.
+    /// Those that the last look-ups found, and how many of the latest were without each: connections to them are kept.
+    lately: RefCell<Vec<(Address, u32)>>,
+    /// How often addresses have gone from among them; 0: there were none yet.
     era: Cell<u32>,
     error: RefCell<Option<String>>,
     looking: Cell<bool>,
@@ -73,14 +75,32 @@ const FAILURE_STANDS: Duration = Duration::from_secs(1);
 /// How long an address that failed is tried after the others.
 const AVOIDED: Duration = Duration::from_secs(5);
 
+/// An address has gone when so many look-ups in a row were without it. Many names have more addresses than an answer holds, and each answer
+/// has others of them.
+const GONE_AFTER: u32 = 3;
+
 impl Found {
     /// Takes up what a look-up found.
     fn learn(&self, addresses: Vec<Address>) {
-        let before = self.addresses.replace(addresses);
-        let now = self.addresses.borrow();
-        if now.len() != before.len() || !now.iter().all(|address| before.contains(address)) {
-            self.era.set(self.era.get().wrapping_add(1).max(1));
+        let mut lately = self.lately.borrow_mut();
+        for (address, without) in &mut *lately {
+            *without = if addresses.contains(address) { 0 } else { *without + 1 };
         }
+        let known = lately.len();
+        lately.retain(|(_, without)| *without < GONE_AFTER);
+        if lately.len() < known || self.era.get() == 0 {
+            self.next_era();
+        }
+        for address in &addresses {
+            if lately.iter().all(|(other, _)| other != address) {
+                lately.push((address.clone(), 0));
+            }
+        }
+        self.addresses.replace(addresses);
+    }
+
+    fn next_era(&self) {
+        self.era.set(self.era.get().wrapping_add(1).max(1));
     }
 }
 
@@ -130,6 +150,22 @@ impl Server {
         self.target == other.target && self.tls == other.tls
     }
 
+    /// Goes on with what is known of `before`, the same server of an earlier configuration: its idle connections, if `keeps`, and the
+    /// addresses that its name had.
+    pub(crate) fn inherit(&self, before: &Server, keeps: Option<&Keep>) {
+        let (to, from) = (&self.found, &before.found);
+        if to.era.get() == 0 && from.era.get() != 0 {
+            to.addresses.replace(from.addresses.borrow().clone());
+            to.lately.replace(from.lately.borrow().clone());
+            to.next_era();
+            self.era.set(to.era.get());
+        }
+        if let Some(keep) = keeps {
+            self.pool.inherit(&before.pool, keep);
+            self.pool.retain(|connection| self.is_current(connection));
+        }
+    }
+
     /// Idle connections to it on this worker.
     pub fn idle(&self) -> usize {
         self.pool.len()
@@ -151,7 +187,7 @@ impl Server {
         self.settle();
     }
 
-    /// Closes idle connections to addresses that its name has no more.
+    /// Closes idle connections to addresses that its name has no more, once they count as gone.
     fn settle(&self) {
         let era = self.found.era.get();
         if self.era.replace(era) != era {
@@ -166,14 +202,14 @@ impl Server {
         }
     }
 
-    /// Whether a connection leads to one of the present addresses. Where the name has not been looked up yet, nothing speaks against it.
+    /// Whether a connection leads to one of its addresses. Where the name has not been looked up yet, nothing speaks against it.
     #[cold]
     fn is_current(&self, connection: &mut Connection) -> bool {
         connection.era = self.era.get();
         let place = |at: SocketAddr| (at.ip().to_canonical(), at.port());
         let Some(peer) = connection.stream.peer().and_then(|peer| peer.socket_addr()).map(place) else { return true };
-        let addresses = self.found.addresses.borrow();
-        addresses.is_empty() || addresses.iter().any(|a| matches!(a, Address::Tcp(at) if place(*at) == peer))
+        let lately = self.found.lately.borrow();
+        lately.is_empty() || lately.iter().any(|(a, _)| matches!(a, Address::Tcp(at) if place(*at) == peer))
     }
 
     /// Opens a connection, to its addresses in turn: all are tried, each for its share of the time.
