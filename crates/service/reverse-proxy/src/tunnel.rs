@@ -17,6 +17,9 @@ use crate::relay::Relay;
 /// Above this many bytes waiting for one side, the other is not read.
 const HIGH_MARK: u64 = 64 << 10;
 
+/// The kind of a tunnel's deadline: none that client connections have, whose idle ones a stop shortens.
+const SILENCE: u8 = 0x80;
+
 /// Passes the server's 101 on, then bytes both ways until both sides have ended. What had come behind either head goes
 /// first.
 pub(crate) async fn run(proxy: &Proxy, relay: &mut Relay<'_>, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
@@ -129,7 +132,7 @@ impl Ways<'_> {
 
     /// Something has passed: the silence begins anew.
     fn arm(&mut self) {
-        self.timer.set_deadline(now().after(self.patience()), 0);
+        self.timer.set_deadline(now().after(self.patience()), SILENCE);
     }
 
     fn patience(&self) -> Duration {

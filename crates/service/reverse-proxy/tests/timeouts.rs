@@ -255,6 +255,27 @@ fn who_pauses_between_request_and_answer_is_told_by_name() {
 }
 
 #[test]
+fn a_tunnel_that_is_silent_as_a_stop_begins_keeps_its_own_time() {
+    let mut options = to_servers(&[A]);
+    options.timeouts.tunnel = Duration::from_secs(60);
+    proxying(options, async |world| {
+        let origin = Origin::listen(A);
+        let mut client = client();
+        client.send("GET /a HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n").await;
+        let lines = "Connection: upgrade\r\nUpgrade: chat\r\n\r\n";
+        let mut end = origin.answer(&format!("HTTP/1.1 101 Switching Protocols\r\n{lines}")).await;
+        client.until("\r\n\r\n").await;
+        world.context.drain();
+        sleep(Duration::from_secs(30)).await;
+        client.send("still there").await;
+        end.until("still there").await;
+        let begun = now();
+        assert_eq!(client.rest().await.unwrap_or_default(), "");
+        assert_eq!((seconds_since(begun), world.failures()), (60, vec![Kind::TunnelIdle]));
+    });
+}
+
+#[test]
 fn names_that_do_not_resolve_are_told() {
     let mut options = to_servers(&[A]);
     options.servers[0].target = Target::Name { host: "no such name".into(), port: 80 };
