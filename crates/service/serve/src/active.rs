@@ -67,7 +67,7 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
                     if phase.site.settings().records {
                         phase.site.ended(&Record::of_no_request(&failure, &connection.admission.peer, body_bytes));
                     }
-                    Box::pin(linger::close(&wire, &mut phase.input)).await;
+                    Box::pin(linger::close(&wire, &mut phase.input, context)).await;
                 }
                 return Next::Close;
             }
@@ -123,7 +123,7 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
         match ending {
             Ending::KeepAlive => {}
             Ending::Close => {
-                Box::pin(linger::close(&wire, &mut phase.input)).await;
+                Box::pin(linger::close(&wire, &mut phase.input, context)).await;
                 return Next::Close;
             }
             Ending::Abort => {

@@ -15,6 +15,7 @@ use observe::{Counters, Failure};
 use crate::deadlines::Kind;
 use crate::exchange::Exchange;
 use crate::handshakes::Told;
+use crate::linger::LINGER_OF_A_STOP;
 use crate::record::Record;
 use crate::switch::wait_in;
 
@@ -114,7 +115,7 @@ pub struct Context<S> {
     open: Cell<usize>,
     max_connections: Cell<usize>,
     draining: Cell<bool>,
-    drain_end: Cell<Option<Tick>>,
+    drain_begun: Cell<Option<Tick>>,
     emptied: RefCell<Vec<Waker>>,
     over_limit_said: Cell<bool>,
     pub(crate) handshakes_told: RefCell<Told>,
@@ -129,7 +130,7 @@ impl<S: Site> Context<S> {
             open: Cell::new(0),
             max_connections: Cell::new(max_connections),
             draining: Cell::new(false),
-            drain_end: Cell::new(None),
+            drain_begun: Cell::new(None),
             emptied: RefCell::default(),
             over_limit_said: Cell::new(false),
             handshakes_told: RefCell::default(),
@@ -181,17 +182,24 @@ impl<S: Site> Context<S> {
     }
 
     /// Begins to stop: every answer says `Connection: close`, idle connections are kept for their next request for at
-    /// most 5 s. The accept loops have switches of their own.
+    /// most 5 s, and those that wait for their client to hear the last answer for 1 s. The accept loops have switches of their own.
     pub fn drain(&self) {
-        let end = event_loop::now().after(DRAIN_GRACE);
+        let now = event_loop::now();
         self.draining.set(true);
-        self.drain_end.set(Some(end));
-        event_loop::shorten_deadlines(Kind::Idle as u8, end);
+        self.drain_begun.set(Some(now));
+        event_loop::shorten_deadlines(Kind::Idle as u8, now.after(DRAIN_GRACE));
+        event_loop::shorten_deadlines(Kind::Linger as u8, now.after(LINGER_OF_A_STOP));
     }
 
     /// When the wait of a connection ends that was idle as the drain began.
     pub(crate) fn drain_end(&self) -> Option<Tick> {
-        self.drain_end.get()
+        self.drain_begun.get().map(|begun| begun.after(DRAIN_GRACE))
+    }
+
+    /// When a lingering close ends at the latest that began at `begun`, while the worker stops.
+    pub(crate) fn linger_end(&self, begun: Tick) -> Option<Tick> {
+        let stop = self.drain_begun.get()?;
+        Some(if begun.is_before(stop) { stop } else { begun }.after(LINGER_OF_A_STOP))
     }
 
     /// How long a connection that was told to close may idle.

@@ -6,6 +6,7 @@ use buf::ReadBuf;
 use event_loop::now;
 use net::Transport;
 
+use crate::context::{Context, Site};
 use crate::deadlines::Kind;
 use crate::wire::Wire;
 
@@ -13,10 +14,13 @@ use crate::wire::Wire;
 const SILENCE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(10);
 
+/// How long it goes on once the worker stops: some round trips, in which the answer arrives. A client that sends on and on holds up no stop.
+pub(crate) const LINGER_OF_A_STOP: Duration = Duration::from_secs(1);
+
 /// Writes what is queued, says that nothing follows, then reads and drops what the client still sends: closing with unread input would
 /// send a reset, and that destroys what of the answer the client has not read. An upload that is faster than its sender reads answers
 /// may bring any number of bytes, so time alone is the bound.
-pub(crate) async fn close(wire: &Wire<'_>, input: &mut ReadBuf) {
+pub(crate) async fn close<S: Site>(wire: &Wire<'_>, input: &mut ReadBuf, context: &Context<S>) {
     wire.deadlines.clear_all();
     if wire.flush().await.is_err() {
         // Bytes are lost. Where the close is the end of the body, only a reset shows that.
@@ -28,9 +32,10 @@ pub(crate) async fn close(wire: &Wire<'_>, input: &mut ReadBuf) {
     }
     wire.deadlines.clear_all();
     input.clear();
-    let end = now().after(LINGER);
+    let begun = now();
     loop {
-        wire.deadlines.set(Kind::Linger, end.min(now().after(SILENCE)));
+        let by = begun.after(LINGER).min(now().after(SILENCE));
+        wire.deadlines.set(Kind::Linger, context.linger_end(begun).map_or(by, |end| end.min(by)));
         match std::future::poll_fn(|cx| wire.stream.poll_read(cx, input)).await {
             Ok(0) | Err(_) => return,
             Ok(_) => input.clear(),

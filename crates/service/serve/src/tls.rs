@@ -161,7 +161,7 @@ async fn refuse<S: Site>(failed: &HandshakeFailure, peer: &Peer, context: &Conte
     if failure.kind == Fault::PlainOnTls {
         let wire = Wire::new(&failed.stream, site.settings().timeouts);
         refuse_broken(&wire, &failure, false);
-        linger::close(&wire, &mut ReadBuf::new(Class::K4)).await;
+        linger::close(&wire, &mut ReadBuf::new(Class::K4), context).await;
     }
 }
 

@@ -356,6 +356,37 @@ fn a_drain_answers_what_is_under_way_and_spares_idle_connections_for_a_moment() 
     });
 }
 
+/// A client that goes on sending what nobody reads: its connection lingers, for 1 s at most once the worker stops.
+#[test]
+fn a_stop_cuts_a_lingering_close_short() {
+    for lingers_before in [true, false] {
+        serving(fair(), async |context, stop| {
+            let mut client = TestClient::connect();
+            client.send("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").await;
+            if lingers_before {
+                client.until("\r\n\r\n").await;
+            }
+            stop.raise();
+            context.drain();
+            let begun = now();
+            // One that came before the stop is taken in still.
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!(context.open(), 1);
+            let drips = async {
+                while client.try_send("x").await.is_ok() {
+                    sleep(Duration::from_millis(100)).await;
+                }
+            };
+            let emptied = event_loop::race(context.empty(), async {
+                drips.await;
+                std::future::pending().await
+            });
+            event_loop::within(now().after(Duration::from_secs(60)), emptied).await.expect("it stops");
+            assert_eq!(now().since(begun), Duration::from_secs(1), "{lingers_before}");
+        });
+    }
+}
+
 #[test]
 fn too_many_connections_are_refused_and_counted() {
     serving(fair(), async |context, _| {
