@@ -1,7 +1,6 @@
 //! A plan with everything that can fail done already.
 
 use std::fmt;
-use std::io::Read;
 use std::sync::Arc;
 
 use config::{Action, Listener, Plan, Statuses, Symlinks};
@@ -125,13 +124,9 @@ const ERROR_PAGE_BYTES: u64 = 1 << 20;
 
 fn read_error_pages(route: &config::Route) -> Result<Vec<PageRead>, PrepareError> {
     let read = |page: &config::ErrorPage| {
-        let mut body = Vec::new();
-        let file = std::fs::File::open(&page.file);
-        let read = file.and_then(|f| f.take(ERROR_PAGE_BYTES + 1).read_to_end(&mut body));
-        read.map_err(|e| PrepareError::new(format!("the page {} cannot be read: {e}", page.file.display())))?;
-        if body.len() as u64 > ERROR_PAGE_BYTES {
-            return Err(PrepareError::new(format!("the page {} has more than 1 MiB", page.file.display())));
-        }
+        let body = config::read_regular_file(&page.file, ERROR_PAGE_BYTES);
+        let body =
+            body.map_err(|why| PrepareError::new(format!("the page {} cannot be read: {why}", page.file.display())))?;
         let kind = static_files::mime::content_type(page.file.as_os_str().as_encoded_bytes());
         let charset = if kind.utf8 { "; charset=utf-8" } else { "" };
         Ok(PageRead { statuses: page.statuses, content_type: format!("{}{charset}", kind.media_type), body })
@@ -188,6 +183,22 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    /// The configuration has looked at the file, but what it reads now is something else.
+    #[test]
+    fn a_page_that_became_a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("404.html");
+        std::fs::write(&page, "lost").unwrap();
+        let text = "[[route]]\npath = \"/*\"\nrespond = { status = 404 }\nerror_pages = { \"404\" = \"404.html\" }\n";
+        let plan = config::parse_with(text, "a test", folder.path(), &|_: &str| None).unwrap().plan;
+        let (send, receive) = std::sync::mpsc::channel();
+        std::fs::remove_file(&page).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&page).status().unwrap().success());
+        std::thread::spawn(move || send.send(Prepared::new(plan).map(|_| ()).map_err(|e| e.to_string())));
+        let prepared = receive.recv_timeout(std::time::Duration::from_secs(20)).expect("nothing waits for the pipe");
+        assert!(prepared.is_err_and(|why| why.ends_with("404.html cannot be read: it is no regular file")));
+    }
 
     /// What the configuration lets through can be prepared: every mistake is found there, with its line.
     #[test]

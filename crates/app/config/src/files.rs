@@ -11,6 +11,7 @@ use glob::{MatchOptions, Pattern};
 
 use crate::diagnostic::Diagnostic;
 use crate::environment::Lookup;
+use crate::small_file::read_regular_file;
 use crate::source::{Place, Source};
 use crate::syntax::{Parsed, parse};
 use crate::tree::{Node, Table, Value};
@@ -130,7 +131,7 @@ impl<'a> Loader<'a> {
             None if self.seen.len() >= FILES_MAX => error(format!("more than {FILES_MAX} files are included")),
             None => {
                 self.seen.insert(identity(path), Some(place.clone()));
-                match read(path) {
+                match read_regular_file(path, FILE_BYTES_MAX).and_then(text_of) {
                     Err(reason) => error(format!("cannot read `{shown}`: {reason}")).expected("included here"),
                     Ok(text) => {
                         return self.add(Source { name: shown.to_string(), folder: folder_of(path), text });
@@ -171,6 +172,7 @@ fn expand(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
+/// The first file. It may be a pipe: whoever starts a program has it read what another one writes.
 fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(reason)?;
@@ -178,6 +180,10 @@ fn read(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err("it is larger than 16 MiB".to_owned());
     }
+    text_of(bytes)
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         format!("line {line} is not UTF-8")

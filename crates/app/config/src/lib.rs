@@ -32,7 +32,7 @@ pub use plan::{
     Proxy, Redirect, Respond, Route, Runtime, Server, Share, SplitBy, Statuses, Sticky, Symlinks, TicketSecret,
     Timeouts, TlsVersion, UNLIMITED, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
 };
-pub use small_file::read_small_file;
+pub use small_file::{read_regular_file, read_small_file};
 pub use source::Place;
 
 /// A configuration that can be used.
