@@ -114,7 +114,8 @@ mod tests {
             // Not of the scope: who waits for a pipe is left behind.
             let target = at("target");
             thread::spawn(move || {
-                let read: Vec<_> = (0..2000).map(|_| read_small_file(&target)).collect();
+                // Long enough for a wait of the other kind to come about nearly always.
+                let read: Vec<_> = (0..50_000).map(|_| read_small_file(&target)).collect();
                 let _ = reads.0.send(read);
             });
             let read = reads.1.recv_timeout(Duration::from_secs(30));
