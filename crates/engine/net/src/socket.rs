@@ -17,7 +17,10 @@ use crate::transport::{FileSend, Transport};
 
 /// The most one `sendfile` moves. While the call lasts the socket is locked, and what the peer acknowledges piles up for us to take
 /// care of, where otherwise the CPU on which it arrives would.
-const FILE_PIECE: u64 = 256 << 10;
+const FILE_PIECE: u64 = 192 << 10;
+
+/// The smallest page there is.
+const PAGE: u64 = 4096;
 
 /// Pages change hands instead of being copied, and neither a pipe nor a socket is waited for.
 const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
@@ -147,7 +150,7 @@ impl<S: Source + AsFd> Transport for Socket<S> {
 
     fn poll_send_file(&self, cx: &mut Context<'_>, range: &FileRange, check: bool) -> Poll<io::Result<FileSend>> {
         ready!(self.registration.poll_ready(cx, Direction::Write))?;
-        let piece = range.len.min(FILE_PIECE);
+        let piece = piece_of(range);
         if check && !is_resident(range, piece) {
             return Poll::Ready(Ok(FileSend::Cold));
         }
@@ -212,6 +215,16 @@ impl<S: Source + AsFd> Socket<S> {
     }
 }
 
+/// How much of the range goes with one `sendfile`. Where more follows, the piece ends within a page: the kernel moves 16 pages at a time,
+/// and from a piece that begins within one the last two of a loopback's segments follow each other so closely that the receiver finds the
+/// second when it has read the first. Behind pieces of whole pages it sleeps in between, and is woken at the sender's cost.
+fn piece_of(range: &FileRange) -> u64 {
+    match range.len > FILE_PIECE && (range.offset + FILE_PIECE).is_multiple_of(PAGE) {
+        true => FILE_PIECE - PAGE / 2,
+        false => range.len.min(FILE_PIECE),
+    }
+}
+
 /// Whether the first and the last byte of the piece are in the page cache; the kernel reads ahead between them. Where that
 /// cannot be asked (some file systems), it counts as resident.
 fn is_resident(range: &FileRange, piece: u64) -> bool {
@@ -222,4 +235,27 @@ fn is_resident(range: &FileRange, piece: u64) -> bool {
         !matches!(read, Err(Errno::AGAIN))
     };
     probe(range.offset) && probe(range.offset + piece - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn all_pieces_but_the_last_end_within_a_page() {
+        let file = Rc::new(File::open("/dev/null").expect("it is there"));
+        for (offset, len) in [(0, 1 << 20), (1, 1 << 20), (PAGE * 7, FILE_PIECE + 1), (PAGE - 1, FILE_PIECE), (5, 17)] {
+            let mut range = FileRange { file: Rc::clone(&file), offset, len };
+            while range.len > 0 {
+                let piece = piece_of(&range);
+                assert!((1..=FILE_PIECE.min(range.len)).contains(&piece));
+                range.offset += piece;
+                range.len -= piece;
+                assert!(range.len == 0 || !range.offset.is_multiple_of(PAGE), "{offset} {len} {}", range.offset);
+            }
+        }
+    }
 }
