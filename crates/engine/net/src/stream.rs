@@ -155,8 +155,8 @@ impl Stream {
     }
 
     /// Sends what the system takes at once, asking neither readiness nor the deadline; gives how much that was. For last
-    /// words, where nobody waits any more.
-    pub(crate) fn send_now(&self, bytes: &[u8]) -> usize {
+    /// words, where nobody waits any more. `more`: the end follows, and goes with it.
+    pub(crate) fn send_now(&self, bytes: &[u8], more: bool) -> usize {
         let fd = match &self.0 {
             Kind::Tcp(s) => s.io().as_fd(),
             Kind::Unix(s) => s.io().as_fd(),
@@ -167,7 +167,11 @@ impl Stream {
             // They go with what the stream sends next.
             Kind::Tls(_) => return 0,
         };
-        if bytes.is_empty() { 0 } else { rustix::net::send(fd, bytes, SendFlags::NOSIGNAL).unwrap_or(0) }
+        if bytes.is_empty() {
+            return 0;
+        }
+        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        rustix::net::send(fd, bytes, flags).unwrap_or(0)
     }
 }
 

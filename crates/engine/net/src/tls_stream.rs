@@ -131,10 +131,10 @@ impl TlsStream {
         }
     }
 
-    /// Sends what the socket takes at once, without the reactor.
-    fn push_now(&self) {
+    /// Sends what the socket takes at once, without the reactor. `more`: the end of the direction follows, and goes with it.
+    fn push_now(&self, more: bool) {
         let mut session = self.session.borrow_mut();
-        let n = self.inner.send_now(session.flight().bytes());
+        let n = self.inner.send_now(session.flight().bytes(), more);
         session.flight().advance(n);
         drop(session);
         self.finish();
@@ -159,7 +159,7 @@ impl TlsStream {
     }
 
     fn failed(&self, error: tls::Error) -> io::Error {
-        self.push_now();
+        self.push_now(false);
         // The kind that says "the connection is gone" to all who know no TLS.
         io::Error::new(io::ErrorKind::ConnectionAborted, error)
     }
@@ -277,7 +277,7 @@ impl Transport for TlsStream {
             // Whoever waited to write has given up.
             self.writer_waits.set(false);
             // What does not leave now does so before the next wait to read.
-            self.push_now();
+            self.push_now(true);
         }
         Ok(())
     }
@@ -337,7 +337,7 @@ impl Drop for Established {
         }
         session.close();
         if session.is_closed() {
-            inner.send_now(session.flight().bytes());
+            inner.send_now(session.flight().bytes(), false);
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const LINGER_OF_A_STOP: Duration = Duration::from_secs(1);
 /// may bring any number of bytes, so time alone is the bound.
 pub(crate) async fn close<S: Site>(wire: &Wire<'_>, input: &mut ReadBuf, context: &Context<S>) {
     wire.deadlines.clear_all();
-    if wire.flush().await.is_err() {
+    if wire.flush_last().await.is_err() {
         // Bytes are lost. Where the close is the end of the body, only a reset shows that.
         wire.stream.reset_on_close();
         return;

@@ -29,6 +29,8 @@ pub(crate) struct Wire<'c> {
     pub(crate) body: Cell<Body>,
     /// Whether so much of the request's body is left that the connection closes behind an answer that begins now.
     pub(crate) body_in_the_way: Cell<bool>,
+    /// What waits is the last of the connection, whose end follows at once and goes with it.
+    last: Cell<bool>,
     pace: RefCell<Pace>,
     /// A piece of a file that is being read into memory, so that sending it will not block.
     warming: RefCell<Option<Blocking<()>>>,
@@ -86,6 +88,7 @@ impl<'c> Wire<'c> {
             status: Cell::new(0),
             body: Cell::new(Body::whole(0)),
             body_in_the_way: Cell::new(false),
+            last: Cell::new(false),
             pace: RefCell::new(Pace::new()),
             warming: RefCell::new(None),
         }
@@ -171,6 +174,13 @@ impl<'c> Wire<'c> {
         std::future::poll_fn(|cx| self.poll_flush(cx)).await
     }
 
+    /// Waits until all is written. The system keeps the last of it for the end of the direction, which whoever calls this sends at once
+    /// ([`Transport::shutdown_write`]): so they need one packet, and wake the client once.
+    pub(crate) async fn flush_last(&self) -> Result<(), Failure> {
+        self.last.set(true);
+        self.flush().await
+    }
+
     /// What an error of the client's stream means.
     pub(crate) fn failure(&self, error: &io::Error) -> Failure {
         match error.kind() {
@@ -211,7 +221,7 @@ impl<'c> Wire<'c> {
 
     fn poll_write_some(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         match self.out.borrow().only() {
-            Some(bytes) => self.stream.poll_write(cx, &[IoSlice::new(bytes)], false).map_ok(|n| n as u64),
+            Some(bytes) => self.stream.poll_write(cx, &[IoSlice::new(bytes)], self.last.get()).map_ok(|n| n as u64),
             None => self.poll_write_pieces(cx),
         }
     }
@@ -225,7 +235,7 @@ impl<'c> Wire<'c> {
         match out.front(&mut slices) {
             Front::Empty => Poll::Ready(Ok(0)),
             Front::Bytes(n) => {
-                let more = out.has_file();
+                let more = self.last.get() || out.has_file();
                 self.stream.poll_write(cx, &slices[..n], more).map_ok(|n| n as u64)
             }
             Front::File(range) => self.poll_write_file(cx, range),
