@@ -25,5 +25,5 @@ pub use listener::{Accepted, Bound, Listener, Reserved, Share, bind, is_exhauste
 pub use parcel::Parcel;
 pub use pipe::{Filled, PIPES_MAX, Pipe};
 pub use stream::Stream;
-pub use tls_handshake::{HandshakeFailure, accept_tls, connect_tls, tls_error};
+pub use tls_handshake::{Handshake, HandshakeFailure, accept_tls, connect_tls, tls_error};
 pub use transport::{FileSend, Transport};

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use buf::{Class, ReadBuf};
 use event_loop::{now, spawn};
 use http1::Hsts;
-use net::{Accepted, HandshakeFailure, Peer, Stream, Transport, accept_tls};
+use net::{Accepted, Handshake, HandshakeFailure, Stream, Transport, accept_tls};
 use observe::{Failure, Kind as Fault};
 use tls::{Reason, ServerConfig};
 
@@ -89,7 +89,7 @@ pub(crate) fn admitted<S: Site>(
         // Who connects and says nothing costs no session, and nor does who waits for a place: it is this future and no more.
         let first = first_step(&stream).await;
         // Boxed, so that who waits for a place does not carry the room for it.
-        if let Some(connection) = Box::pin(begin(stream, first, tls.config, local, admission)).await {
+        if let Some(connection) = Box::pin(begin(stream, first, &tls.config, local, admission)).await {
             // As a task of its own it is hardly larger than a plain connection's, whatever the handshake needed.
             spawn(serve(connection, Secure { hsts: tls.hsts }));
         }
@@ -107,46 +107,57 @@ async fn first_step(stream: &Stream) -> io::Result<()> {
 }
 
 /// The handshake, which may take its first step. None when there is no connection.
-async fn begin<S: Site>(
+///
+/// Thousands may wait for their clients' answers at once, and what they held meanwhile leaves holes in the heap between the sessions
+/// that stay: so it holds little.
+fn begin<S: Site>(
     stream: Stream,
     first: io::Result<()>,
-    config: ServerConfig,
+    config: &ServerConfig,
     local: Rc<Local>,
     admission: Admission<S>,
-) -> Option<Connection<S>> {
-    let shaken = match first {
-        Ok(()) => shake(stream, &config).await,
-        Err(error) => Err(HandshakeFailure { error, stream }),
+) -> impl Future<Output = Option<Connection<S>>> + use<S> {
+    let mut shake = match first {
+        Ok(()) => Ok((accept_tls(stream, config), Step::allowed())),
+        Err(error) => Err(Some(Box::new(HandshakeFailure { error, stream }))),
     };
-    match shaken {
-        Ok(stream) => {
-            let context = &admission.context;
-            context.counters().handshakes.add(1);
-            let head_by = now().after(context.site().settings().timeouts.header);
-            let head_by = context.drain_end().map_or(head_by, |end| head_by.min(end));
-            stream.set_deadline(head_by, Kind::Idle as u8);
-            Some(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission })
-        }
-        Err(failed) => {
-            Box::pin(refuse(&failed, &admission.peer, &admission.context)).await;
-            None
+    async move {
+        // By reference, so that it has one place in here.
+        match poll_fn(|cx| poll_shake(&mut shake, cx)).await {
+            Ok(stream) => Some(shaken(stream, local, admission)),
+            Err(failed) => {
+                Box::pin(refuse(failed, admission)).await;
+                None
+            }
         }
     }
 }
 
-async fn shake(stream: Stream, config: &ServerConfig) -> Result<Stream, HandshakeFailure> {
-    let mut handshake = pin!(accept_tls(stream, config));
-    let mut step = Step::allowed();
-    poll_fn(|cx| {
-        task::ready!(step.poll_pass(cx));
-        handshake.as_mut().poll(cx)
-    })
-    .await
+type Shake = Result<(Handshake, Step), Option<Box<HandshakeFailure>>>;
+
+fn poll_shake(shake: &mut Shake, cx: &mut task::Context<'_>) -> task::Poll<Result<Stream, Box<HandshakeFailure>>> {
+    match shake {
+        Ok((handshake, step)) => {
+            task::ready!(step.poll_pass(cx));
+            Pin::new(handshake).poll(cx).map_err(Box::new)
+        }
+        Err(failed) => task::Poll::Ready(Err(failed.take().expect("it fails once"))),
+    }
+}
+
+fn shaken<S: Site>(stream: Stream, local: Rc<Local>, admission: Admission<S>) -> Connection<S> {
+    let context = &admission.context;
+    context.counters().handshakes.add(1);
+    let head_by = now().after(context.site().settings().timeouts.header);
+    let head_by = context.drain_end().map_or(head_by, |end| head_by.min(end));
+    stream.set_deadline(head_by, Kind::Idle as u8);
+    Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }
 }
 
 /// Counts and reports a handshake that failed. Who spoke HTTP is told in HTTP what is spoken here.
-async fn refuse<S: Site>(failed: &HandshakeFailure, peer: &Peer, context: &Context<S>) {
-    let failure = failure(failed);
+async fn refuse<S: Site>(failed: Box<HandshakeFailure>, admission: Admission<S>) {
+    let (peer, context) = (&admission.peer, &admission.context);
+    let failure = failure(&failed);
     let site = context.site();
     let reason = handshakes::number(failed.tls(), failed.error.kind());
     context.counters().failed(failure.kind);
@@ -202,6 +213,13 @@ mod tests {
         let size = size_of_future(connection::<Nothing>);
         // The session, in a box of the stream, is what it costs beside; afterwards the task is as a plain connection's.
         assert!(size <= 256, "{size}");
+        fn size_of_begin<F>(
+            _: impl FnOnce(Stream, io::Result<()>, &'static ServerConfig, Rc<Local>, Admission<Nothing>) -> F,
+        ) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_begin(begin::<Nothing>);
+        assert!(size <= 120, "{size}");
     }
 
     /// The error with which a client that does `what` leaves the queue, before those in front of it were let through.
