@@ -203,8 +203,9 @@ fn write_v1(ends: Option<Ends>) -> Box<[u8]> {
 fn write_v2(ends: Option<Ends>) -> Box<[u8]> {
     let mut header = SIGNATURE.to_vec();
     let Some(Ends { source, destination }) = ends else {
-        // LOCAL: whoever reads it takes the connection for one of our own. PROXY without an address (UNSPEC) would say more, but readers are
-        // free to refuse it, and HAProxy 2.6 does; it sends LOCAL itself.
+        // LOCAL: whoever reads it takes the connection for one of our own, and has to accept it. PROXY without an address (UNSPEC) would say
+        // more, but readers are free to refuse it (section 2.2 of the specification), and HAProxy 2.6 does; it sends LOCAL itself, without
+        // an address, of length 0.
         header.extend_from_slice(&[0x20, 0x00, 0, 0]);
         return header.into();
     };
