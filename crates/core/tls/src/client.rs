@@ -88,7 +88,7 @@ pub struct ClientOptions {
     pub alpn: Vec<Vec<u8>>,
     /// Whether the server is told the name (SNI). Without it a server of many names shows its default certificate.
     pub sni: bool,
-    /// Whether sessions are resumed. They are kept in this configuration, 256 servers at most, under a lock that every
+    /// Whether sessions are resumed. They are kept in this configuration, of 32 servers at most, under a lock that every
     /// handshake takes: give each worker a configuration of its own.
     pub resumption: bool,
     /// The versions spoken.
@@ -119,8 +119,7 @@ impl ClientOptions {
     }
 }
 
-/// A connecting side of TLS; clones are the same, with the same kept sessions. One for each server, where sessions are resumed: the
-/// end of a server's certificate ends those with that server.
+/// A connecting side of TLS; clones are the same, with the same kept sessions.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     inner: Arc<rustls::ClientConfig>,
@@ -135,12 +134,11 @@ impl ClientConfig {
         let provider = options.key_exchange.provider();
         let failed =
             |e: &dyn std::fmt::Display| ConfigError::new(Input::Options, format!("TLS cannot be set up: {e}."));
-        let kept = Arc::new(Kept::new());
         let verifier: Arc<dyn ServerCertVerifier> = match options.verification {
             Verification::Roots(roots) => {
                 let builder = WebPkiServerVerifier::builder_with_provider(roots.0, Arc::clone(&provider));
                 let within = builder.build().map_err(|e| failed(&e))?;
-                Arc::new(ServerJudge { within, kept: Arc::clone(&kept) })
+                Arc::new(ServerJudge(within))
             }
             Verification::Nothing => Arc::new(Anybody(Arc::clone(&provider))),
         };
@@ -155,7 +153,8 @@ impl ClientConfig {
         };
         config.alpn_protocols = options.alpn;
         config.enable_sni = options.sni;
-        config.resumption = if options.resumption { Resumption::store(kept) } else { Resumption::disabled() };
+        config.resumption =
+            if options.resumption { Resumption::store(Arc::new(Kept::default())) } else { Resumption::disabled() };
         Ok(ClientConfig { inner: Arc::new(config) })
     }
 

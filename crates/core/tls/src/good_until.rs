@@ -2,12 +2,12 @@
 //! comes later shakes hands in full, and is judged by what it shows then.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, NamedGroup, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -18,17 +18,17 @@ use crate::certificate::Certificate;
 pub(crate) const NO_END: u64 = u64::MAX;
 
 thread_local! {
-    /// Until when what the client has shown is good. Verifier and tickets are called from inside rustls' machine and are told of no
-    /// connection; the session puts its own here before, and takes it back.
-    static CLIENT: Cell<u64> = const { Cell::new(NO_END) };
+    /// Until when what the peer has shown is good. Verifiers, tickets and kept sessions are called from inside rustls' machine and are
+    /// told of no connection; the session puts its own here before, and takes it back.
+    static PEER: Cell<u64> = const { Cell::new(NO_END) };
 }
 
-pub(crate) fn client_until() -> u64 {
-    CLIENT.get()
+pub(crate) fn peer_until() -> u64 {
+    PEER.get()
 }
 
-pub(crate) fn set_client_until(seconds: u64) {
-    CLIENT.set(seconds);
+pub(crate) fn set_peer_until(seconds: u64) {
+    PEER.set(seconds);
 }
 
 /// The earliest end in a chain that was just verified; what cannot be read has ended.
@@ -63,7 +63,7 @@ impl ClientCertVerifier for ClientJudge {
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
-        set_client_until(earliest_end(end_entity, intermediates, now));
+        set_peer_until(earliest_end(end_entity, intermediates, now));
         Ok(verified)
     }
 
@@ -90,31 +90,51 @@ impl ClientCertVerifier for ClientJudge {
     }
 }
 
-/// How many sessions with servers are kept, as rustls counts them.
-const KEPT: usize = 256;
+/// Servers that sessions are kept with, and TLS 1.3 tickets of each.
+const SERVERS: usize = 32;
+const TICKETS: usize = 8;
 
-/// The sessions with a server, until the first of the certificates ends that it has shown: then all are forgotten.
-pub(crate) struct Kept {
-    cache: ClientSessionMemoryCache,
-    until: AtomicU64,
+/// The sessions with servers. Each is kept with the end of what its server had shown when it began, and is not resumed past that,
+/// whatever the server has shown since: tickets come as long as a connection is open.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<VecDeque<(ServerName<'static>, Sessions)>>);
+
+#[derive(Default)]
+struct Sessions {
+    group: Option<NamedGroup>,
+    tls12: Option<(Tls12ClientSessionValue, u64)>,
+    /// The latest last.
+    tls13: VecDeque<(Tls13ClientSessionValue, u64)>,
 }
 
 impl Kept {
-    pub(crate) fn new() -> Kept {
-        Kept { cache: ClientSessionMemoryCache::new(KEPT), until: AtomicU64::new(NO_END) }
+    /// What `find` finds of those with a server; the default where there are none.
+    fn with<T: Default>(&self, name: &ServerName<'_>, find: impl FnOnce(&mut Sessions) -> T) -> T {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.iter_mut().find(|(other, _)| other == name).map_or_else(T::default, |(_, sessions)| find(sessions))
     }
 
-    /// The sessions that may be resumed.
-    fn good(&self, server_name: &ServerName<'_>) -> &ClientSessionMemoryCache {
-        let until = self.until.load(Relaxed);
-        if until != NO_END && UnixTime::now().as_secs() > until {
-            let name = server_name.to_owned();
-            self.cache.remove_tls12_session(&name);
-            while self.cache.take_tls13_ticket(&name).is_some() {}
-            self.until.store(NO_END, Relaxed);
-        }
-        &self.cache
+    /// Has `keep` add to those with a server. The server that came first makes room for another one.
+    fn edit(&self, name: ServerName<'static>, keep: impl FnOnce(&mut Sessions)) {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = servers.iter().position(|(other, _)| *other == name).unwrap_or_else(|| {
+            if servers.len() == SERVERS {
+                servers.pop_front();
+            }
+            servers.push_back((name, Sessions::default()));
+            servers.len() - 1
+        });
+        keep(&mut servers[place].1);
     }
+}
+
+/// The session that is about to be resumed, unless what its server had shown has ended. What comes of it ends no later.
+fn still_good<T>((session, until): (T, u64)) -> Option<T> {
+    let good = UnixTime::now().as_secs() <= until;
+    good.then(|| {
+        set_peer_until(until);
+        session
+    })
 }
 
 impl fmt::Debug for Kept {
@@ -125,40 +145,48 @@ impl fmt::Debug for Kept {
 
 impl ClientSessionStore for Kept {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.cache.set_kx_hint(server_name, group);
+        self.edit(server_name, |sessions| sessions.group = Some(group));
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.cache.kx_hint(server_name)
+        self.with(server_name, |sessions| sessions.group)
     }
 
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.cache.set_tls12_session(server_name, value);
+        self.edit(server_name, |sessions| sessions.tls12 = Some((value, peer_until())));
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.good(server_name).tls12_session(server_name)
+        self.with(server_name, |sessions| {
+            let good = sessions.tls12.clone().and_then(still_good);
+            if good.is_none() {
+                sessions.tls12 = None;
+            }
+            good
+        })
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.cache.remove_tls12_session(server_name);
+        self.with(server_name, |sessions| sessions.tls12 = None);
     }
 
     fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.cache.insert_tls13_ticket(server_name, value);
+        self.edit(server_name, |sessions| {
+            if sessions.tls13.len() == TICKETS {
+                sessions.tls13.pop_front();
+            }
+            sessions.tls13.push_back((value, peer_until()));
+        });
     }
 
     fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.good(server_name).take_tls13_ticket(server_name)
+        self.with(server_name, |sessions| std::iter::from_fn(|| sessions.tls13.pop_back()).find_map(still_good))
     }
 }
 
-/// Judges servers as the one within does, and has `kept` know how long the verdict holds.
+/// Judges servers as the one within does, and notes how long the verdict holds.
 #[derive(Debug)]
-pub(crate) struct ServerJudge {
-    pub(crate) within: Arc<dyn ServerCertVerifier>,
-    pub(crate) kept: Arc<Kept>,
-}
+pub(crate) struct ServerJudge(pub(crate) Arc<dyn ServerCertVerifier>);
 
 impl ServerCertVerifier for ServerJudge {
     fn verify_server_cert(
@@ -169,9 +197,8 @@ impl ServerCertVerifier for ServerJudge {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.within.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
-        let end = earliest_end(end_entity, intermediates, now);
-        self.kept.until.fetch_min(end, Relaxed);
+        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        set_peer_until(earliest_end(end_entity, intermediates, now));
         Ok(verified)
     }
 
@@ -181,7 +208,7 @@ impl ServerCertVerifier for ServerJudge {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.within.verify_tls12_signature(message, cert, dss)
+        self.0.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -190,11 +217,11 @@ impl ServerCertVerifier for ServerJudge {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.within.verify_tls13_signature(message, cert, dss)
+        self.0.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.within.supported_verify_schemes()
+        self.0.supported_verify_schemes()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::client::ClientConfig;
 use crate::error::{Error, Role};
 use crate::flight::Flight;
 use crate::gather::Gather;
-use crate::good_until::{NO_END, client_until, set_client_until};
+use crate::good_until::{NO_END, peer_until, set_peer_until};
 use crate::server::ServerConfig;
 use crate::sni;
 use crate::step::{self, Order, Sink, Step};
@@ -81,8 +81,8 @@ pub struct Session {
     server_name: Option<Box<str>>,
     /// The certificate that the client was shown; on the server's side only.
     shown: Option<Arc<Certificate>>,
-    /// Until when the client's certificates are good; on the server's side only.
-    client_until: u64,
+    /// Until when the certificates are good that the peer has shown, here or in the session that this one resumes.
+    peer_until: u64,
     /// Who the client is, read when it is first asked for.
     client: OnceCell<Option<Box<ClientCertificate>>>,
     failed: Option<Error>,
@@ -107,9 +107,11 @@ impl Session {
     /// # Errors
     /// None that a checked configuration gives.
     pub fn client(config: &ClientConfig, name: ServerName<'static>) -> Result<Session, Error> {
+        // The hello is made here, and with it the choice of what is resumed.
+        set_peer_until(NO_END);
         let connection = UnbufferedClientConnection::new(Arc::clone(config.inner()), name)
             .map_err(|e| Error::of(e, Role::Server))?;
-        Ok(Session::new(Side::Client(connection)))
+        Ok(Session { peer_until: peer_until(), ..Session::new(Side::Client(connection)) })
     }
 
     fn new(side: Side) -> Session {
@@ -124,7 +126,7 @@ impl Session {
             closed: false,
             server_name: None,
             shown: None,
-            client_until: NO_END,
+            peer_until: NO_END,
             client: OnceCell::new(),
             failed: None,
         }
@@ -352,7 +354,7 @@ impl Session {
     /// without a window) is kept.
     fn step(&mut self, plain: Option<&mut ReadBuf>) -> Result<(Step, usize), Error> {
         let (handshaking, peer) = (plain.is_none(), self.peer());
-        set_client_until(self.client_until);
+        set_peer_until(self.peer_until);
         let Session { side, incoming, flight, left, .. } = self;
         let mut taken = 0;
         let sink = Sink { plain, left: Some(left), taken: Some(&mut taken) };
@@ -361,7 +363,7 @@ impl Session {
             Side::Server(s) => step::take(s.process_tls_records(incoming.filled_mut()), flight, sink),
         };
         incoming.consume(discard);
-        self.client_until = client_until();
+        self.peer_until = peer_until();
         if handshaking && let Some(asked) = sni::take_asked() {
             (self.server_name, self.shown) = (asked.name, asked.shown);
         }

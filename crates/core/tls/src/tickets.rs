@@ -13,7 +13,7 @@ use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
 use rustls_pki_types::UnixTime;
 
-use crate::good_until::{client_until, set_client_until};
+use crate::good_until::{peer_until, set_peer_until};
 use crate::identity::{ConfigError, Input};
 
 /// How long one key seals. A ticket is taken while its key is the present one or the one before.
@@ -65,7 +65,7 @@ impl Tickets {
         let prk = Salt::new(HKDF_SHA256, b"tollgate session tickets").extract(&secret.0);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Tickets(Arc::new(Sealer { number, prk, purpose: purpose.into() }))
+        Tickets(Arc::new(Sealer { number, prk, format: FORMAT, purpose: purpose.into() }))
     }
 
     pub(crate) fn inner(&self) -> Arc<dyn ProducesTickets> {
@@ -73,10 +73,15 @@ impl Tickets {
     }
 }
 
+/// The number of what [`Sealer::seal`] lays out. It is part of what keys are derived from, so that no release opens a ticket that it would
+/// read as something else: to be raised with every change there.
+const FORMAT: u8 = 2;
+
 struct Sealer {
     /// Tells this one from all others of the process.
     number: u64,
     prk: Prk,
+    format: u8,
     purpose: Box<[u8]>,
 }
 
@@ -115,12 +120,13 @@ impl Sealer {
             }
         }
         let mut key = [0; SECRET_BYTES];
-        let info = [&period.to_be_bytes()[..], &self.purpose];
+        let (format, period) = ([self.format], period.to_be_bytes());
+        let info = [&format[..], &period, &self.purpose];
         self.prk.expand(&info, Key).ok()?.fill(&mut key).ok()?;
         RandomizedNonceKey::new(&AES_256_GCM, &key).ok()
     }
 
-    /// Number of the period, nonce, and sealed: until when it is good, the state, and a tag.
+    /// Number of the period, nonce, and sealed: until when it is good, the state, and a tag ([`FORMAT`]).
     fn seal(&self, state: &[u8], until: u64, now: u64) -> Option<Vec<u8>> {
         let period = now / PERIOD_SECONDS;
         let number = period.to_be_bytes();
@@ -157,12 +163,12 @@ impl ProducesTickets for Sealer {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, client_until(), UnixTime::now().as_secs())
+        self.seal(plain, peer_until(), UnixTime::now().as_secs())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         let (state, until) = self.open(cipher, UnixTime::now().as_secs())?;
-        set_client_until(until);
+        set_peer_until(until);
         Some(state)
     }
 }
@@ -207,6 +213,15 @@ mod tests {
         let ticket = sealer.seal(b"state", NOW + 10, NOW).unwrap();
         assert_eq!(sealer.open(&ticket, NOW + 10), Some((b"state".to_vec(), NOW + 10)));
         assert_eq!(sealer.open(&ticket, NOW + 11), None);
+    }
+
+    #[test]
+    fn a_ticket_of_another_format_is_no_ticket() {
+        let secret = Secret::new().unwrap();
+        let other = Tickets::new(&secret, b"").0;
+        let before = Sealer { format: FORMAT - 1, number: u64::MAX, prk: other.prk.clone(), purpose: Box::default() };
+        let ticket = before.seal(b"state", u64::MAX, NOW).unwrap();
+        assert!(opened(&before, &ticket, NOW).is_some() && opened(&other, &ticket, NOW).is_none());
     }
 
     #[test]

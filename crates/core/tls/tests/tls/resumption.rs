@@ -65,6 +65,35 @@ fn a_session_ends_with_the_certificate_that_its_client_has_shown() {
     }
 }
 
+/// A ticket that is read late speaks for the certificate that its own connection began with, whatever was shown since.
+#[test]
+fn a_ticket_ends_with_what_its_own_connection_has_shown() {
+    let (short, wait) = ending("a.example");
+    let with = |identity| {
+        let tickets = Some(Tickets::new(&Secret::from_text("one for both"), b""));
+        ServerConfig::new(ServerOptions { tickets, identities: vec![identity], ..server_options() }).unwrap()
+    };
+    let client = ClientConfig::new(client_options()).unwrap();
+    let open = |server: &ServerConfig| {
+        let mut pair = Pair::new(&client, server, "a.example");
+        pair.shake(usize::MAX).unwrap();
+        (pair.server.is_resumed(), pair)
+    };
+    let reads = |pair: &mut Pair| {
+        assert_eq!(carry(&mut pair.server, &mut pair.client, b"x", 99, buf::Class::K4), b"x");
+    };
+    let (_, mut early) = open(&with(short.identity()));
+    wait();
+    let renewed = with(AUTHORITY.issue(&["a.example"]).identity());
+    let (is_resumed, mut other) = open(&renewed);
+    assert!(!is_resumed);
+    reads(&mut early);
+    assert!(!open(&renewed).0, "it was resumed past the end of the certificate");
+    // Those of the other one are good, those of the first do not end them.
+    reads(&mut other);
+    assert!(open(&renewed).0);
+}
+
 #[test]
 fn a_session_with_a_server_ends_with_its_certificate() {
     let (short, wait) = ending("a.example");
