@@ -382,3 +382,37 @@ fn an_ocsp_response_is_stapled_and_a_wrong_one_is_not() {
     let none = site.s_client(&["-status"]);
     assert!(none.out.contains("OCSP response: no response sent"), "{}", none.out);
 }
+
+/// Has the response end so many seconds from now. Its signature is then wrong, which nobody here looks at.
+fn ends_in(response: &Path, seconds: u64) {
+    let at = format!("@{}", tests_now() + seconds);
+    let end = run(Command::new("date").args(["-u", "-d", &at, "+%Y%m%d%H%M%SZ"])).out;
+    let mut der = std::fs::read(response).expect("a file of ours");
+    // producedAt, thisUpdate, nextUpdate.
+    let times: Vec<usize> = (2..der.len()).filter(|at| der[at - 2..*at] == [0x18, 15] && der[*at] == b'2').collect();
+    assert_eq!(times.len(), 3, "{times:?}");
+    der[times[2]..times[2] + 15].copy_from_slice(end.trim().as_bytes());
+    std::fs::write(response, der).expect("a file of ours");
+}
+
+fn tests_now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[test]
+fn an_ocsp_response_that_ages_is_stapled_until_its_end() {
+    let mut site = secure("");
+    let text = configuration("").replace("key = \"site.key\" }", "key = \"site.key\", ocsp = \"site.ocsp\" }");
+    answer_ocsp(site.tollgate.folder(), &site.authority);
+    ends_in(&site.tollgate.folder().join("site.ocsp"), 8);
+    site.tollgate.reload(&text);
+    let is_stapled = |site: &Secure| site.s_client(&["-status"]).out.contains("Cert Status: good");
+    assert!(is_stapled(&site));
+    site.tollgate.process.logged("and is not stapled any more. Fetch a new one.", 1);
+    let none = site.s_client(&["-status"]);
+    assert!(none.out.contains("OCSP response: no response sent"), "{}", none.out);
+    // A new one is taken up as ever.
+    answer_ocsp(site.tollgate.folder(), &site.authority);
+    tests::eventually("a new response", || is_stapled(&site), |stapled| *stapled);
+    assert_eq!(site.tollgate.process.log().matches("not stapled any more").count(), 1);
+}

@@ -218,3 +218,26 @@ fn a_server_that_wants_a_certificate_and_gets_none_is_a_matter_of_tls() {
     proxy.process.logged("502 UTLS ", 1);
     proxy.stop();
 }
+
+/// In one line with its place, since a log is read line by line; and it is servers who refuse it.
+#[test]
+fn what_is_wrong_with_the_certificate_for_servers_is_told_at_a_reload() {
+    let folder = folder();
+    let authority = Authority::new("anybody");
+    authority.write(folder.path(), "ca");
+    authority.issue(&["me"]).write(folder.path(), "me");
+    let lines = "server_name = \"api.internal\"\nca = \"ca.pem\"\nclient_cert = \"me.pem\"\nclient_key = \"me.key\"";
+    let mut proxy = proxy("127.0.0.1:9", folder.path(), lines);
+    authority.issue_expired(&["me"]).write(proxy.folder(), "me");
+    let upstream =
+        "upstream api: tls.client_cert: The certificate for me expired on 2021-01-01: servers will refuse it.";
+    proxy.process.logged(upstream, 1);
+    let text = std::fs::read_to_string(proxy.file()).expect("a file of ours");
+    proxy.reload(&text);
+    let log = proxy.process.log();
+    let line = log.lines().find(|line| line.contains("`upstream.api.tls.client_cert`")).expect("it is told");
+    assert!(line.contains(" warn  ") && line.contains("tollgate.toml:"), "{line}");
+    assert!(line.ends_with("expired on 2021-01-01: servers will refuse it; replace it"), "{line}");
+    assert!(log.lines().all(|line| line.starts_with("20")), "every line has its time: {log}");
+    proxy.stop();
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use observe::{Expiries, Expiry};
-use tls::Identity;
+use tls::{Identity, ShownTo};
 
 use crate::facts::unix_now;
 use crate::heap::Heap;
@@ -112,7 +112,8 @@ fn publish(watched: &[Watched], expiries: &Expiries) {
     let all = watched.iter().flat_map(|watched| watched.of.identities()).map(|identity| {
         let certificate = identity.certificate();
         let name = certificate.title().to_owned();
-        Expiry { name, serial: certificate.serial.clone(), not_after: identity.not_after() }
+        let (not_after, ocsp_until) = (identity.not_after(), identity.staple_until());
+        Expiry { name, serial: certificate.serial.clone(), not_after, ocsp_until }
     });
     expiries.replace(all.collect());
 }
@@ -127,8 +128,8 @@ struct Watched {
     taken: Vec<Stamp>,
     /// As they were at the last look.
     seen: Vec<Stamp>,
-    /// By certificate: how near its end was said to be.
-    said: Vec<Nearness>,
+    /// By certificate: how near its end was said to be, and whether that its OCSP response is out of date.
+    said: Vec<(Nearness, bool)>,
 }
 
 /// What a look came to.
@@ -171,6 +172,14 @@ impl Use {
         }
     }
 
+    /// What an operator should know of one of them at `now`.
+    fn warnings(&self, identity: &Identity, now: u64) -> Vec<String> {
+        match self {
+            Use::Listener { .. } => identity.warnings(now, ShownTo::Clients),
+            Use::Upstream(back) => back.warnings(now),
+        }
+    }
+
     fn stamps(&self) -> &[Stamp] {
         match self {
             Use::Listener { front, .. } => &front.stamps,
@@ -182,7 +191,9 @@ impl Use {
 impl Watched {
     /// What stands there already was said when the configuration was read.
     fn new(of: Use) -> Watched {
-        let said = of.identities().iter().map(|identity| Nearness::of(identity, unix_now())).collect();
+        let now = unix_now();
+        let said = |identity: &Identity| (Nearness::of(identity, now), identity.stale_ocsp(now).is_some());
+        let said = of.identities().iter().map(said).collect();
         Watched { taken: of.stamps().to_vec(), seen: of.stamps().to_vec(), of, said }
     }
 
@@ -194,12 +205,16 @@ impl Watched {
             news = self.changed(log);
         }
         self.seen = stamps;
-        for (identity, said) in self.of.identities().iter().zip(&mut self.said) {
+        for (identity, (said, said_stale)) in self.of.identities().iter().zip(&mut self.said) {
             let nearness = Nearness::of(identity, now);
+            let stale = identity.stale_ocsp(now);
             if nearness > *said {
                 *said = nearness;
-                identity.warnings(now).iter().for_each(|sentence| log.warn(sentence));
+                self.of.warnings(identity, now).iter().for_each(|sentence| log.warn(sentence));
+            } else if let Some(sentence) = stale.as_ref().filter(|_| !*said_stale) {
+                log.warn(sentence);
             }
+            *said_stale = stale.is_some();
         }
         news
     }
@@ -215,8 +230,8 @@ impl Watched {
                 say_taken_up(address, &read.identities.iter().filter(is_new).collect::<Vec<_>>(), log);
                 // A certificate that was there before has had its warnings; of a new one they are said with this look.
                 let said = |i: &Identity| match is_new(&i) {
-                    true => Nearness::Far,
-                    false => Nearness::of(i, unix_now()),
+                    true => (Nearness::Far, false),
+                    false => (Nearness::of(i, unix_now()), false),
                 };
                 self.said = read.identities.iter().map(said).collect();
                 self.taken.clone_from(&read.stamps);
@@ -302,7 +317,10 @@ mod tests {
         assert!(said_at(365).is_empty() && said_at(31).is_empty());
         for days in [30, 7, 1] {
             let said = said_at(days);
-            let sentence = format!(" warn  The certificate for a.test expires on 4096-01-01 ({days} days).\n");
+            let sentence = format!(
+                " warn  The certificate for a.test expires on 4096-01-01 ({days} day{}).\n",
+                if days == 1 { "" } else { "s" }
+            );
             assert!(said.len() == 1 && said[0].ends_with(&sentence), "{said:?}");
             assert!(said_at(days).is_empty());
         }

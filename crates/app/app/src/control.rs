@@ -206,8 +206,7 @@ impl Control {
                 && !old.is_same(new)
             {
                 self.log.info(format_args!("took up the changed TLS files of upstream {}", upstream.name));
-                let warnings = new.identity().map(|identity| identity.warnings(unix_now())).unwrap_or_default();
-                warnings.iter().for_each(|sentence| self.log.warn(sentence));
+                new.warnings(unix_now()).iter().for_each(|sentence| self.log.warn(sentence));
             }
         }
     }
@@ -235,7 +234,7 @@ impl Control {
             }
         };
         for warning in &loaded.warnings {
-            self.log.warn(warning);
+            self.log.warn(warning.line());
         }
         if let Some(workers) = workers {
             loaded.plan.runtime.workers = workers;

@@ -161,6 +161,10 @@ fn certificates(to: &mut Exposition, expiries: &Expiries) {
     for expiry in expiries.list() {
         let labels = [("name", &*expiry.name), ("serial", &expiry.serial)];
         to.gauge("tollgate_certificate_not_after_seconds", help, &labels, expiry.not_after as f64);
+        if let Some(until) = expiry.ocsp_until {
+            let help = "Until when the OCSP response of a certificate is good and stapled, seconds since 1970.";
+            to.gauge("tollgate_ocsp_response_until_seconds", help, &labels, until as f64);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What TLS is spoken with to the servers of an upstream, made from the files that the plan names.
 
 use config::{Address, Upstream};
-use tls::{ClientConfig, ClientOptions, Identity, Input, Roots, fingerprint, server_name};
+use tls::{ClientConfig, ClientOptions, Identity, Input, Roots, ShownTo, fingerprint, server_name};
 
 use crate::prepared::PrepareError;
 use crate::tls_front::{Stamp, in_file, read};
@@ -9,6 +9,8 @@ use crate::tls_front::{Stamp, in_file, read};
 /// One upstream's side of TLS. Shared by all workers; each makes its own configuration for each server from it, since those
 /// hold the sessions that are resumed.
 pub(crate) struct Back {
+    /// The upstream's name.
+    name: String,
     options: ClientOptions,
     server_name: Option<String>,
     /// A digest of everything it was made from.
@@ -69,7 +71,8 @@ impl Back {
             made_from.extend(private);
         }
         options.alpn = vec![b"http/1.1".to_vec()];
-        Ok(Back { options, server_name: tls.server_name.clone(), made_from: fingerprint(&made_from), stamps })
+        let name = plan.name.clone();
+        Ok(Back { name, options, server_name: tls.server_name.clone(), made_from: fingerprint(&made_from), stamps })
     }
 
     /// Whether it was made from the same.
@@ -80,6 +83,12 @@ impl Back {
     /// The certificate that servers are shown.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.options.identity.as_ref()
+    }
+
+    /// What an operator should know at `now` of the certificate that servers are shown, as sentences with the upstream's name.
+    pub(crate) fn warnings(&self, now: u64) -> Vec<String> {
+        let warnings = self.identity().map(|identity| identity.warnings(now, ShownTo::Servers)).unwrap_or_default();
+        warnings.into_iter().map(|sentence| format!("upstream {}: tls.client_cert: {sentence}", self.name)).collect()
     }
 
     /// For the server at `address`.

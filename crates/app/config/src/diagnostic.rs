@@ -85,6 +85,26 @@ impl Diagnostic {
         self
     }
 
+    /// The same in one line, for a log: `app.toml:3:5: what is wrong: what was expected; what to write instead`.
+    pub fn line(&self) -> String {
+        let mut line = String::new();
+        if let Some(place) = &self.place {
+            line.push_str(&format!("{place}: "));
+        }
+        line.push_str(&self.message);
+        if !self.expected.is_empty() {
+            line.push_str(&format!(": {}", self.expected));
+        }
+        if let Some((place, label)) = &self.related {
+            line.push_str(&format!(" ({label}: {place})"));
+        }
+        if let Some(hint) = &self.hint {
+            line.push_str(&format!("; {hint}"));
+        }
+        // Names of files and values of keys may hold anything.
+        line.replace(char::is_control, " ")
+    }
+
     /// The text with its source line and caret, without a line end; in colour (ANSI) when asked.
     pub fn render(&self, colour: bool) -> String {
         let level = match self.severity {

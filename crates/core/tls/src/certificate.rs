@@ -123,6 +123,11 @@ impl Certificate {
     }
 }
 
+/// So many days, in words.
+pub(crate) fn days(number: i64) -> String {
+    format!("{number} day{}", if number == 1 { "" } else { "s" })
+}
+
 pub(crate) fn days_between(now: u64, end: u64) -> i64 {
     (end as i64 - now as i64).div_euclid(86_400)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 use rustls_pki_types::ServerName;
 
-use crate::certificate::day;
+use crate::certificate::{day, days};
 
 /// A side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,8 +255,8 @@ fn certificate_sentence(f: &mut fmt::Formatter<'_>, peer: Role, error: &Certific
     use CertificateError as C;
     match error {
         C::ExpiredContext { time, not_after } => {
-            let days = time.as_secs().saturating_sub(not_after.as_secs()) / 86_400;
-            write!(f, "The {peer}'s certificate expired on {} ({days} days ago).", day(not_after.as_secs()))
+            let ago = days((time.as_secs().saturating_sub(not_after.as_secs()) / 86_400) as i64);
+            write!(f, "The {peer}'s certificate expired on {} ({ago} ago).", day(not_after.as_secs()))
         }
         C::Expired => write!(f, "The {peer}'s certificate has expired."),
         C::NotValidYetContext { not_before, .. } => {

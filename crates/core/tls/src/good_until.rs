@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -90,6 +90,12 @@ impl ClientCertVerifier for ClientJudge {
     }
 }
 
+#[expect(
+    clippy::disallowed_types,
+    reason = "rustls asks for a store that threads could share, and its own has such a lock"
+)]
+type Locked<T> = std::sync::Mutex<T>;
+
 /// Servers that sessions are kept with, and TLS 1.3 tickets of each.
 const SERVERS: usize = 32;
 const TICKETS: usize = 8;
@@ -97,7 +103,7 @@ const TICKETS: usize = 8;
 /// The sessions with servers. Each is kept with the end of what its server had shown when it began, and is not resumed past that,
 /// whatever the server has shown since: tickets come as long as a connection is open.
 #[derive(Default)]
-pub(crate) struct Kept(Mutex<VecDeque<(ServerName<'static>, Sessions)>>);
+pub(crate) struct Kept(Locked<VecDeque<(ServerName<'static>, Sessions)>>);
 
 #[derive(Default)]
 struct Sessions {

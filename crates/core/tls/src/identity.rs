@@ -8,7 +8,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::certificate::{Certificate, day, days_between, is_signed_by};
+use crate::certificate::{Certificate, day, days, days_between, is_signed_by};
 use crate::ocsp::Response;
 
 /// Which input of a configuration a mistake is in, so that the caller can name the file.
@@ -53,6 +53,24 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Who is shown a certificate, in the sentences about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownTo {
+    /// It is a listener's.
+    Clients,
+    /// It is shown to servers that ask who connects.
+    Servers,
+}
+
+impl fmt::Display for ShownTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ShownTo::Clients => "clients",
+            ShownTo::Servers => "servers",
+        })
+    }
+}
+
 /// More than this, a chain and its OCSP response, would not leave room for the rest of the handshake's flight.
 const CHAIN_BYTES: usize = 48 << 10;
 
@@ -81,7 +99,10 @@ impl Identity {
             return Err(ConfigError::new(Input::Certificate, "The certificate chain is larger than 48 KiB."));
         }
         let read = chain.iter().enumerate().map(|(i, der)| {
-            let error = || format!("Certificate {} of the chain cannot be read.", i + 1);
+            let error = || {
+                let number = i + 1;
+                format!("Certificate {number} of the chain cannot be read: it is damaged, or no certificate. Put it in again from where it was issued.")
+            };
             Certificate::read(der).ok_or_else(|| ConfigError::new(Input::Certificate, error()))
         });
         let read: Vec<Certificate> = read.collect::<Result<_, _>>()?;
@@ -121,9 +142,19 @@ impl Identity {
         Ok(self)
     }
 
-    /// The OCSP response that is stapled.
+    /// The OCSP response that is stapled, until it ends.
     pub fn ocsp(&self) -> Option<&[u8]> {
         self.key.ocsp.as_deref()
+    }
+
+    /// Until when that is, seconds since 1970, where the response says it.
+    pub fn staple_until(&self) -> Option<u64> {
+        self.ocsp.as_ref()?.next_update
+    }
+
+    /// What is to be known of the response at `now` where it is out of date: a sentence.
+    pub fn stale_ocsp(&self, now: u64) -> Option<String> {
+        self.ocsp.as_ref()?.too_old(self.leaf.title(), now)
     }
 
     /// What the certificate says.
@@ -143,48 +174,51 @@ impl Identity {
         days_between(now, self.not_after())
     }
 
-    /// What an operator should know at `now` (seconds since 1970), as sentences: it has expired, expires within 30 days,
-    /// is not valid yet, or names nothing, and the same of its issuers; what is stapled to it is out of date, or says that it was revoked.
-    pub fn warnings(&self, now: u64) -> Vec<String> {
+    /// What an operator should know at `now` (seconds since 1970) of a certificate that is shown to such peers, as sentences: it has
+    /// expired, expires within 30 days, is not valid yet, or names nothing, and the same of its issuers; what is stapled to it is out of
+    /// date, or says that it was revoked.
+    pub fn warnings(&self, now: u64, to: ShownTo) -> Vec<String> {
         let leaf = &self.leaf;
         let title = leaf.title();
         let mut warnings = Vec::new();
         match leaf.days_left(now) {
             left if left < 0 => warnings.push(format!(
-                "The certificate for {title} expired on {}: clients will refuse it. Replace it.",
+                "The certificate for {title} expired on {}: {to} will refuse it. Replace it.",
                 day(leaf.not_after)
             )),
             left @ 0..=30 => {
-                warnings.push(format!("The certificate for {title} expires on {} ({left} days).", day(leaf.not_after)));
+                let (end, left) = (day(leaf.not_after), days(left));
+                warnings.push(format!("The certificate for {title} expires on {end} ({left})."));
             }
             _ => {}
         }
         if now < leaf.not_before {
             warnings.push(format!(
-                "The certificate for {title} is valid from {} on only: clients will refuse it until then.",
+                "The certificate for {title} is valid from {} on only: {to} will refuse it until then.",
                 day(leaf.not_before)
             ));
         }
-        if leaf.names.is_empty() {
+        // Of a client's certificate it is the subject that counts.
+        if leaf.names.is_empty() && to == ShownTo::Clients {
             warnings.push(format!(
                 "The certificate of {} names no host (subject alternative name): clients will refuse it.",
                 leaf.subject
             ));
         }
-        self.warn_of_issuers(now, &mut warnings);
+        self.warn_of_issuers(now, to, &mut warnings);
         warnings.extend(self.ocsp.iter().flat_map(|response| response.warnings(title, now)));
         warnings
     }
 }
 
 impl Identity {
-    fn warn_of_issuers(&self, now: u64, warnings: &mut Vec<String>) {
+    fn warn_of_issuers(&self, now: u64, to: ShownTo, warnings: &mut Vec<String>) {
         let title = self.leaf.title();
         for (i, issuer) in self.issuers.iter().enumerate() {
             let which = format!("Certificate {} of the chain for {title} ({})", i + 2, issuer.subject);
             if self.stranger == Some(i) {
                 warnings.push(format!(
-                    "{which} has not signed the one before it, though it bears its issuer's name: clients may refuse the chain. Look for \
+                    "{which} has not signed the one before it, though it bears its issuer's name: {to} may refuse the chain. Look for \
                      the issuer's present certificate."
                 ));
             }
@@ -193,10 +227,12 @@ impl Identity {
             }
             match issuer.days_left(now) {
                 left if left < 0 => warnings.push(format!(
-                    "{which} expired on {}: clients may refuse the chain. Replace it.",
+                    "{which} expired on {}: {to} may refuse the chain. Replace it.",
                     day(issuer.not_after)
                 )),
-                left @ 0..=30 => warnings.push(format!("{which} expires on {} ({left} days).", day(issuer.not_after))),
+                left @ 0..=30 => {
+                    warnings.push(format!("{which} expires on {} ({}).", day(issuer.not_after), days(left)));
+                }
                 _ => {}
             }
         }
@@ -214,7 +250,22 @@ fn no_certificate(input: Input) -> ConfigError {
 }
 
 pub(crate) fn broken(input: Input, error: &pem::Error) -> ConfigError {
-    ConfigError::new(input, format!("It is no PEM that can be read: {error}."))
+    let sentence = match error {
+        pem::Error::MissingSectionEnd { end_marker } => format!(
+            "It ends before \"-----END {}-----\": it was cut short, or is still being written. Put the whole file there.",
+            String::from_utf8_lossy(end_marker).trim_end().escape_debug()
+        ),
+        pem::Error::IllegalSectionStart { line } => format!(
+            "A part of it begins with \"{}\", which is no line of PEM such as \"-----BEGIN CERTIFICATE-----\". Put an undamaged file there.",
+            String::from_utf8_lossy(line.get(..80).unwrap_or(line)).trim_end().escape_debug()
+        ),
+        pem::Error::Base64Decode(_) => {
+            "What stands between a BEGIN and its END in it is no base64: it is damaged. Put an undamaged file there."
+                .to_owned()
+        }
+        other => format!("It is no PEM that can be read: {other}."),
+    };
+    ConfigError::new(input, sentence)
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {

@@ -30,7 +30,7 @@ pub use certificate::{Certificate, ClientCertificate, fingerprint};
 pub use client::{ClientConfig, ClientOptions, Roots, server_name};
 pub use error::{Error, Failed, Reason, Role};
 pub use flight::Flight;
-pub use identity::{ConfigError, Identity, Input};
+pub use identity::{ConfigError, Identity, Input, ShownTo};
 pub use rustls_pki_types::{CertificateDer, ServerName};
 pub use server::{ClientAuth, Group, KeyExchange, ServerConfig, ServerOptions, Versions};
 pub use session::{IdleSession, Received, Session};

@@ -8,7 +8,7 @@ use crate::der::{self, Reader};
 pub(crate) struct Response {
     status: Status,
     /// Until when it is good, seconds since 1970; none: there may be a newer one at any time.
-    next_update: Option<u64>,
+    pub(crate) next_update: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +65,17 @@ impl Response {
                 "The OCSP response says that its sender does not know the certificate for {title}: clients may refuse it."
             )),
         }
-        if let Some(end) = self.next_update.filter(|end| *end < now) {
-            warnings.push(format!(
-                "The OCSP response for {title} was good until {}: clients may refuse it. Fetch a new one.",
-                day(end)
-            ));
-        }
+        warnings.extend(self.too_old(title, now));
         warnings
+    }
+
+    /// What is to be known where it is out of date.
+    pub(crate) fn too_old(&self, title: &str, now: u64) -> Option<String> {
+        let end = self.next_update.filter(|end| *end < now)?;
+        let end = day(end);
+        Some(format!(
+            "The OCSP response for {title} was good until {end} and is not stapled any more. Fetch a new one."
+        ))
     }
 }
 
@@ -133,6 +137,7 @@ fn refusal(status: u8) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Identity;
 
     fn item(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let body = parts.concat();
@@ -170,6 +175,24 @@ mod tests {
 
     const GOOD: &[u8] = &[0x80, 0];
 
+    /// Its nextUpdate is 2025-01-02.
+    #[test]
+    fn a_response_is_stapled_until_it_ends() {
+        const END: u64 = 1_735_787_045;
+        let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+        let identity =
+            Identity::from_pem(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
+        assert!(identity.shown().key_at(|| END).ocsp.is_none() && identity.staple_until().is_none());
+        let good = response(&[(&identity.certificate().serial, GOOD)]);
+        let identity = identity.with_ocsp(good.clone()).unwrap();
+        let shown = identity.shown();
+        assert_eq!(shown.key_at(|| END).ocsp.as_ref(), Some(&good));
+        let without = shown.key_at(|| END + 1);
+        assert!(without.ocsp.is_none() && without.cert == shown.key_at(|| END).cert);
+        assert_eq!((identity.stale_ocsp(END), identity.staple_until()), (None, Some(END)));
+        assert!(identity.stale_ocsp(END + 1).is_some());
+    }
+
     #[test]
     fn a_response_about_the_certificate_is_taken_and_its_end_is_named() {
         let certificate = certificate();
@@ -178,7 +201,7 @@ mod tests {
         let late = read.warnings("a.example", 1_735_787_046);
         assert_eq!(
             late,
-            ["The OCSP response for a.example was good until 2025-01-02: clients may refuse it. Fetch a new one."]
+            ["The OCSP response for a.example was good until 2025-01-02 and is not stapled any more. Fetch a new one."]
         );
         let revoked = response(&[(&certificate.serial, &item(TAG_1, &[]))]);
         let read = Response::read(&revoked, &certificate).unwrap();

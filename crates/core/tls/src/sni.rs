@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
+use rustls_pki_types::UnixTime;
 
 use crate::certificate::Certificate;
 use crate::identity::Identity;
@@ -37,6 +38,18 @@ pub(crate) fn take_asked() -> Option<Asked> {
 pub(crate) struct Shown {
     key: Arc<CertifiedKey>,
     leaf: Arc<Certificate>,
+    /// Where the response that is stapled ends: until when it is good, and the same without it.
+    staple: Option<(u64, Arc<CertifiedKey>)>,
+}
+
+impl Shown {
+    /// What a client is shown at `now`: clients refuse a response that is out of date, and take none.
+    pub(crate) fn key_at(&self, now: impl FnOnce() -> u64) -> &Arc<CertifiedKey> {
+        match &self.staple {
+            Some((until, without)) if *until < now() => without,
+            _ => &self.key,
+        }
+    }
 }
 
 /// The certificates of one name, at most one for each kind of key; RSA last, since it is the dearest to sign with.
@@ -121,8 +134,12 @@ pub fn never_shown(identities: &[Identity]) -> Vec<(usize, String)> {
 }
 
 impl Identity {
-    fn shown(&self) -> Shown {
-        Shown { key: Arc::clone(&self.key), leaf: Arc::clone(&self.leaf) }
+    pub(crate) fn shown(&self) -> Shown {
+        let staple = self.staple_until().map(|until| {
+            let without = CertifiedKey { ocsp: None, ..CertifiedKey::clone(&self.key) };
+            (until, Arc::new(without))
+        });
+        Shown { key: Arc::clone(&self.key), leaf: Arc::clone(&self.leaf), staple }
     }
 }
 
@@ -138,7 +155,7 @@ impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
         let chosen = self.choose(name.as_deref(), hello.signature_schemes());
-        let key = chosen.map(|shown| Arc::clone(&shown.key));
+        let key = chosen.map(|shown| Arc::clone(shown.key_at(|| UnixTime::now().as_secs())));
         ASKED.set(Some(Asked { name, shown: chosen.map(|shown| Arc::clone(&shown.leaf)) }));
         key
     }

@@ -11,6 +11,8 @@ pub struct Expiry {
     pub serial: String,
     /// Until when it is good, seconds since 1970.
     pub not_after: u64,
+    /// Until when the OCSP response that is stapled to it is good, where there is one that says so.
+    pub ocsp_until: Option<u64>,
 }
 
 /// The certificates of a process. Written when they change, read when somebody asks; no request looks at it.
@@ -37,7 +39,8 @@ mod tests {
 
     #[test]
     fn each_is_listed_once_the_nearest_end_first() {
-        let expiry = |name: &str, not_after| Expiry { name: name.into(), serial: "1".into(), not_after };
+        let expiry =
+            |name: &str, not_after| Expiry { name: name.into(), serial: "1".into(), not_after, ocsp_until: None };
         let expiries = Expiries::default();
         expiries.replace(vec![expiry("late", 9), expiry("soon", 3), expiry("late", 9)]);
         assert_eq!(expiries.list(), [expiry("soon", 3), expiry("late", 9)]);

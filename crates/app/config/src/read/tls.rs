@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tls::{ConfigError, Identity, Input, Roots};
+use tls::{ConfigError, Identity, Input, Roots, ShownTo};
 
 use crate::address::Address;
 use crate::diagnostic::Diagnostic;
@@ -86,13 +86,13 @@ fn certificate(table: &Cursor<'_>) -> Option<(CertificateFiles, Identity)> {
     table.required::<String>("key");
     let pair = read_pair(table, "cert", "key");
     if table.node("ocsp").is_none() {
-        return pair.inspect(|(_, identity)| warn(table, "cert", identity));
+        return pair.inspect(|(_, identity)| warn(table, "cert", identity, ShownTo::Clients));
     }
     let response = pem(table, "ocsp");
     let ((files, identity), (path, response)) = (pair?, response?);
     match identity.with_ocsp(response) {
         Ok(identity) => {
-            warn(table, "cert", &identity);
+            warn(table, "cert", &identity, ShownTo::Clients);
             Some((CertificateFiles { ocsp: Some(path), ..files }, identity))
         }
         Err(e) => {
@@ -103,16 +103,16 @@ fn certificate(table: &Cursor<'_>) -> Option<(CertificateFiles, Identity)> {
 }
 
 /// Notes what an operator should know of it.
-fn warn(table: &Cursor<'_>, cert: &'static str, identity: &Identity) {
-    for sentence in identity.warnings(unix_now()) {
+fn warn(table: &Cursor<'_>, cert: &'static str, identity: &Identity, to: ShownTo) {
+    for sentence in identity.warnings(unix_now(), to) {
         table.notes().push(said(Diagnostic::warning, table, cert, &sentence));
     }
 }
 
-/// A certificate and its key, where both are there and fit each other.
-fn pair(table: &Cursor<'_>, cert: &'static str, key: &'static str) -> Option<CertificateFiles> {
-    read_pair(table, cert, key).map(|(files, identity)| {
-        warn(table, cert, &identity);
+/// The certificate that servers are shown and its key, where both are there and fit each other.
+fn shown_to_servers(table: &Cursor<'_>) -> Option<CertificateFiles> {
+    read_pair(table, "client_cert", "client_key").map(|(files, identity)| {
+        warn(table, "client_cert", &identity, ShownTo::Servers);
         files
     })
 }
@@ -214,7 +214,7 @@ pub(crate) fn upstream(table: &Cursor<'_>) -> Option<UpstreamTls> {
     };
     let client = match (table.node("client_cert"), table.node("client_key")) {
         (None, None) => None,
-        (Some(_), Some(_)) => pair(table, "client_cert", "client_key").map(Some).unwrap_or_else(|| {
+        (Some(_), Some(_)) => shown_to_servers(table).map(Some).unwrap_or_else(|| {
             right = false;
             None
         }),
@@ -278,7 +278,7 @@ pub(crate) fn check_files(files: &CertificateFiles) -> Result<Vec<String>, Strin
     let (chain, private) = (read(&files.cert)?, read(&files.key)?);
     let path = |input| if input == Input::Key { &files.key } else { &files.cert };
     Identity::from_pem(&chain, &private)
-        .map(|identity| identity.warnings(unix_now()))
+        .map(|identity| identity.warnings(unix_now(), ShownTo::Clients))
         .map_err(|e| format!("`{}`: {}", path(e.input).display(), in_a_line(&e.sentence)))
 }
 

@@ -1,7 +1,7 @@
 //! Chains and keys, and what is wrong with them.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use tls::{Identity, Input};
+use tls::{Identity, Input, ShownTo};
 
 use crate::common::{AUTHORITY, Authority, ISSUED, Issued};
 
@@ -32,9 +32,23 @@ fn missing_and_broken_parts_are_named() {
         error(&ISSUED.chain, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     assert!(sentence.contains("encrypted") && sentence.contains("openssl pkey"), "{sentence}");
     let (input, sentence) = error("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &ISSUED.key);
-    assert_eq!((input, sentence.as_str()), (Input::Certificate, "Certificate 1 of the chain cannot be read."));
+    assert_eq!(
+        (input, sentence.as_str()),
+        (
+            Input::Certificate,
+            "Certificate 1 of the chain cannot be read: it is damaged, or no certificate. Put it in again from where it was issued."
+        )
+    );
     let (_, sentence) = error(&ISSUED.chain.replace("-----END CERTIFICATE-----", ""), &ISSUED.key);
-    assert!(sentence.starts_with("It is no PEM"), "{sentence}");
+    let cut = "It ends before \"-----END CERTIFICATE-----\": it was cut short, or is still being written. Put the whole file there.";
+    assert_eq!(sentence, cut);
+    for left in [ISSUED.chain.len() - 2, ISSUED.chain.len() / 2, 40] {
+        assert_eq!(error(&ISSUED.chain[..left], &ISSUED.key), (Input::Certificate, cut.to_owned()), "{left}");
+    }
+    let (_, sentence) = error(&ISSUED.chain.replacen("MI", "..", 1), &ISSUED.key);
+    assert!(sentence.contains("is no base64: it is damaged"), "{sentence}");
+    let (_, sentence) = error(&ISSUED.chain.replace("CERTIFICATE-----\nMI", "CERTIFICATE--\nMI"), &ISSUED.key);
+    assert!(sentence.contains("begins with \"-----BEGIN CERTIFICATE--\", which is no line of PEM"), "{sentence}");
     let (input, _) = error(&ISSUED.chain, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     assert_eq!(input, Input::Key);
 }
@@ -79,12 +93,22 @@ fn expiry_warns() {
     });
     let identity = issued.identity();
     let (from, until) = (identity.certificate().not_before, identity.certificate().not_after);
-    assert!(identity.warnings(until - 40 * DAY).is_empty());
-    assert_eq!(identity.warnings(until - 7 * DAY), ["The certificate for a.example expires on 2025-06-01 (7 days)."]);
-    assert!(identity.warnings(until + DAY)[0].contains("expired on 2025-06-01"));
-    assert!(identity.warnings(from - DAY)[0].contains("valid from 2025-01-01"));
+    assert!(identity.warnings(until - 40 * DAY, ShownTo::Clients).is_empty());
+    assert_eq!(
+        identity.warnings(until - 7 * DAY, ShownTo::Clients),
+        ["The certificate for a.example expires on 2025-06-01 (7 days)."]
+    );
+    let said = "The certificate for a.example expires on 2025-06-01 (1 day).";
+    assert_eq!(identity.warnings(until - DAY, ShownTo::Servers), [said]);
+    for (to, refuse) in [(ShownTo::Clients, "clients"), (ShownTo::Servers, "servers")] {
+        let said = format!("The certificate for a.example expired on 2025-06-01: {refuse} will refuse it. Replace it.");
+        assert_eq!(identity.warnings(until + DAY, to), [said]);
+    }
+    assert!(identity.warnings(from - DAY, ShownTo::Clients)[0].contains("valid from 2025-01-01"));
     let nameless = AUTHORITY.issue(&[]).identity();
-    assert!(nameless.warnings(nameless.certificate().not_before + DAY)[0].contains("names no host"));
+    let begun = nameless.certificate().not_before + DAY;
+    assert!(nameless.warnings(begun, ShownTo::Clients)[0].contains("names no host"));
+    assert!(nameless.warnings(begun, ShownTo::Servers).is_empty(), "servers go by its subject");
 }
 
 #[test]
@@ -98,11 +122,11 @@ fn what_is_wrong_with_the_issuers_is_said() {
     };
     let (middle, pem) = AUTHORITY.authority_with("Middle", &serial, |_| {});
     let good = with(&pem, &middle);
-    assert!(good.warnings(DAY_2026).is_empty(), "{:?}", good.warnings(DAY_2026));
+    assert!(good.warnings(DAY_2026, ShownTo::Clients).is_empty(), "{:?}", good.warnings(DAY_2026, ShownTo::Clients));
     assert_eq!(good.not_after(), good.certificate().not_after);
     // Another of the same name, as after a change of its key.
     let (_, same_name) = AUTHORITY.authority_with("Middle", &serial, |_| {});
-    let warnings = with(&same_name, &middle).warnings(DAY_2026);
+    let warnings = with(&same_name, &middle).warnings(DAY_2026, ShownTo::Clients);
     let said = "Certificate 2 of the chain for a.example (CN=Middle) has not signed the one before it";
     assert!(warnings.len() == 1 && warnings[0].starts_with(said), "{warnings:?}");
     let (middle, pem) = AUTHORITY.authority_with("Middle", &serial, |params| {
@@ -111,10 +135,10 @@ fn what_is_wrong_with_the_issuers_is_said() {
     let ending = with(&pem, &middle);
     assert_eq!((ending.not_after(), ending.days_left(DAY_2026)), (DAY_2026 + 10 * DAY, 10));
     let which = "Certificate 2 of the chain for a.example (CN=Middle)";
-    assert_eq!(ending.warnings(DAY_2026), [format!("{which} expires on 2026-01-11 (10 days).")]);
+    assert_eq!(ending.warnings(DAY_2026, ShownTo::Clients), [format!("{which} expires on 2026-01-11 (10 days).")]);
     let over = format!("{which} expired on 2026-01-11: clients may refuse the chain. Replace it.");
-    assert_eq!(ending.warnings(DAY_2026 + 11 * DAY), [over]);
+    assert_eq!(ending.warnings(DAY_2026 + 11 * DAY, ShownTo::Clients), [over]);
     // Of a root in the chain clients have their own.
     let root = with(&AUTHORITY.pem, &AUTHORITY);
-    assert!(root.warnings(DAY_2026).is_empty());
+    assert!(root.warnings(DAY_2026, ShownTo::Clients).is_empty());
 }
