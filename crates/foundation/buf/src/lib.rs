@@ -14,5 +14,5 @@ mod pool;
 mod read;
 
 pub use out::{FileRange, Front, OutQueue};
-pub use pool::{Buf, Class, PoolStats, Shared, stats, trim};
+pub use pool::{Buf, Class, PoolStats, Shared, is_plentiful, stats, trim};
 pub use read::ReadBuf;

@@ -22,14 +22,16 @@ pub enum Class {
     K20,
     /// 64 KiB: the largest head, and bulk copies.
     K64,
+    /// 68 KiB: a body of 64 KiB together with its head.
+    K68,
 }
 
-/// Free buffers kept per class (5 MiB at most in all); more than that goes back to the allocator, so
+/// Free buffers kept per class (6 MiB at most in all); more than that goes back to the allocator, so
 /// that a burst does not stay in memory.
-const KEEP: [usize; 5] = [1024, 128, 64, 16, 16];
+const KEEP: [usize; 6] = [1024, 128, 64, 16, 16, 16];
 
 impl Class {
-    const ALL: [Class; 5] = [Class::K2, Class::K4, Class::K16, Class::K20, Class::K64];
+    const ALL: [Class; 6] = [Class::K2, Class::K4, Class::K16, Class::K20, Class::K64, Class::K68];
 
     /// The size in bytes.
     pub const fn bytes(self) -> usize {
@@ -39,12 +41,13 @@ impl Class {
             Class::K16 => 16 << 10,
             Class::K20 => 20 << 10,
             Class::K64 => 64 << 10,
+            Class::K68 => 68 << 10,
         }
     }
 
-    /// The smallest class that holds `bytes`; the largest class for anything above it.
+    /// The smallest class that holds `bytes`; 64 KiB for anything above that.
     pub fn for_bytes(bytes: usize) -> Class {
-        Class::ALL.into_iter().find(|c| c.bytes() >= bytes).unwrap_or(Class::K64)
+        Class::ALL[..5].iter().find(|c| c.bytes() >= bytes).copied().unwrap_or(Class::K64)
     }
 }
 
@@ -57,9 +60,9 @@ pub(crate) struct Storage {
 }
 
 struct Pool {
-    free: [Vec<Rc<Storage>>; 5],
+    free: [Vec<Rc<Storage>>; 6],
     /// The buffers there are, free and leased. Changes with the allocator only, so that a lease is a pop and no more.
-    made: [usize; 5],
+    made: [usize; 6],
 }
 
 /// Bytes behind each buffer that nobody uses. Buffers of a power of two lie at the same distance modulo the page, so
@@ -104,7 +107,7 @@ impl Storage {
 
 thread_local! {
     static POOL: RefCell<Pool> = const {
-        RefCell::new(Pool { free: [const { Vec::new() }; 5], made: [0; 5] })
+        RefCell::new(Pool { free: [const { Vec::new() }; 6], made: [0; 6] })
     };
 }
 
@@ -143,6 +146,14 @@ pub fn trim() {
         std::mem::take(&mut pool.free)
     });
     drop(free);
+}
+
+/// Whether fewer buffers of that class are in use than are kept: for those who can do with a smaller one.
+pub fn is_plentiful(class: Class) -> bool {
+    POOL.with_borrow(|pool| {
+        let i = class as usize;
+        pool.made[i] - pool.free[i].len() < KEEP[i]
+    })
 }
 
 #[inline]
@@ -281,6 +292,12 @@ impl Shared {
         Shared::new(Some(Rc::new(storage)), 0, bytes.len())
     }
 
+    /// Where it lies in memory: what its bytes are found by, and the bytes.
+    pub fn places(&self) -> [*const (); 2] {
+        let counter = self.storage.as_ref().map_or(std::ptr::null(), |storage| Rc::as_ptr(storage).cast());
+        [counter, self.as_ptr().cast()]
+    }
+
     /// How many bytes. Cheaper than to look at them.
     #[inline]
     pub fn len(&self) -> usize {
@@ -356,6 +373,18 @@ mod tests {
         let burst: Vec<Buf> = (0..1000).map(|_| Buf::lease(Class::K16)).collect();
         drop(burst);
         assert_eq!(stats().free_bytes, KEEP[2] * Class::K16.bytes());
+    }
+
+    #[test]
+    fn a_class_is_plentiful_while_few_of_it_are_in_use() {
+        trim();
+        let mut used: Vec<Buf> = (1..KEEP[5]).map(|_| Buf::lease(Class::K68)).collect();
+        assert!(is_plentiful(Class::K68));
+        used.push(Buf::lease(Class::K68));
+        assert!(!is_plentiful(Class::K68));
+        used.pop();
+        assert!(is_plentiful(Class::K68));
+        assert_eq!(Class::for_bytes((64 << 10) + 1), Class::K64);
     }
 
     #[test]

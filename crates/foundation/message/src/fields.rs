@@ -258,6 +258,12 @@ impl Fields {
         &self.bytes
     }
 
+    /// Where it lies in memory: what its bytes are found by, the bytes, the lines. For those who have it fetched from there.
+    pub fn places(&self) -> [*const (); 3] {
+        let [counter, bytes] = self.bytes.places();
+        [counter, bytes, self.table.slots.as_ptr().cast()]
+    }
+
     /// How many bytes that are. Cheaper than to look at them.
     #[inline]
     pub fn bytes_len(&self) -> usize {
@@ -308,6 +314,11 @@ impl Fields {
     #[inline]
     pub fn names(&self) -> KnownSet {
         self.table.seen
+    }
+
+    /// Moves the bytes to a buffer of their own, when they stand in one with much else.
+    pub fn detach(&mut self) {
+        self.bytes = Shared::copy_of(&self.bytes);
     }
 
     /// A copy that takes no more memory than it needs and none of the pools': for a head that is kept for long.

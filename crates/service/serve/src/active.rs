@@ -1,7 +1,6 @@
 //! The active phase of an HTTP/1 connection: from the first byte of a request until it is idle again. It holds
 //! all that an idle connection must not: buffers, the machine, the queue, the deadlines.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -9,7 +8,6 @@ use std::rc::Rc;
 use std::task::{self, Poll, ready};
 
 use buf::{Class, ReadBuf};
-use clock::Tick;
 use event_loop::{Boxed, now};
 use http1::{RequestDecoder, ResponseEncoder};
 use message::RequestHead;
@@ -17,7 +15,7 @@ use net::{Peer, Transport};
 use observe::{Failure, Kind as Fault};
 
 use crate::body::RequestBody;
-use crate::connection::{Connection, Over};
+use crate::connection::{Connection, Expected, Over};
 use crate::context::{Context, Handled, Site};
 use crate::deadlines::Kind;
 use crate::exchange::{Client, Conclusion, Ending, Exchange, Told};
@@ -53,8 +51,9 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
     let mut phase = Phase::new(context.site());
     let wire = Wire::new(&connection.stream, phase.site.settings().timeouts);
     loop {
-        phase.next_head();
-        let looked = poll_fn(|cx| phase.poll_head(cx, &wire, &connection.head_by));
+        let class = connection.next.class.get();
+        phase.next_head(class);
+        let looked = poll_fn(|cx| phase.poll_head(cx, &wire, &connection.next));
         match looked.await {
             Head::Request => {}
             Head::Idle => return Next::Idle,
@@ -75,6 +74,11 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
         // The head may have been long on its way: it is served by what is configured now.
         context.renew(&mut phase.site);
         let Phase { site, decoder, input, head: Some(request), .. } = &mut phase else { return Next::Close };
+        if class != HEAD {
+            // The buffer is the body's, and free again as soon as that was passed on.
+            request.fields.detach();
+            input.release();
+        }
         context.counters().requests.add(1);
         wire.status.set(0);
         let began = site.settings().records.then(now);
@@ -113,6 +117,7 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
             if let Some(began) = began {
                 record::tell(&**site, exchange.client, request, began, failure).await;
             }
+            connection.next.class.set(exchange.body.class_of_whole(request.fields.bytes_len()));
             let ending = match conclusion {
                 Conclusion::Ends(ending) => ending,
                 // Rare, so that its state is kept out of every request's.
@@ -158,7 +163,7 @@ fn report<S: Site>(context: &Context<S>, site: &S, failure: &Failure, peer: &Pee
 
 /// What heads are read into at first. Most are smaller; and thousands of requests that wait for a server take the less room in the
 /// CPU's caches.
-const HEAD: Class = Class::K2;
+pub(crate) const HEAD: Class = Class::K2;
 
 /// What the active phase holds of the requests.
 struct Phase<S> {
@@ -183,15 +188,18 @@ impl<S: Site> Phase<S> {
     }
 
     /// The present request is done.
-    fn next_head(&mut self) {
+    fn next_head(&mut self, class: Class) {
         // Its body may have been read in larger pieces.
-        self.input.lease_next(HEAD, self.largest);
+        match class == HEAD || !buf::is_plentiful(class) {
+            true => self.input.lease_next(HEAD, self.largest),
+            false => self.input.lease_next(class, self.largest.max(class)),
+        }
         self.head = None;
         self.reread = false;
     }
 
     /// Reads until the next head is complete, and puts it in its place. Answers that gathered are flushed before any wait.
-    fn poll_head(&mut self, cx: &mut task::Context<'_>, wire: &Wire<'_>, head_by: &Cell<Option<Tick>>) -> Poll<Head> {
+    fn poll_head(&mut self, cx: &mut task::Context<'_>, wire: &Wire<'_>, next: &Expected) -> Poll<Head> {
         // Pipelined requests are parsed no further while their answers pile up.
         if wire.out.borrow().len() >= HIGH_MARK
             && let Err(failure) = ready!(wire.poll_flush(cx))
@@ -209,7 +217,7 @@ impl<S: Site> Phase<S> {
                 }
                 if self.head.is_some() {
                     wire.deadlines.clear(Kind::Header);
-                    head_by.set(None);
+                    next.come();
                     return Poll::Ready(Head::Request);
                 }
             }
@@ -219,7 +227,7 @@ impl<S: Site> Phase<S> {
                     return failed(failure);
                 }
                 if begun {
-                    self.begun(wire, head_by);
+                    self.begun(wire, next);
                 } else {
                     self.input.release();
                     if !wire.stream.maybe_readable() {
@@ -239,9 +247,9 @@ impl<S: Site> Phase<S> {
 
     /// A part of a head is there: its time counts, and the socket is asked once more before it is waited for.
     #[inline(never)]
-    fn begun(&mut self, wire: &Wire<'_>, head_by: &Cell<Option<Tick>>) {
+    fn begun(&mut self, wire: &Wire<'_>, next: &Expected) {
         if !wire.deadlines.is_set(Kind::Header) {
-            let by = head_by.get().unwrap_or_else(|| now().after(self.site.settings().timeouts.header));
+            let by = next.head_by().unwrap_or_else(|| now().after(self.site.settings().timeouts.header));
             wire.deadlines.set(Kind::Header, by);
         }
         if !std::mem::replace(&mut self.reread, true) {

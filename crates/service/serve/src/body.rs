@@ -10,6 +10,7 @@ use message::{Fields, RequestHead};
 use net::{Filled, Pipe, Transport};
 use observe::{Failure, Kind as Fault};
 
+use crate::active::HEAD;
 use crate::deadlines::Kind;
 use crate::pace::Pace;
 use crate::wire::Wire;
@@ -81,6 +82,28 @@ impl<'c> RequestBody<'c> {
     /// Whether the whole body was read (or there is none).
     pub fn is_done(&self) -> bool {
         self.decoder.body_done()
+    }
+
+    /// How many of its connection's bytes are here, unread.
+    #[inline]
+    pub fn at_hand(&self) -> usize {
+        self.input.len()
+    }
+
+    /// What would have held the whole request, with `head` bytes of head: the usual class for one without a body, and for one too large for any.
+    #[inline]
+    pub(crate) fn class_of_whole(&self, head: usize) -> Class {
+        if self.received == 0 { HEAD } else { self.class_of(self.received.saturating_add(head as u64)) }
+    }
+
+    #[inline(never)]
+    fn class_of(&self, bytes: u64) -> Class {
+        // Over TLS it comes by records of 16 KiB anyhow.
+        match bytes as usize {
+            _ if self.wire.stream.tls().is_some() || bytes > Class::K68.bytes() as u64 => HEAD,
+            bytes if bytes > Class::K64.bytes() => Class::K68,
+            bytes => Class::for_bytes(bytes),
+        }
     }
 
     /// What has come of the connection's bytes and was not read yet.

@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use buf::Class;
 use clock::Tick;
 use event_loop::{Boxed, now};
 use http1::Hsts;
 use net::{Accepted, Stream, Transport};
 
-use crate::active::{Next, active};
+use crate::active::{HEAD, Next, active};
 use crate::context::{Admission, Context, Site};
 use crate::deadlines::Kind;
 use crate::local::Local;
@@ -17,9 +18,33 @@ use crate::local::Local;
 pub(crate) struct Connection<S: Site> {
     pub(crate) stream: Stream,
     pub(crate) local: Rc<Local>,
-    /// For the first request: when its head must be complete. Later ones count from their first byte.
-    pub(crate) head_by: Cell<Option<Tick>>,
+    pub(crate) next: Expected,
     pub(crate) admission: Admission<S>,
+}
+
+/// What is expected of the next request.
+pub(crate) struct Expected {
+    by: Cell<Tick>,
+    is_first: Cell<bool>,
+    /// What it is read into: what would have held the last one.
+    pub(crate) class: Cell<Class>,
+}
+
+impl Expected {
+    /// The first one.
+    pub(crate) fn first(by: Tick) -> Expected {
+        Expected { by: Cell::new(by), is_first: Cell::new(true), class: Cell::new(HEAD) }
+    }
+
+    /// For the first request: when its head must be complete. Later ones count from their first byte.
+    pub(crate) fn head_by(&self) -> Option<Tick> {
+        self.is_first.get().then(|| self.by.get())
+    }
+
+    /// The first one has come.
+    pub(crate) fn come(&self) {
+        self.is_first.set(false);
+    }
 }
 
 impl<S: Site> Connection<S> {
@@ -53,7 +78,7 @@ pub(crate) fn admitted<S: Site>(
     let context = &admission.context;
     let head_by = context.drain_end().map_or(head_by, |end| head_by.min(end));
     stream.set_deadline(head_by, Kind::Idle as u8);
-    serve(Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }, Plain)
+    serve(Connection { stream, local, next: Expected::first(head_by), admission }, Plain)
 }
 
 /// What a connection is served over. A type of its own for each, so that plain connections pay for nothing that concerns TLS.
@@ -93,7 +118,7 @@ pub(crate) fn serve<S: Site, O: Over>(connection: Connection<S>, over: O) -> imp
                 return;
             }
             // Woken for nothing before the first request: its time from accept goes on, unless a drain shortened it.
-            if let Some(by) = connection.head_by.get() {
+            if let Some(by) = connection.next.head_by() {
                 let by = connection.context().drain_end().map_or(by, |end| by.min(end));
                 connection.stream.set_deadline(by, Kind::Idle as u8);
                 continue;

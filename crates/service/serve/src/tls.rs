@@ -1,6 +1,5 @@
 //! TLS in front: handshakes, so many a turn, and what becomes of those that fail.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -16,7 +15,7 @@ use observe::{Failure, Kind as Fault};
 use tls::{Reason, ServerConfig};
 
 use crate::active::refuse_broken;
-use crate::connection::{Connection, Over, serve};
+use crate::connection::{Connection, Expected, Over, serve};
 use crate::context::{Admission, Context, Site};
 use crate::deadlines::Kind;
 use crate::gate::{self, Step};
@@ -151,7 +150,7 @@ fn shaken<S: Site>(stream: Stream, local: Rc<Local>, admission: Admission<S>) ->
     let head_by = now().after(context.site().settings().timeouts.header);
     let head_by = context.drain_end().map_or(head_by, |end| head_by.min(end));
     stream.set_deadline(head_by, Kind::Idle as u8);
-    Connection { stream, local, head_by: Cell::new(Some(head_by)), admission }
+    Connection { stream, local, next: Expected::first(head_by), admission }
 }
 
 /// Counts and reports a handshake that failed. Who spoke HTTP is told in HTTP what is spoken here.
@@ -200,6 +199,8 @@ pub(crate) fn is_hello(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::active::tests::Nothing;
 

@@ -455,3 +455,29 @@ fn a_long_queue_is_served_when_the_listener_stops() {
         }
     });
 }
+
+/// What would have held the last request decides what the next one is read into.
+#[test]
+fn requests_of_all_sizes_follow_each_other() {
+    for seed in 0..3 {
+        let weather = Weather { split_seed: seed, ..fair() };
+        serving(weather, async |_, _| {
+            let mut client = TestClient::connect();
+            for bytes in [10_000, 60_000, 65_536, 0, 69_000, 3, 65_536, 90_000] {
+                let body: String = (0..bytes).map(|i| char::from(b'a' + (i % 23) as u8)).collect();
+                let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
+                client.send(format!("{head}{body}{HELLO}")).await;
+                let answer = client.until("hello").await;
+                let (_, echoed) = answer.split_once("\r\n\r\n").unwrap();
+                let mut left = body.as_bytes();
+                for line in echoed.split("\r\n").take_while(|line| !line.starts_with("HTTP/")) {
+                    // Chunk sizes are no part of it, nor is the end.
+                    if left.starts_with(line.as_bytes()) {
+                        left = &left[line.len()..];
+                    }
+                }
+                assert!(left.is_empty(), "{bytes} bytes: {} did not come back", left.len());
+            }
+        });
+    }
+}
