@@ -15,8 +15,9 @@ use crate::transport::Transport;
 /// The most pipes that a worker has. They hold bytes while their receivers are slow; bytes beyond are copied.
 pub const PIPES_MAX: usize = 64;
 
-/// Empty ones that are kept.
-const KEPT: usize = 16;
+/// Empty ones that are kept. A user's pipes are limited in sum, whoever of its programs holds them (16,384 pages, 64 of them each): a
+/// worker that is at rest has a mebibyte of that.
+const KEPT: usize = 4;
 
 /// The most that is put into a pipe at once, and the size that is asked for: memory of the kernel's, for as long as a receiver
 /// does not read. Where the system allows less, less goes in.
