@@ -12,6 +12,8 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
+use crate::footprint;
+
 /// The size of a block. Larger futures go to the system's allocator.
 const BLOCK: Layout = match Layout::from_size_align(1280, 16) {
     Ok(layout) => layout,
@@ -21,15 +23,19 @@ const BLOCK: Layout = match Layout::from_size_align(1280, 16) {
 /// Blocks kept by a worker while nobody needs them: 640 KiB. As many requests may begin or end in one turn.
 const KEPT: usize = 512;
 
-struct Blocks(Vec<NonNull<u8>>);
+struct Blocks {
+    free: Vec<NonNull<u8>>,
+    /// Where the two lie that the running task took last; [`NONE`] where it gave some back.
+    latest: [usize; 2],
+}
 
 thread_local! {
-    static BLOCKS: RefCell<Blocks> = const { RefCell::new(Blocks(Vec::new())) };
+    static BLOCKS: RefCell<Blocks> = const { RefCell::new(Blocks { free: Vec::new(), latest: [0; 2] }) };
 }
 
 impl Drop for Blocks {
     fn drop(&mut self) {
-        for block in self.0.drain(..) {
+        for block in self.free.drain(..) {
             // SAFETY: every block in the list was allocated with this layout, and nobody else has it.
             unsafe { dealloc(block.as_ptr(), BLOCK) }
         }
@@ -64,8 +70,37 @@ impl<'a, T> Boxed<'a, T> {
 }
 
 fn take_block() -> NonNull<u8> {
-    let kept = BLOCKS.try_with(|blocks| blocks.borrow_mut().0.pop()).ok().flatten();
-    kept.unwrap_or_else(|| allocate(BLOCK))
+    let taken = BLOCKS.try_with(|blocks| {
+        let blocks = &mut *blocks.borrow_mut();
+        let block = blocks.free.pop().unwrap_or_else(|| allocate(BLOCK));
+        blocks.latest = [blocks.latest[1], block.addr().get()];
+        block
+    });
+    // While the thread ends its blocks may be gone already.
+    taken.unwrap_or_else(|_| allocate(BLOCK))
+}
+
+/// How much is in use of the two blocks of a connection's task: its active phase, and the handler that it waits for.
+const USED: [usize; 2] = [1088, 704];
+
+/// No block begins there.
+const NONE: usize = 1;
+
+/// Where the two blocks lie that were taken last since this was asked before, if any; [`NONE`] after one was given back.
+#[inline]
+pub(crate) fn take_latest() -> Option<[usize; 2]> {
+    let latest = BLOCKS.try_with(|blocks| std::mem::take(&mut blocks.borrow_mut().latest)).unwrap_or_default();
+    (latest != [0; 2]).then_some(latest)
+}
+
+/// Has the CPU load two blocks.
+#[inline]
+pub(crate) fn fetch(blocks: [usize; 2]) {
+    for (at, bytes) in blocks.into_iter().zip(USED) {
+        if at > NONE {
+            footprint::fetch(at, bytes);
+        }
+    }
 }
 
 /// `layout` is a block's, or larger: never of size zero.
@@ -117,9 +152,10 @@ impl Drop for GiveBack {
         let kept = self.layout == BLOCK
             && BLOCKS.try_with(|blocks| {
                 let mut blocks = blocks.borrow_mut();
-                let room = blocks.0.len() < KEPT;
+                blocks.latest = [NONE; 2];
+                let room = blocks.free.len() < KEPT;
                 if room {
-                    blocks.0.push(place);
+                    blocks.free.push(place);
                 }
                 room
             }) == Ok(true);
@@ -145,7 +181,7 @@ mod tests {
     use super::*;
 
     fn kept() -> usize {
-        BLOCKS.with_borrow(|blocks| blocks.0.len())
+        BLOCKS.with_borrow(|blocks| blocks.free.len())
     }
 
     fn poll_once<T>(boxed: &mut Boxed<'_, T>) -> Poll<T> {

@@ -7,6 +7,7 @@ use std::task::Poll;
 use balance::{Cause, Decision, FailedTry, GiveUp, ServerId, Tried};
 use buf::Class;
 use client_address::proxy_protocol::{self, Ends, Version};
+use event_loop::Footprint;
 use forward::{FieldRules, HostPolicy, PathRewrite};
 use http1::Limits;
 use message::BodyLength;
@@ -249,7 +250,8 @@ impl Proxy {
     /// its client's, and takes no timer of its own.
     async fn lease_in_turn(&self, exchange: &Exchange<'_>) -> Result<Lease<'_>, Failure> {
         let client = exchange.client;
-        let place = self.upstream.queue_up(choice::wanted(&self.upstream, exchange))?;
+        let footprint = Footprint::of(exchange.request.fields.places());
+        let place = self.upstream.queue_up(choice::wanted(&self.upstream, exchange), footprint)?;
         client.limit_wait(self.upstream.options().balancing.queue_timeout);
         let come = std::future::poll_fn(|cx| match place.poll_lease(cx) {
             Poll::Ready(lease) => Poll::Ready(Ok(lease)),

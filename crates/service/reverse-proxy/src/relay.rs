@@ -24,6 +24,9 @@ mod piped;
 /// Above this many bytes waiting for the server, the client's body is not read.
 const HIGH_MARK: u64 = 64 << 10;
 
+/// So much of a request's body may wait for the end of the turn.
+const LIGHT: usize = 16 << 10;
+
 /// How long a server is waited for that was asked whether it wants the body.
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
@@ -162,7 +165,9 @@ impl<'p> Relay<'p> {
         exchange: &mut Exchange<'_>,
         tries: &Tries<'p>,
     ) -> Poll<Result<(), Box<TryFailed>>> {
-        if self.upload == Upload::Streaming && !self.out.is_empty() && event_loop::put_off(cx) {
+        // A large body is passed on while it is in the CPU's caches.
+        let is_light = self.encoder.finished() || exchange.body.at_hand() < LIGHT;
+        if self.upload == Upload::Streaming && !self.out.is_empty() && is_light && event_loop::put_off(cx) {
             return Poll::Pending;
         }
         loop {
@@ -398,12 +403,7 @@ impl<'p> Relay<'p> {
             return self.poll_flush(cx).map(|_| ());
         }
         while self.upload == Upload::Streaming {
-            let pipes = self.pipes_request(body);
-            if self.encoder.finished()
-                || self.out.len() >= HIGH_MARK
-                || self.up.held() > 0
-                || pipes && !self.out.is_empty()
-            {
+            if self.encoder.finished() || self.out.len() >= HIGH_MARK || self.up.held() > 0 {
                 match self.poll_flush(cx)? {
                     Poll::Ready(()) if self.encoder.finished() => self.upload = Upload::Sent,
                     Poll::Ready(()) => {}
@@ -415,18 +415,17 @@ impl<'p> Relay<'p> {
                 }
                 continue;
             }
-            if pipes {
-                match body.poll_pipe(cx, &mut self.up) {
-                    Poll::Ready(Ok(Some(n))) => {
-                        self.encoder.pass(n as u64).map_err(|_| mismatch())?;
-                        continue;
-                    }
-                    Poll::Ready(Ok(None)) => {}
-                    Poll::Ready(Err(failure)) => return Err(TryFailed::ours(failure)),
-                    Poll::Pending => return Ok(()),
+            let piped = if self.pipes_request(body) { body.poll_pipe(cx, &mut self.up) } else { Poll::Ready(Ok(None)) };
+            let next = match piped {
+                Poll::Ready(Ok(None)) => body.poll_chunk(cx),
+                Poll::Ready(Ok(Some(n))) => {
+                    self.encoder.pass(n as u64).map_err(|_| mismatch())?;
+                    continue;
                 }
-            }
-            match body.poll_chunk(cx) {
+                Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
+                Poll::Pending => Poll::Pending,
+            };
+            match next {
                 Poll::Ready(Ok(BodyChunk::Data(bytes))) => {
                     self.encoder.data(&mut self.out, bytes).map_err(|_| mismatch())?;
                 }
@@ -478,12 +477,14 @@ impl<'p> Relay<'p> {
     /// Writes some of what is queued; then what is in the pipe, which came behind it.
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let stream = self.checkout.stream();
+        // What is in the pipe follows at once: it shares its first segment with what is queued.
+        let more = self.up.held() > 0;
         let wrote = if let Some(bytes) = self.out.only() {
-            stream.poll_write(cx, &[IoSlice::new(bytes)], false)
+            stream.poll_write(cx, &[IoSlice::new(bytes)], more)
         } else {
             let mut slices = [IoSlice::new(&[]); 16];
             match self.out.front(&mut slices) {
-                Front::Bytes(n) => stream.poll_write(cx, &slices[..n], false),
+                Front::Bytes(n) => stream.poll_write(cx, &slices[..n], more),
                 // A request's body never is a file's.
                 Front::Empty | Front::File(_) => return self.up.poll_drain(cx, stream),
             }

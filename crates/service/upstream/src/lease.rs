@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use balance::{EjectionPolicy, Ejector, Policy, ServerId, Tried};
 use clock::Tick;
-use event_loop::now;
+use event_loop::{Footprint, now};
 use observe::{Failure, Kind, Level};
 
 use crate::queue::Place;
@@ -121,11 +121,11 @@ impl Upstream {
     }
 
     /// Joins the queue for a server, where there is one: when [`Upstream::lease_first`] had none. A wait is to last no longer than
-    /// [`Balancing::queue_timeout`], and ends in [`Upstream::waited_in_vain`] then.
+    /// [`Balancing::queue_timeout`], and ends in [`Upstream::waited_in_vain`] then. `footprint` is what the task comes back to.
     ///
     /// # Errors
     /// No server could take it, and none will soon.
-    pub fn queue_up(&self, wanted: Wanted) -> Result<Place<'_>, Failure> {
+    pub fn queue_up(&self, wanted: Wanted, footprint: Footprint) -> Result<Place<'_>, Failure> {
         if !self.is_full() {
             return Err(self.no_server());
         }
@@ -136,7 +136,7 @@ impl Upstream {
                 _ => "has no server below its max_connections, and its queue is full",
             }));
         }
-        Ok(Place::at_the_end(self, wanted))
+        Ok(Place::at_the_end(self, wanted, footprint))
     }
 
     /// What is told of a request whose turn did not come in time.
@@ -212,9 +212,9 @@ impl Upstream {
     /// Hands servers with room to those who wait.
     pub(crate) fn serve_queue(&self) {
         loop {
-            let Some(front) = self.queue.front() else { return };
-            let Some(server) = self.begin(&Tried::none(), front.wanted()) else { return };
-            self.queue.call(&front, server);
+            let Some(wanted) = self.queue.front() else { return };
+            let Some(server) = self.begin(&Tried::none(), wanted) else { return };
+            self.queue.call(server);
         }
     }
 
