@@ -120,6 +120,11 @@ impl Registration {
         })
     }
 
+    /// Counts an operation as so many more: one that moved much.
+    pub fn spend(&self, operations: u32) {
+        reactor::with(|r| r.budget.set(r.budget.get().saturating_sub(operations)));
+    }
+
     /// Ready when the connection is broken (both directions) or the deadline has fired. Uses the reader's place: a task
     /// waits for reading or for this, not for both from two tasks.
     pub fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
