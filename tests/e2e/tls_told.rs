@@ -152,6 +152,19 @@ fn openssl_can_neither_renegotiate_nor_go_back() {
     assert_eq!(site.curl(&[]).out, "over tls\n");
 }
 
+/// The post-quantum one too, which the system's OpenSSL need not know and `loadgen` does.
+#[test]
+fn every_key_exchange_group_is_spoken() {
+    let site = secure("");
+    let (authority, url) = (site.path("authority.pem"), site.tollgate.url("/"));
+    for group in ["X25519MLKEM768", "X25519", "P-256", "P-384"] {
+        let load = ["-q", "--json", "-", "-c", "2", "-n", "10", "--no-keep-alive", "--no-resumption", "--ca"];
+        let got = run(Tollgate::command("loadgen").args(load).args([&authority, "--group", group, &url]));
+        let all = got.out.contains("\"answered\":10,\"errors\":0,");
+        assert!(all, "{group}: {}{}", got.out, got.err);
+    }
+}
+
 /// Of two certificates for one name each client gets the one that it can verify.
 #[test]
 fn ecdsa_and_rsa_stand_side_by_side() {
