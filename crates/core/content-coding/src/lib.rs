@@ -7,6 +7,7 @@
 //! Knows no file and no connection. Compressing takes milliseconds: whoever calls it decides on which thread.
 
 mod accepted;
+mod deflate;
 mod encoder;
 mod media;
 mod whole;
