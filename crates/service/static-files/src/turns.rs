@@ -8,6 +8,9 @@ use std::task::{Poll, Waker};
 
 use event_loop::spawn;
 
+/// So many wait at the most, also those who have gone since.
+const WAITING_MAX: usize = 128;
+
 /// Lets one through in each turn of the worker's loop, the others wait in the order in which they came: between two of them all who
 /// are ready are served.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +30,14 @@ struct Place {
 }
 
 impl Turns {
-    /// Waits until the caller may do one piece of work.
-    pub(crate) async fn pass(&self) {
+    /// Waits until the caller may do one piece of work. False, at once: too many wait already.
+    pub(crate) async fn pass(&self) -> bool {
         if !self.0.is_taken.get() {
-            return self.take();
+            self.take();
+            return true;
+        }
+        if self.0.waiting.borrow().len() >= WAITING_MAX {
+            return false;
         }
         let mut place: Option<Rc<Place>> = None;
         poll_fn(|cx| match &place {
@@ -44,6 +51,7 @@ impl Turns {
             }
         })
         .await;
+        true
     }
 
     fn take(&self) {
@@ -121,5 +129,28 @@ mod tests {
         let passed = passed.unwrap();
         assert_eq!(passed.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
         assert!(passed.windows(2).all(|two| two[0].1 < two[1].1), "{passed:?}");
+    }
+
+    #[test]
+    fn only_so_many_wait() {
+        let worker = event_loop::Worker::new(event_loop::WorkerConfig::default());
+        let (worker, _remote) = worker.unwrap();
+        let ran = worker.block_on(async {
+            let turns = Turns::default();
+            assert!(turns.pass().await);
+            let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(turns.pass())).collect();
+            poll_fn(|cx| {
+                assert!(waiting.iter_mut().all(|one| one.as_mut().poll(cx).is_pending()));
+                Poll::Ready(())
+            })
+            .await;
+            assert!(!turns.pass().await);
+            // Those who have gone leave their places as their turn comes.
+            drop(waiting);
+            next_turn().await;
+            next_turn().await;
+            assert!(turns.pass().await);
+        });
+        ran.unwrap();
     }
 }

@@ -23,10 +23,12 @@ thread_local! {
 
 impl Files {
     /// Makes the coded form that is claimed on the worker, one file in each turn, if the file is small and in the page cache. `None`:
-    /// that is for the blocking pool.
+    /// that is for the blocking pool, as is what would have to wait for too many others.
     pub(super) async fn make_in_brief(&self, claim: &Claim) -> Option<Outcome> {
         let coded = claim.coded.as_ref().filter(|coded| coded.is_brief())?;
-        self.cache.turns().pass().await;
+        if !self.cache.turns().pass().await {
+            return None;
+        }
         coded.make_in_brief()
     }
 }
