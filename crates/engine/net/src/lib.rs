@@ -12,6 +12,7 @@ mod listener;
 pub mod memory;
 mod parcel;
 mod pipe;
+mod resident;
 mod socket;
 mod stream;
 mod tls_file;

@@ -1,6 +1,6 @@
 //! The streams that are descriptors.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,10 +9,11 @@ use buf::{FileRange, ReadBuf};
 use event_loop::{Direction, Ready, Registration};
 use mio::event::Source;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use rustix::pipe::{SpliceFlags, splice};
 
+use crate::resident::is_resident;
 use crate::transport::{FileSend, Transport};
 
 /// The most one `sendfile` moves. While the call lasts the socket is locked, and what the peer acknowledges piles up for us to take
@@ -223,18 +224,6 @@ fn piece_of(range: &FileRange) -> u64 {
         true => FILE_PIECE - PAGE / 2,
         false => range.len.min(FILE_PIECE),
     }
-}
-
-/// Whether the first and the last byte of the piece are in the page cache; the kernel reads ahead between them. Where that
-/// cannot be asked (some file systems), it counts as resident.
-fn is_resident(range: &FileRange, piece: u64) -> bool {
-    let probe = |offset| {
-        let mut byte = [0u8; 1];
-        let slices = &mut [IoSliceMut::new(&mut byte)];
-        let read = rustix::io::preadv2(range.file.as_fd(), slices, offset, ReadWriteFlags::NOWAIT);
-        !matches!(read, Err(Errno::AGAIN))
-    };
-    probe(range.offset) && probe(range.offset + piece - 1)
 }
 
 #[cfg(test)]
