@@ -120,7 +120,7 @@ pub fn chromium() -> Option<(Command, TempDir)> {
     let browsers = ["chromium", "chromium-browser", "google-chrome"];
     let there = |name: &&&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
     let Some(browser) = browsers.iter().find(there) else {
-        eprintln!("NOT RUN: there is no Chromium here; `cargo xtask setup` tells how to get it");
+        eprintln!("NOT RUN: there is no Chromium here; `cargo xtask setup` installs it");
         return None;
     };
     let mut command = Command::new(browser);

@@ -51,7 +51,7 @@ pub(crate) fn run() -> Outcome {
     if let Err(error) = provide(&[Need::Peers]) {
         println!("  {error}; the benches leave out what is missing");
     }
-    let chromium = ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| shell::found(name));
+    let chromium = has_chromium() || (install(&["chromium"]).is_ok() && has_chromium());
     println!("  {} chromium: optional, a real browser", if chromium { "present" } else { "absent " });
     let nextest = shell::found("cargo-nextest");
     println!("  {} cargo-nextest: optional, runs the tests in parallel", if nextest { "present" } else { "absent " });
@@ -66,13 +66,34 @@ pub(crate) fn for_tests() -> Outcome {
     Ok(())
 }
 
+/// What tests leave out on this machine, in a line each: they pass where what they need is not there, and nobody reads what a test says that
+/// passes. A browser is some hundred megabytes, which `cargo xtask test` does not fetch.
+pub(crate) fn left_out() -> Vec<String> {
+    let mut lines = Vec::new();
+    if !has_chromium() {
+        lines.push("NOT RUN: what needs Chromium, which is not here (`cargo xtask setup` installs it)".to_owned());
+    }
+    if !has_websockets() {
+        lines.push(
+            "NOT RUN: what needs Python's websockets, which are not here (`cargo xtask setup` installs them)"
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+fn has_chromium() -> bool {
+    ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| shell::found(name))
+}
+
+fn has_websockets() -> bool {
+    let import = |python: &&str| shell::succeeds(&mut shell::command(python, ["-c", "import websockets"]));
+    ["python3", "/usr/bin/python3"].iter().any(import)
+}
+
 /// A module of Python's is no program that could be looked for in PATH. What needs it says so where it is missing.
 fn websockets() {
-    let is_there = || {
-        let import = |python: &&str| shell::succeeds(&mut shell::command(python, ["-c", "import websockets"]));
-        ["python3", "/usr/bin/python3"].iter().any(import)
-    };
-    let there = is_there() || (install(&["python3-websockets"]).is_ok() && is_there());
+    let there = has_websockets() || (install(&["python3-websockets"]).is_ok() && has_websockets());
     println!("  {} websockets of Python: optional, real WebSockets", if there { "present" } else { "absent " });
 }
 

@@ -56,6 +56,7 @@ fn format() -> Outcome {
 }
 
 fn tests(closing: &mut Vec<String>) -> Outcome {
+    closing.extend(setup::left_out());
     if shell::succeeds(&mut shell::cargo(["nextest", "--version"])) {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/nextest.toml");
         let arguments = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file", config];
