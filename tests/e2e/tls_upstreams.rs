@@ -241,3 +241,41 @@ fn what_is_wrong_with_the_certificate_for_servers_is_told_at_a_reload() {
     assert!(log.lines().all(|line| line.starts_with("20")), "every line has its time: {log}");
     proxy.stop();
 }
+
+/// A listener goes on with the certificate that was taken up last, and what is spoken to servers with is renewed behind a reload that
+/// was refused too.
+#[test]
+fn renewals_of_listeners_and_of_upstreams_leave_each_other_alone() {
+    let folder = folder();
+    let authority = Authority::new("anybody");
+    authority.write(folder.path(), "ca");
+    authority.issue(&["localhost"]).write(folder.path(), "site");
+    authority.issue(&["the first"]).write(folder.path(), "me");
+    let lines = "server_name = \"api.internal\"\nca = \"ca.pem\"\nclient_cert = \"me.pem\"\nclient_key = \"me.key\"\n\
+                 [[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\ncertificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
+    let proxy = proxy("127.0.0.1:9", folder.path(), lines);
+    let serial_of = |file: &Path| {
+        tests::run(std::process::Command::new("openssl").args(["x509", "-noout", "-serial", "-in"]).arg(file)).out
+    };
+    let shown = || {
+        let script = "openssl s_client -connect \"$0\" </dev/null 2>/dev/null | openssl x509 -noout -serial";
+        tests::run(std::process::Command::new("sh").args(["-c", script, &proxy.address().to_string()])).out
+    };
+    authority.issue(&["localhost"]).write(proxy.folder(), "site");
+    proxy.process.logged("took up the changed certificate of the listener", 1);
+    let serial = serial_of(&proxy.folder().join("site.pem"));
+    assert_eq!(shown(), serial);
+    authority.issue(&["the second"]).write(proxy.folder(), "me");
+    proxy.process.logged("took up the changed TLS files of upstream api", 1);
+    assert_eq!(shown(), serial, "the listener went back to what it began with");
+    let text = std::fs::read_to_string(proxy.file()).expect("a file of ours");
+    std::fs::write(proxy.file(), "broken = [").expect("a file of ours");
+    authority.issue(&["the third"]).write(proxy.folder(), "me");
+    for _ in 0..3 {
+        proxy.process.signal(tests::Signal::HUP);
+    }
+    proxy.process.logged("took up the changed TLS files of upstream api", 2);
+    std::fs::write(proxy.file(), text).expect("a file of ours");
+    assert_eq!(proxy.process.log().matches("took up the changed certificate of the listener").count(), 1);
+    proxy.stop();
+}

@@ -102,6 +102,16 @@ impl Certificates {
     }
 }
 
+impl Certificates {
+    /// Watches over these from now on in the place of the upstreams' before; listeners stay as they are.
+    pub(crate) fn put_upstreams(&self, uses: impl Iterator<Item = Use>) {
+        let mut watched = locked(&self.watched);
+        watched.retain(|watched| matches!(watched.of, Use::Listener { .. }));
+        watched.extend(uses.map(Watched::new));
+        publish(&watched, &self.expiries);
+    }
+}
+
 const DAY_SECONDS: u64 = 86_400;
 
 fn days_left(expiry: &Expiry) -> u64 {

@@ -195,7 +195,11 @@ impl Control {
     /// Takes up changed files that TLS is spoken to servers with. All else stays as it is, the configuration's file too.
     fn renew(&mut self) {
         let before = self.snapshot.load_full();
-        let switched = before.renewed().and_then(|prepared| self.change_to(Arc::new(prepared), &before));
+        let switched = before.renewed().and_then(|renewed| match renewed {
+            // A reload has read them already.
+            None => Ok(()),
+            Some(prepared) => self.change_to(Arc::new(prepared), &before, Change::Renewal),
+        });
         if let Err(e) = switched {
             self.log.error(format_args!("the TLS files of upstreams have changed, but the old ones go on: {e}"));
             return;
@@ -268,11 +272,11 @@ impl Control {
         let prepared = Arc::new(Prepared::after(plan, Some(&old))?);
         prepared.notes().for_each(|note| self.log.warn(note));
         prepared.access.iter().for_each(|access| access.complain_to(&self.log));
-        self.change_to(prepared, &old)
+        self.change_to(prepared, &old, Change::Reload)
     }
 
     /// The second half of a change: what is prepared comes to hold in the place of `old`.
-    fn change_to(&mut self, prepared: Arc<Prepared>, old: &Prepared) -> Result<(), PrepareError> {
+    fn change_to(&mut self, prepared: Arc<Prepared>, old: &Prepared, change: Change) -> Result<(), PrepareError> {
         let binding = listeners::bind(&prepared, &self.bound, self.workers.len())?;
         let moves_admin = prepared.plan.admin != old.plan.admin;
         let admin = prepared.plan.admin.as_ref().filter(|_| moves_admin);
@@ -299,7 +303,11 @@ impl Control {
             self.admin = admin;
         }
         // From here on new connections get the new certificates; those that are open keep what they began with.
-        self.watch_certificates(&prepared);
+        match change {
+            Change::Reload => self.watch_certificates(&prepared),
+            // What listeners speak TLS with is not of `prepared`: the watch may have taken up other files since.
+            Change::Renewal => self.certificates.put_upstreams(uses_of_upstreams(&prepared)),
+        }
         for number in reload::change_over(&self.workers, reload::PATIENCE) {
             self.log.error(format_args!("worker {number} has not changed over yet; it will when it can"));
         }
@@ -323,9 +331,22 @@ impl Control {
                 }
             }
         }
-        uses.extend(prepared.backs.iter().flatten().map(|back| Use::Upstream(Arc::clone(back))));
+        uses.extend(uses_of_upstreams(prepared));
         self.certificates.put(&plain, uses);
     }
+}
+
+/// What has a configuration come to hold.
+#[derive(Clone, Copy)]
+enum Change {
+    /// All of it was read anew.
+    Reload,
+    /// Only what TLS is spoken to servers with.
+    Renewal,
+}
+
+fn uses_of_upstreams(prepared: &Prepared) -> impl Iterator<Item = Use> {
+    prepared.backs.iter().flatten().map(|back| Use::Upstream(Arc::clone(back)))
 }
 
 /// Waits for the workers' ends on a thread of its own; ends the control thread's wait after the last. A worker that ends

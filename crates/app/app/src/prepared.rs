@@ -76,15 +76,23 @@ impl Prepared {
         Ok(Prepared { plan, router, roots, error_pages, fronts, backs, healths, hand_overs, access })
     }
 
-    /// The same with what TLS is spoken to servers with read anew, and nothing else.
+    /// The same with what TLS is spoken to servers with read anew, and nothing else; none when that is the same. Listeners are not to
+    /// be given what is in it for them: they may have other certificates by now.
     ///
     /// # Errors
     /// In a sentence, with the file.
-    pub(crate) fn renewed(&self) -> Result<Prepared, PrepareError> {
+    pub(crate) fn renewed(&self) -> Result<Option<Prepared>, PrepareError> {
         let plan = self.plan.clone();
         let backs = load_backs(&plan)?;
+        let same = |(old, new): (&Option<Arc<Back>>, &Option<Arc<Back>>)| match (old, new) {
+            (Some(old), Some(new)) => old.is_same(new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if self.backs.iter().zip(&backs).all(same) {
+            return Ok(None);
+        }
         let hand_overs = new_hand_overs(&plan);
-        Ok(Prepared {
+        Ok(Some(Prepared {
             plan,
             router: self.router.clone(),
             roots: self.roots.clone(),
@@ -94,7 +102,7 @@ impl Prepared {
             healths: self.healths.clone(),
             hand_overs,
             access: self.access.clone(),
-        })
+        }))
     }
 
     /// The plan.
