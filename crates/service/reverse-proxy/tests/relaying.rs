@@ -147,6 +147,31 @@ fn the_close_behind_an_early_answer_is_announced() {
 }
 
 #[test]
+fn a_long_body_in_chunks_that_has_ended_closes_nothing() {
+    let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    for last in ["0\r\n\r\n", "0\r\nX-Sum: 1\r\n\r\n"] {
+        proxying(to_servers(&[A]), async |world| {
+            let origin = Origin::listen(A);
+            let mut client = client();
+            client.send("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            client.send(chunk.repeat(5)).await;
+            client.send(last).await;
+            let mut end = origin.accept().await;
+            end.until("\r\n\r\n").await;
+            end.until(last).await;
+            end.send(OK).await;
+            let answer = client.until("\r\n\r\nok").await;
+            assert!(!answer.contains("Connection: close"), "{answer}");
+            client.send(GET).await;
+            end.until("\r\n\r\n").await;
+            end.send(OK).await;
+            client.until("\r\n\r\nok").await;
+            assert_eq!(world.connects(), 1);
+        });
+    }
+}
+
+#[test]
 fn an_answer_that_requires_an_upgrade_says_to_what() {
     proxying(to_servers(&[A]), async |_| {
         let origin = Origin::listen(A);

@@ -161,9 +161,13 @@ impl<'c> RequestBody<'c> {
                 }
                 Ok(BodyEvent::Trailers(fields)) => {
                     self.touched = true;
+                    self.wire.body_in_the_way.set(false);
                     return Poll::Ready(Ok(BodyChunk::Trailers(fields)));
                 }
-                Ok(BodyEvent::End) => return Poll::Ready(Ok(BodyChunk::End)),
+                Ok(BodyEvent::End) => {
+                    self.wire.body_in_the_way.set(false);
+                    return Poll::Ready(Ok(BodyChunk::End));
+                }
                 Ok(BodyEvent::More) => ready!(self.poll_fill(cx))?,
                 Err(reject) => {
                     self.failed = true;
