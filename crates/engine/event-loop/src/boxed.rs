@@ -5,7 +5,7 @@
 //! cost a pop and a push each.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -25,12 +25,12 @@ const KEPT: usize = 512;
 
 struct Blocks {
     free: Vec<NonNull<u8>>,
-    /// Where the two lie that the running task took last; [`NONE`] where it gave some back.
-    latest: [usize; 2],
 }
 
 thread_local! {
-    static BLOCKS: RefCell<Blocks> = const { RefCell::new(Blocks { free: Vec::new(), latest: [0; 2] }) };
+    static BLOCKS: RefCell<Blocks> = const { RefCell::new(Blocks { free: Vec::new() }) };
+    /// Where the two lie that the running task took last; [`NONE`] where it gave some back. Apart, since it is asked for after each poll.
+    static LATEST: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
 }
 
 impl Drop for Blocks {
@@ -73,7 +73,7 @@ fn take_block() -> NonNull<u8> {
     let taken = BLOCKS.try_with(|blocks| {
         let blocks = &mut *blocks.borrow_mut();
         let block = blocks.free.pop().unwrap_or_else(|| allocate(BLOCK));
-        blocks.latest = [blocks.latest[1], block.addr().get()];
+        LATEST.set([LATEST.get()[1], block.addr().get()]);
         block
     });
     // While the thread ends its blocks may be gone already.
@@ -89,8 +89,13 @@ const NONE: usize = 1;
 /// Where the two blocks lie that were taken last since this was asked before, if any; [`NONE`] after one was given back.
 #[inline]
 pub(crate) fn take_latest() -> Option<[usize; 2]> {
-    let latest = BLOCKS.try_with(|blocks| std::mem::take(&mut blocks.borrow_mut().latest)).unwrap_or_default();
-    (latest != [0; 2]).then_some(latest)
+    let latest = LATEST.get();
+    // One that was taken always is the second.
+    if latest[1] == 0 {
+        return None;
+    }
+    LATEST.set([0; 2]);
+    Some(latest)
 }
 
 /// Has the CPU load two blocks.
@@ -152,7 +157,7 @@ impl Drop for GiveBack {
         let kept = self.layout == BLOCK
             && BLOCKS.try_with(|blocks| {
                 let mut blocks = blocks.borrow_mut();
-                blocks.latest = [NONE; 2];
+                LATEST.set([NONE; 2]);
                 let room = blocks.free.len() < KEPT;
                 if room {
                     blocks.free.push(place);
