@@ -17,7 +17,7 @@ pub struct Machine {
     pub date: String,
     /// The commit that was measured, with "+" when the tree held more than it.
     pub commit: String,
-    /// Compiler and peers, one a line.
+    /// Compiler, peers, and the system's congestion control, one a line.
     pub versions: Vec<String>,
 }
 
@@ -32,7 +32,11 @@ impl Machine {
             words: words(&info, &release),
             date: date(seconds),
             commit: commit(),
-            versions: versions.iter().filter_map(|(program, argument)| version(program, argument)).collect(),
+            versions: versions
+                .iter()
+                .filter_map(|(program, argument)| version(program, argument))
+                .chain(congestion_control())
+                .collect(),
         }
     }
 
@@ -42,6 +46,12 @@ impl Machine {
         let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
         format!("{}-{}", self.date, words.join("-").to_lowercase())
     }
+}
+
+/// How much a connection may send at once, and when: over loopback too it decides who sleeps how often.
+fn congestion_control() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok()?;
+    Some(format!("TCP congestion control {}", name.trim()))
 }
 
 fn words(cpuinfo: &str, release: &str) -> String {
