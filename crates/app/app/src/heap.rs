@@ -38,12 +38,14 @@ pub(crate) struct Heap {
     given_back_at: Work,
     /// And at the last look.
     seen: Work,
+    /// Since then there was a look in the middle of much work: what comes to as much over hours is no burst.
+    was_busy: bool,
 }
 
 impl Heap {
     /// Looks at the counters of all workers.
     pub(crate) fn new(counters: Vec<Arc<Counters>>) -> Heap {
-        Heap { counters, given_back_at: Work::default(), seen: Work::default() }
+        Heap { counters, given_back_at: Work::default(), seen: Work::default(), was_busy: false }
     }
 
     /// Gives back if it is worth it and nobody is in the middle of it. For every few seconds.
@@ -62,9 +64,12 @@ impl Heap {
         let all = work.since(self.given_back_at);
         self.seen = work;
         let is_quiet = last.handshakes < QUIET.handshakes && last.requests < QUIET.requests;
-        let is_due = is_quiet && (all.handshakes >= WORTH_IT.handshakes || all.requests >= WORTH_IT.requests);
+        self.was_busy |= !is_quiet;
+        let is_due =
+            is_quiet && self.was_busy && (all.handshakes >= WORTH_IT.handshakes || all.requests >= WORTH_IT.requests);
         if is_due {
             self.given_back_at = work;
+            self.was_busy = false;
         }
         is_due
     }
@@ -96,6 +101,15 @@ mod tests {
         assert_eq!([0, 400, 400].map(&mut due), [false; 3], "too few");
         assert_eq!([5_000, 9_000, 9_010, 9_010].map(&mut due), [false, false, true, false]);
         assert_eq!([9_600, 9_600, 9_600].map(&mut due), [false, true, false]);
+    }
+
+    #[test]
+    fn steady_light_work_is_no_burst() {
+        let mut heap = Heap::new(Vec::new());
+        assert!((1..1000).all(|look| !heap.is_due(Work { handshakes: 19 * look, requests: 199 * look })));
+        let all = Work { handshakes: 20_000, requests: 199_000 };
+        assert!(!heap.is_due(all), "this look finds much");
+        assert!(heap.is_due(all) && !heap.is_due(all));
     }
 
     #[test]

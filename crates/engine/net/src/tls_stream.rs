@@ -263,7 +263,9 @@ impl Transport for TlsStream {
                     Piece::Bytes(bytes) => self.encrypt(&[IoSlice::new(&bytes)])?,
                 }
             }
-            match ready!(self.poll_report(cx, true))? {
+            // The last of it is not held back: nothing need follow.
+            let more = range.len > self.owed.get() as u64;
+            match ready!(self.poll_report(cx, more))? {
                 0 => {}
                 n => return Poll::Ready(Ok(FileSend::Sent(n))),
             }

@@ -161,35 +161,72 @@ fn plaintext_in_the_session_is_readable_without_the_socket() {
     });
 }
 
+/// Sends `len` bytes of the file behind its first thousand.
+async fn send_file(stream: &Stream, file: &Rc<File>, len: u64) -> std::io::Result<()> {
+    let mut range = FileRange { file: Rc::clone(file), offset: 1000, len };
+    let mut check = true;
+    while range.len > 0 {
+        match poll_fn(|cx| stream.poll_send_file(cx, &range, check)).await? {
+            FileSend::Cold => check = false,
+            FileSend::Sent(n) => {
+                range.offset += n as u64;
+                range.len -= n as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the system keeps for more to go with it leaves a fifth of a second later.
+#[test]
+fn the_end_of_a_file_waits_for_nothing() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&noise(18_000)).unwrap();
+    let file = Rc::new(file);
+    run(Driver::Mio, async {
+        let (listener, address) = bound("127.0.0.1:0");
+        spawn(async move {
+            let stream = accept_tls(accept(&listener).await, &server_config()).await.unwrap();
+            let mut window = ReadBuf::new(Class::K4);
+            while poll_fn(|cx| stream.poll_read(cx, &mut window)).await.unwrap() > 0 {
+                window.clear();
+                send_file(&stream, &file, 17_000).await.unwrap();
+            }
+        });
+        let stream = secured(connect(&address).await.unwrap()).await;
+        let mut window = ReadBuf::new(Class::K16);
+        let mut least = Duration::MAX;
+        for _ in 0..5 {
+            let asked = std::time::Instant::now();
+            write_all(&stream, b"it").await;
+            let mut got = 0;
+            while got < 17_000 {
+                got += poll_fn(|cx| stream.poll_read(cx, &mut window)).await.unwrap();
+                window.clear();
+            }
+            least = least.min(asked.elapsed());
+        }
+        assert!(least < Duration::from_millis(150), "{least:?}");
+        stream.shutdown_write().unwrap();
+        assert_eq!(read_to_end(&stream).await.unwrap(), b"");
+    });
+}
+
 #[test]
 fn files_are_sent_from_any_offset_and_a_shortened_one_is_an_error() {
     let mut file = tempfile::tempfile().unwrap();
     let content = noise(3_000_000);
     file.write_all(&content).unwrap();
     let file = Rc::new(file);
-    let send = async |stream: &Stream, file: &Rc<File>, len: u64| {
-        let mut range = FileRange { file: Rc::clone(file), offset: 1000, len };
-        let mut check = true;
-        while range.len > 0 {
-            match poll_fn(|cx| stream.poll_send_file(cx, &range, check)).await? {
-                FileSend::Cold => check = false,
-                FileSend::Sent(n) => {
-                    range.offset += n as u64;
-                    range.len -= n as u64;
-                }
-            }
-        }
-        Ok::<_, std::io::Error>(())
-    };
     for capacity in [3000, 64 << 10] {
         run(Driver::Simulated { seed: 1 }, async {
             let (a, b) = memory::pair(Weather { split_seed: 5, capacity, ..Weather::default() });
             let file = Rc::clone(&file);
             spawn(async move {
                 let stream = accept_tls(a.into(), &server_config()).await.unwrap();
-                send(&stream, &file, 2_000_000).await.unwrap();
+                send_file(&stream, &file, 2_000_000).await.unwrap();
                 write_all(&stream, b"and behind it").await;
-                let error = send(&stream, &file, 9_000_000).await.unwrap_err();
+                let error = send_file(&stream, &file, 9_000_000).await.unwrap_err();
                 assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
                 stream.shutdown_write().unwrap();
                 assert_eq!(read_to_end(&stream).await.unwrap(), b"");
