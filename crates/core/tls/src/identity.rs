@@ -77,7 +77,10 @@ const CHAIN_BYTES: usize = 48 << 10;
 /// A certificate chain and the private key of its first certificate, and what is stapled to it. Clones share all.
 #[derive(Clone, Debug)]
 pub struct Identity {
+    /// With the OCSP response, where there is one.
     pub(crate) key: Arc<CertifiedKey>,
+    /// The same without it.
+    pub(crate) unstapled: Arc<CertifiedKey>,
     pub(crate) leaf: Arc<Certificate>,
     /// The rest of the chain.
     issuers: Arc<[Certificate]>,
@@ -115,8 +118,10 @@ impl Identity {
             (1..read.len()).find(|at| is_signed_by(&key.cert[at - 1], &read[*at], algorithms) == Some(false));
         let mut read = read.into_iter();
         let leaf = read.next().ok_or_else(|| no_certificate(Input::Certificate))?;
+        let key = Arc::new(key);
         Ok(Identity {
-            key: Arc::new(key),
+            unstapled: Arc::clone(&key),
+            key,
             leaf: Arc::new(leaf),
             issuers: read.collect(),
             stranger: stranger.map(|at| at - 1),
@@ -132,7 +137,7 @@ impl Identity {
     pub fn with_ocsp(mut self, response: Vec<u8>) -> Result<Identity, ConfigError> {
         let wrong = |sentence: String| ConfigError::new(Input::Ocsp, sentence);
         let read = Response::read(&response, &self.leaf).map_err(wrong)?;
-        let mut key = CertifiedKey::clone(&self.key);
+        let mut key = CertifiedKey::clone(&self.unstapled);
         if key.cert.iter().map(|c| c.len()).sum::<usize>() + response.len() > CHAIN_BYTES {
             return Err(wrong("The OCSP response and the certificate chain are larger than 48 KiB together.".into()));
         }

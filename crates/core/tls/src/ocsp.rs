@@ -136,6 +136,8 @@ fn refusal(status: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::identity::Identity;
 
@@ -189,6 +191,9 @@ mod tests {
         assert_eq!(shown.key_at(|| END).ocsp.as_ref(), Some(&good));
         let without = shown.key_at(|| END + 1);
         assert!(without.ocsp.is_none() && without.cert == shown.key_at(|| END).cert);
+        // Neither is copied for each name that the certificate is for.
+        let again = identity.shown();
+        assert!([END, END + 1].iter().all(|now| Arc::ptr_eq(shown.key_at(|| *now), again.key_at(|| *now))));
         assert_eq!((identity.stale_ocsp(END), identity.staple_until()), (None, Some(END)));
         assert!(identity.stale_ocsp(END + 1).is_some());
     }

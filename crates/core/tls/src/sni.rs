@@ -135,10 +135,7 @@ pub fn never_shown(identities: &[Identity]) -> Vec<(usize, String)> {
 
 impl Identity {
     pub(crate) fn shown(&self) -> Shown {
-        let staple = self.staple_until().map(|until| {
-            let without = CertifiedKey { ocsp: None, ..CertifiedKey::clone(&self.key) };
-            (until, Arc::new(without))
-        });
+        let staple = self.staple_until().map(|until| (until, Arc::clone(&self.unstapled)));
         Shown { key: Arc::clone(&self.key), leaf: Arc::clone(&self.leaf), staple }
     }
 }
