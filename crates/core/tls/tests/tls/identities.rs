@@ -53,6 +53,44 @@ fn missing_and_broken_parts_are_named() {
     assert_eq!(input, Input::Key);
 }
 
+/// A key that has lost its line ends is one line, and the parser gives the whole of it back as a label or as the line that is wrong.
+#[test]
+fn no_byte_of_a_key_gets_into_a_sentence() {
+    let (key, base64) = (ISSUED.key.trim_end(), ISSUED.key.lines().nth(1).unwrap());
+    let lines = |between: &str| key.lines().collect::<Vec<_>>().join(between);
+    let says_nothing = |text: &str| {
+        let (input, sentence) = error(&ISSUED.chain, text);
+        assert_eq!(input, Input::Key);
+        // Eight characters of it in a row stand in no sentence of ours.
+        let leaks = base64.as_bytes().windows(8).any(|part| sentence.as_bytes().windows(8).any(|said| said == part));
+        assert!(!leaks, "{sentence}");
+        sentence
+    };
+    let lost = "The line of \"-----BEGIN PRIVATE KEY-----\" has more in it than that: the file has lost its line ends, as happens in a \
+                variable or a form. BEGIN, the base64 and END need lines of their own (\"\\n\" in letters ends none). Put the file \
+                there as it was issued.";
+    for between in ["", " ", "\\n", "\\r\\n"] {
+        for end in ["", " ", "\n", "\\n", "\"", "\\n\"\n", "-"] {
+            assert_eq!(says_nothing(&format!("{}{end}", lines(between))), lost, "{between:?} {end:?}");
+        }
+    }
+    // The first line end alone, and labels that are none.
+    assert_eq!(says_nothing(&key.replacen("-----\n", "-----", 1)), lost);
+    assert_eq!(says_nothing(&key.replacen("-----\n", "", 1)), lost);
+    assert!(
+        says_nothing(&lines("").replacen("PRIVATE KEY", "", 1))
+            .starts_with("The line of \"-----BEGIN\" has more in it")
+    );
+    assert!(says_nothing(&format!("-----BEGIN {base64}-----\n")).starts_with("It ends within a part that has begun"));
+    assert!(says_nothing(&format!("-----BEGIN {base64}\n")).starts_with("The line of \"-----BEGIN\" has more in it"));
+    for behind_something in [format!("\"{}\"", lines("\\n")), lines("\n  ").replacen("-----", "  -----", 1)] {
+        assert!(says_nothing(&behind_something).starts_with("The private key in it does not begin its line."));
+    }
+    // Where a certificate is expected it is no other.
+    let (input, sentence) = error(&lines(" "), &ISSUED.key);
+    assert_eq!((input, sentence.as_str()), (Input::Certificate, lost));
+}
+
 #[test]
 fn one_file_may_hold_both() {
     let both = format!("{}{}", ISSUED.key, ISSUED.chain);
