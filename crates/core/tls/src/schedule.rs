@@ -1,12 +1,13 @@
 //! The hashes of a TLS 1.3 handshake: the transcript and the key schedule (RFC 8446 §4.4.1, §7.1; HKDF is RFC 5869).
 //!
 //! A handshake derives some twenty-five keys, most of them from three secrets. aws-lc-rs extracts a secret anew for each key that
-//! is expanded from it, and allocates for each hash; here a secret is extracted once and kept as a keyed HMAC, by value.
+//! is expanded from it, and allocates for each hash; here a secret is extracted once and kept as a keyed HMAC, by value. An
+//! output that is a key stays in its [`CtOutput`], which wipes it when it is dropped.
 
 use std::marker::PhantomData;
 use std::sync::LazyLock;
 
-use hmac::digest::Digest;
+use hmac::digest::{CtOutput, Digest};
 use hmac::{EagerHash, Hmac, KeyInit, Mac};
 use rustls::crypto::CipherSuiteCommon;
 use rustls::crypto::hash::{Context, Hash, HashAlgorithm, Output};
@@ -100,8 +101,8 @@ impl<D: Hashing> Hkdf for Hashes<D> {
 
     fn extract_from_secret(&self, salt: Option<&[u8]>, secret: &[u8]) -> Box<dyn HkdfExpander> {
         // A key is filled up with zeros, so that none at all is one of zeros (RFC 5869 §2.2).
-        let secret = keyed::<D>(salt.unwrap_or_default()).chain_update(secret).finalize().into_bytes();
-        Box::new(Secret::<D>(keyed(&secret)))
+        let secret = keyed::<D>(salt.unwrap_or_default()).chain_update(secret).finalize();
+        Box::new(Secret::<D>(keyed(secret.as_bytes())))
     }
 
     fn expander_for_okm(&self, okm: &OkmBlock) -> Box<dyn HkdfExpander> {
@@ -121,17 +122,21 @@ fn keyed<D: Hashing>(key: &[u8]) -> Hmac<D> {
 struct Secret<D: Hashing>(Hmac<D>);
 
 impl<D: Hashing> Secret<D> {
+    /// One block of what is expanded, from the one before it.
+    fn block(&self, before: &[u8], info: &[&[u8]], number: u8) -> CtOutput<Hmac<D>> {
+        let mut mac = self.0.clone();
+        mac.update(before);
+        info.iter().for_each(|piece| mac.update(piece));
+        mac.update(&[number]);
+        mac.finalize()
+    }
+
     fn expand(&self, info: &[&[u8]], output: &mut [u8]) {
-        let mut before: &[u8] = &[];
-        let mut block;
+        let mut before: Option<CtOutput<Hmac<D>>> = None;
         for (part, number) in output.chunks_mut(<D as Digest>::output_size()).zip(1_u8..=255) {
-            let mut mac = self.0.clone();
-            mac.update(before);
-            info.iter().for_each(|piece| mac.update(piece));
-            mac.update(&[number]);
-            block = mac.finalize().into_bytes();
-            part.copy_from_slice(&block[..part.len()]);
-            before = &block;
+            let block = self.block(before.as_ref().map_or(&[][..], |before| &before.as_bytes()[..]), info, number);
+            part.copy_from_slice(&block.as_bytes()[..part.len()]);
+            before = Some(block);
         }
     }
 }
@@ -146,10 +151,7 @@ impl<D: Hashing> HkdfExpander for Secret<D> {
     }
 
     fn expand_block(&self, info: &[&[u8]]) -> OkmBlock {
-        let mut block = [0; OkmBlock::MAX_LEN];
-        let block = &mut block[..self.hash_len()];
-        self.expand(info, block);
-        OkmBlock::new(block)
+        OkmBlock::new(self.block(&[], info, 1).as_bytes())
     }
 
     fn hash_len(&self) -> usize {
@@ -206,6 +208,14 @@ mod tests {
             assert_eq!(ours.expand_block(info).as_ref(), theirs.expand_block(info).as_ref());
         }
         assert!(ours.expand_slice(&[], &mut vec![0; 255 * ours.hash_len() + 1]).is_err());
+    }
+
+    /// It depends on a feature of the hashes' crates.
+    #[test]
+    fn an_output_that_is_a_key_is_wiped() {
+        fn is_wiped<T: hmac::digest::zeroize::ZeroizeOnDrop>(_: T) {}
+        is_wiped(Secret::<Sha256>(keyed(b"key")).block(&[], &[], 1));
+        is_wiped(Secret::<Sha384>(keyed(b"key")).block(&[], &[], 1));
     }
 
     #[test]
