@@ -140,7 +140,7 @@ fn snippet<'a>(
     if !label.is_empty() {
         annotation = annotation.label(normalize_untrusted_str(label));
     }
-    Snippet::source(place.text()).line_start(place.line()).path(file).annotation(annotation)
+    Snippet::source(place.shown()).line_start(place.line()).path(file).annotation(annotation)
 }
 
 impl fmt::Display for Diagnostic {

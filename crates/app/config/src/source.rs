@@ -60,6 +60,12 @@ impl Place {
         rest.lines().next().unwrap_or_default()
     }
 
+    /// The same as it may be shown: terminals and the logs of builds have more readers than the file, so what stands behind `secret =` and
+    /// the like becomes asterisks, byte for byte.
+    pub(crate) fn shown(&self) -> String {
+        without_secrets(self.text())
+    }
+
     /// The place within [`Place::text`]: what goes on in further lines is cut off, nothing becomes one character.
     pub(crate) fn in_line(&self) -> Range<usize> {
         let line = self.text();
@@ -76,5 +82,85 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file(), self.line(), self.column())
+    }
+}
+
+/// The ending of every key whose value is one: `ticket_secret`.
+const SECRET: &str = "secret";
+
+fn without_secrets(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(SECRET) {
+        let (before, behind) = rest.split_at(at + SECRET.len());
+        shown.push_str(before);
+        rest = behind;
+        // The key may be quoted itself.
+        let Some(value) = behind.trim_start_matches(['"', '\'']).trim_start().strip_prefix('=') else { continue };
+        let value = value.trim_start();
+        let hidden = hidden(value);
+        shown.push_str(&behind[..behind.len() - value.len() + hidden.start]);
+        shown.extend(std::iter::repeat_n('*', hidden.len()));
+        rest = &value[hidden.end..];
+    }
+    shown + rest
+}
+
+/// What is not shown of a secret value and what follows it: the text in its quotes, and all up to the line's end where it is not clear where
+/// that is. The name of a variable is no secret.
+fn hidden(value: &str) -> Range<usize> {
+    let quote = match value.bytes().next() {
+        Some(quote @ (b'"' | b'\'')) => quote,
+        _ => return 0..value.len(),
+    };
+    let mut escaped = false;
+    let end = value.bytes().skip(1).position(|byte| {
+        let ends = byte == quote && !escaped;
+        escaped = byte == b'\\' && quote == b'"' && !escaped;
+        ends
+    });
+    let Some(end) = end.map(|end| end + 1) else { return 1..value.len() };
+    match value[end + 1..].trim_start().bytes().next() {
+        None | Some(b',' | b'}' | b'#') => {}
+        // It may well be a part of the secret.
+        Some(_) => return 1..value.len(),
+    }
+    let name = value[1..end].strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    match name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')) {
+        true => 0..0,
+        false => 1..end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for (line, shown) in [
+            ("secret = \"abc\"", "secret = \"***\""),
+            ("ticket_secret='abc' # mine", "ticket_secret='***' # mine"),
+            (
+                "sticky = { \"secret\" = \"a\\\"c\", cookie = \"x\" }",
+                "sticky = { \"secret\" = \"****\", cookie = \"x\" }",
+            ),
+            ("a = { secret = \"abc\" }, b = { secret = \"d\" }", "a = { secret = \"***\" }, b = { secret = \"*\" }"),
+            ("secret = \"${STICKY_SECRET}\"", "secret = \"${STICKY_SECRET}\""),
+            ("secret = \"${A:-abc}\"", "secret = \"*********\""),
+            ("secret = \"${A}bc\"", "secret = \"******\""),
+            // Whatever is wrong with the quotes.
+            ("secret = abc", "secret = ***"),
+            ("secret = \"abc", "secret = \"***"),
+            ("secret = \"ab\"c\"", "secret = \"*****"),
+            ("secret = \"\"\"abc", "secret = \"*****"),
+            ("secret = \"é\"", "secret = \"**\""),
+            ("secret =", "secret ="),
+            ("secret", "secret"),
+            ("path = \"/secret\"", "path = \"/secret\""),
+            ("\"/secret\" = \"/x\"", "\"/secret\" = \"**\""),
+        ] {
+            assert_eq!(without_secrets(line), shown);
+        }
     }
 }
