@@ -411,6 +411,12 @@ fn an_ocsp_response_that_ages_is_stapled_until_its_end() {
     site.tollgate.process.logged("and is not stapled any more. Fetch a new one.", 1);
     let none = site.s_client(&["-status"]);
     assert!(none.out.contains("OCSP response: no response sent"), "{}", none.out);
+    // What cannot be used does not bring it back.
+    std::fs::write(site.path("site.ocsp"), "<!DOCTYPE html>").expect("a file of ours");
+    site.tollgate
+        .process
+        .logged("the OCSP response cannot be used, and the old response has ended, so that none is stapled", 1);
+    assert!(!is_stapled(&site));
     // A new one is taken up as ever.
     answer_ocsp(site.tollgate.folder(), &site.authority);
     tests::eventually("a new response", || is_stapled(&site), |stapled| *stapled);

@@ -238,10 +238,11 @@ impl Watched {
                 let before: Vec<&str> = front.identities.iter().map(|i| &*i.certificate().serial).collect();
                 let is_new = |i: &&Identity| !before.contains(&&*i.certificate().serial);
                 say_taken_up(address, &read.identities.iter().filter(is_new).collect::<Vec<_>>(), log);
-                // A certificate that was there before has had its warnings; of a new one they are said with this look.
+                // A certificate or response that was there before has had its warnings; of a new one they are said with this look.
+                let is_old = |response: &[u8]| front.identities.iter().any(|known| known.ocsp() == Some(response));
                 let said = |i: &Identity| match is_new(&i) {
                     true => (Nearness::Far, false),
-                    false => (Nearness::of(i, unix_now()), false),
+                    false => (Nearness::of(i, unix_now()), i.ocsp().is_some_and(is_old)),
                 };
                 self.said = read.identities.iter().map(said).collect();
                 self.taken.clone_from(&read.stamps);

@@ -182,7 +182,11 @@ fn stapled(
     let same = |known: &&Identity| known.certificate() == identity.certificate();
     let old = before.identities.iter().find(same).and_then(|known| known.ocsp().map(<[u8]>::to_vec));
     let stapled = old.and_then(|old| identity.clone().with_ocsp(old).ok());
-    let what = if stapled.is_some() { "the old response goes on" } else { "none is stapled" };
+    let what = match &stapled {
+        Some(old) if old.stale_ocsp(unix_now()).is_some() => "and the old response has ended, so that none is stapled",
+        Some(_) => "the old response goes on",
+        None => "none is stapled",
+    };
     warnings.push(format!("the OCSP response cannot be used, {what}: {why}"));
     Ok(stapled.unwrap_or(identity))
 }
