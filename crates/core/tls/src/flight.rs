@@ -78,7 +78,7 @@ mod tests {
         flight.commit(3);
         assert_eq!(flight.bytes(), b"elloyou");
         assert_eq!(buf::stats().leased_bytes, Class::K16.bytes());
-        assert!(flight.room(64 << 10).is_none());
+        assert!(flight.room(Class::K68.bytes()).is_none());
         flight.advance(7);
         assert_eq!(buf::stats().leased, 0);
     }

@@ -45,9 +45,9 @@ impl Class {
         }
     }
 
-    /// The smallest class that holds `bytes`; 64 KiB for anything above that.
+    /// The smallest class that holds `bytes`; the largest for anything above that.
     pub fn for_bytes(bytes: usize) -> Class {
-        Class::ALL[..5].iter().find(|c| c.bytes() >= bytes).copied().unwrap_or(Class::K64)
+        Class::ALL.into_iter().find(|c| c.bytes() >= bytes).unwrap_or(Class::K68)
     }
 }
 
@@ -278,7 +278,7 @@ impl Shared {
         Shared { storage, start: start as u32, end: end as u32 }
     }
 
-    /// Copies `bytes` into a leased buffer of the fitting class (64 KiB at most).
+    /// Copies `bytes` into a leased buffer of the fitting class (68 KiB at most).
     pub fn copy_of(bytes: &[u8]) -> Shared {
         let mut buf = Buf::lease(Class::for_bytes(bytes.len()));
         buf.as_mut()[..bytes.len()].copy_from_slice(bytes);
@@ -384,7 +384,13 @@ mod tests {
         assert!(!is_plentiful(Class::K68));
         used.pop();
         assert!(is_plentiful(Class::K68));
-        assert_eq!(Class::for_bytes((64 << 10) + 1), Class::K64);
+    }
+
+    #[test]
+    fn what_the_largest_class_holds_can_be_copied() {
+        assert_eq!([64 << 10, (64 << 10) + 1, usize::MAX].map(Class::for_bytes), [Class::K64, Class::K68, Class::K68]);
+        let most = vec![7; Class::K68.bytes()];
+        assert_eq!(*Shared::copy_of(&most), *most);
     }
 
     #[test]

@@ -243,6 +243,18 @@ mod tests {
     }
 
     #[test]
+    fn all_that_the_largest_buffer_holds_moves_when_it_is_shared() {
+        let mut b = ReadBuf::new(Class::K68);
+        b.fill_from(&[1; Class::K68.bytes()]);
+        let part = b.share(0..1);
+        b.lease_next(Class::K4, Class::K4);
+        assert!(b.spare().is_empty());
+        assert_eq!(b.filled(), [1; Class::K68.bytes()]);
+        drop(part);
+        assert_eq!(pool::stats().leased_bytes, Class::K68.bytes());
+    }
+
+    #[test]
     fn a_full_window_moves_to_the_front() {
         let mut b = ReadBuf::new(Class::K4);
         b.fill_from(&[1; 4096]);

@@ -101,7 +101,6 @@ impl<'c> RequestBody<'c> {
         // Over TLS it comes by records of 16 KiB anyhow.
         match bytes as usize {
             _ if self.wire.stream.tls().is_some() || bytes > Class::K68.bytes() as u64 => HEAD,
-            bytes if bytes > Class::K64.bytes() => Class::K68,
             bytes => Class::for_bytes(bytes),
         }
     }
