@@ -59,8 +59,12 @@ pub struct Server {
 #[derive(Default)]
 struct Found {
     addresses: RefCell<Vec<Address>>,
-    /// Those that the last look-ups found, and how many of the latest were without each: connections to them are kept.
+    /// Those that the last look-ups found, and how many of the latest were without each.
     lately: RefCell<Vec<(Address, u32)>>,
+    /// Whether its answers were seen to hold some of its addresses in turn. For as long as the program runs.
+    rotates: Cell<bool>,
+    /// Look-ups that found something.
+    answers: Cell<u32>,
     /// How often addresses have gone from among them; 0: there were none yet.
     era: Cell<u32>,
     error: RefCell<Option<String>>,
@@ -75,28 +79,63 @@ const FAILURE_STANDS: Duration = Duration::from_secs(1);
 /// How long an address that failed is tried after the others.
 const AVOIDED: Duration = Duration::from_secs(5);
 
-/// An address has gone when so many look-ups in a row were without it. Many names have more addresses than an answer holds, and each answer
-/// has others of them.
+/// Many names have more addresses than an answer holds, and each answer has others of them. An address of such a name has gone when so many
+/// look-ups in a row were without it; those of other names have gone with the first.
 const GONE_AFTER: u32 = 3;
 
 impl Found {
     /// Takes up what a look-up found.
     fn learn(&self, addresses: Vec<Address>) {
         let mut lately = self.lately.borrow_mut();
+        let (mut returned, mut left_out) = (false, false);
         for (address, without) in &mut *lately {
-            *without = if addresses.contains(address) { 0 } else { *without + 1 };
+            if addresses.contains(address) {
+                returned |= std::mem::take(without) > 0;
+            } else {
+                left_out |= *without == 0;
+                *without += 1;
+            }
         }
-        let known = lately.len();
-        lately.retain(|(_, without)| *without < GONE_AFTER);
-        if lately.len() < known || self.era.get() == 0 {
+        // One that comes back to the others is no sign of it: it was down, perhaps.
+        if returned && left_out {
+            self.rotates.set(true);
+        }
+        let gone_after = self.gone_after();
+        if self.era.get() == 0 || lately.iter().any(|(_, without)| *without == gone_after) {
             self.next_era();
         }
+        lately.retain(|(_, without)| *without < GONE_AFTER);
         for address in &addresses {
             if lately.iter().all(|(other, _)| other != address) {
                 lately.push((address.clone(), 0));
             }
         }
         self.addresses.replace(addresses);
+        self.answers.set(self.answers.get().saturating_add(1));
+    }
+
+    /// Adds what was known `before`. Look-ups since then may have come first.
+    fn follow_on(&self, before: &Found) {
+        self.rotates.set(self.rotates.get() || before.rotates.get());
+        let mut lately = self.lately.borrow_mut();
+        for (address, without) in &*before.lately.borrow() {
+            let without = without.saturating_add(self.answers.get());
+            if without < GONE_AFTER && lately.iter().all(|(other, _)| other != address) {
+                lately.push((address.clone(), without));
+            }
+        }
+        let mut addresses = self.addresses.borrow_mut();
+        if addresses.is_empty() {
+            addresses.clone_from(&before.addresses.borrow());
+        }
+        if self.era.get() == 0 && before.era.get() != 0 {
+            self.next_era();
+        }
+    }
+
+    /// How many look-ups in a row are without an address when connections to it are no longer kept.
+    fn gone_after(&self) -> u32 {
+        if self.rotates.get() { GONE_AFTER } else { 1 }
     }
 
     fn next_era(&self) {
@@ -153,13 +192,8 @@ impl Server {
     /// Goes on with what is known of `before`, the same server of an earlier configuration: its idle connections, if `keeps`, and the
     /// addresses that its name had.
     pub(crate) fn inherit(&self, before: &Server, keeps: Option<&Keep>) {
-        let (to, from) = (&self.found, &before.found);
-        if to.era.get() == 0 && from.era.get() != 0 {
-            to.addresses.replace(from.addresses.borrow().clone());
-            to.lately.replace(from.lately.borrow().clone());
-            to.next_era();
-            self.era.set(to.era.get());
-        }
+        self.found.follow_on(&before.found);
+        self.era.set(self.found.era.get());
         if let Some(keep) = keeps {
             self.pool.inherit(&before.pool, keep);
             self.pool.retain(|connection| self.is_current(connection));
@@ -208,8 +242,9 @@ impl Server {
         connection.era = self.era.get();
         let place = |at: SocketAddr| (at.ip().to_canonical(), at.port());
         let Some(peer) = connection.stream.peer().and_then(|peer| peer.socket_addr()).map(place) else { return true };
-        let lately = self.found.lately.borrow();
-        lately.is_empty() || lately.iter().any(|(a, _)| matches!(a, Address::Tcp(at) if place(*at) == peer))
+        let (lately, gone_after) = (self.found.lately.borrow(), self.found.gone_after());
+        let mut kept = lately.iter().filter(|(_, without)| *without < gone_after);
+        lately.is_empty() || kept.any(|(a, _)| matches!(a, Address::Tcp(at) if place(*at) == peer))
     }
 
     /// Opens a connection, to its addresses in turn: all are tried, each for its share of the time.
