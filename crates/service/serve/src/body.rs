@@ -7,7 +7,7 @@ use buf::{Class, ReadBuf, Shared};
 use event_loop::now;
 use http1::{BodyEvent, Limits, RequestDecoder};
 use message::{Fields, RequestHead};
-use net::{Filled, Pipe, Transport};
+use net::{Filled, Pipe, Stream, Transport};
 use observe::{Failure, Kind as Fault};
 
 use crate::active::HEAD;
@@ -17,6 +17,14 @@ use crate::wire::Wire;
 
 /// Of a body that nobody wanted, so much is skipped to keep the connection.
 const SKIP_BYTES: u64 = 64 << 10;
+
+/// Whether much of a body is to be read at once: the last read came to much, and more is `left` (`None`: nobody knows how much). Over TLS it comes
+/// by records of 16 KiB anyhow.
+#[inline]
+pub fn is_bulky(last_read: u32, left: impl FnOnce() -> Option<u64>, stream: &Stream) -> bool {
+    const LITTLE: u64 = Class::K16.bytes() as u64;
+    u64::from(last_read) >= LITTLE && left().is_none_or(|left| left > LITTLE) && stream.tls().is_none()
+}
 
 /// A piece of a request body.
 #[derive(Debug)]
@@ -214,20 +222,13 @@ impl<'c> RequestBody<'c> {
         if std::mem::take(&mut self.awaits_continue) && !self.wire.is_answered() && self.input.is_empty() {
             self.wire.out.borrow_mut().put(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        let class = if self.is_bulky() { Class::K64 } else { Class::K16 };
+        let bulky = is_bulky(self.last_read, || self.decoder.body_left(), self.wire.stream);
+        let class = if bulky { Class::K64 } else { Class::K16 };
         self.input.lease_next(class, Class::K64);
         let read = self.wire.stream.poll_read(cx, self.input);
         let n = ready!(self.came(cx, read))?;
         self.last_read = n as u32;
         Poll::Ready(Ok(()))
-    }
-
-    /// Whether much is to be read at once. Over TLS it comes by records of 16 KiB anyhow.
-    fn is_bulky(&self) -> bool {
-        const LITTLE: u64 = Class::K16.bytes() as u64;
-        u64::from(self.last_read) >= LITTLE
-            && self.decoder.body_left().is_none_or(|left| left > LITTLE)
-            && self.wire.stream.tls().is_none()
     }
 
     /// What it means that so many bytes came, or none, or that there is a wait for them.

@@ -29,7 +29,7 @@ mod tunnel;
 mod wire;
 
 pub use accept::{accept_loop, accept_loop_over};
-pub use body::{BodyChunk, RequestBody};
+pub use body::{BodyChunk, RequestBody, is_bulky};
 pub use connection::connection;
 pub use context::{Context, Handled, Settings, Site, Timeouts};
 pub use error_pages::{ErrorPage, ErrorPages, Statuses};

@@ -2,7 +2,6 @@
 
 use std::task::{Context, Poll, ready};
 
-use buf::Class;
 use net::Filled;
 use serve::{Exchange, RequestBody, Response};
 
@@ -33,13 +32,10 @@ impl Relay<'_> {
         self.encoder.unframed() >= REQUEST_FROM && self.checkout.stream().is_socket() && body.pipeable() > 0
     }
 
-    /// Whether much of the answer's body is to be read at once. Over TLS it comes by records of 16 KiB anyhow.
+    /// Whether much of the answer's body is to be read at once.
     #[inline(never)]
     pub(super) fn is_bulky(&self) -> bool {
-        const LITTLE: u64 = Class::K16.bytes() as u64;
-        u64::from(self.last_read) >= LITTLE
-            && self.decoder.body_left().is_none_or(|left| left > LITTLE)
-            && self.checkout.stream().tls().is_none()
+        serve::is_bulky(self.last_read, || self.decoder.body_left(), self.checkout.stream())
     }
 
     /// Ready when the next piece of the answer may be passed on: what is in the pipe has gone, and the queue has room.
