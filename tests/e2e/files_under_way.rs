@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tests::{Client, Tollgate, folder, peers::curl};
@@ -82,4 +84,41 @@ fn no_link_leads_to_a_device_a_pipe_or_a_socket() {
     assert_eq!(client.get("/outside").text(), "outside");
     let page = client.get("/").text();
     assert!(page.contains("outside") && !page.contains("zero") && !page.contains("pipe"), "{page}");
+}
+
+/// The folder of a file that is asked for again is watched; from then on no change waits for the look once a second.
+#[test]
+fn each_of_several_changes_in_a_second_shows_at_once() {
+    let root = site();
+    let at = root.path().join("news.txt");
+    fs::write(&at, "first").expect("a file of ours");
+    let server = Tollgate::server(root.path());
+    let mut client = Client::connect(server.address());
+    // Long enough for its stamps to be believed, and then for it to be looked at again.
+    for pause in [200, 1100] {
+        thread::sleep(Duration::from_millis(pause));
+        assert_eq!(client.get("/news.txt").text(), "first");
+    }
+    let mut late = Duration::ZERO;
+    for change in ["one", "another", "gone", "back", "gone", "last"] {
+        match change {
+            "gone" => fs::remove_file(&at),
+            text => fs::write(&at, text),
+        }
+        .expect("a file of ours");
+        let changed = Instant::now();
+        loop {
+            let reply = client.get("/news.txt");
+            let shows = if change == "gone" { reply.status == 404 } else { reply.text() == change };
+            if shows {
+                break;
+            }
+            assert!(changed.elapsed() < Duration::from_secs(3), "{change} does not show");
+            thread::sleep(Duration::from_millis(5));
+        }
+        late = late.max(changed.elapsed());
+        thread::sleep(Duration::from_millis(40));
+    }
+    assert!(late < Duration::from_millis(500), "it took {late:?}");
+    server.stop();
 }

@@ -1,7 +1,7 @@
 //! The thread that waits for notices of changed files, and tells the workers.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use event_loop::Remote;
 use fs::{Changes, Notices};
@@ -10,7 +10,10 @@ use crate::log::Log;
 use crate::worker;
 
 /// The workers are told at most so often: each time they go through what they hold.
-const PACE: Duration = Duration::from_millis(50);
+const PACE: Duration = Duration::from_millis(25);
+
+/// A change is told so long after it came, with what has come by then: a file is emptied and written in two steps.
+const SOON: Duration = Duration::from_millis(5);
 
 /// Where pages are loaded again, a change is told when nothing has changed for so long: programs that build a site write many files.
 const QUIET: Duration = Duration::from_millis(80);
@@ -31,6 +34,7 @@ pub(crate) fn open(log: &Log) -> Option<Arc<Notices>> {
 pub(crate) fn tell(notices: Arc<Notices>, workers: Vec<Remote>, are_pages_live: bool, log: Log) {
     // Changes are counted from a number that no earlier run of the program has given.
     let mut version = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let mut last = None::<Instant>;
     let tell = move || loop {
         let mut changes = match notices.wait() {
             Ok(changes) => changes,
@@ -42,8 +46,13 @@ pub(crate) fn tell(notices: Arc<Notices>, workers: Vec<Remote>, are_pages_live: 
         if changes.is_empty() {
             continue;
         }
-        let pause = if are_pages_live { QUIET } else { PACE };
-        for _ in 0..if are_pages_live { QUIETS_MAX } else { 1 } {
+        if !are_pages_live {
+            let since = last.map_or(PACE, |last| last.elapsed());
+            // Nobody wakes it: a sleep.
+            std::thread::park_timeout(PACE.saturating_sub(since).max(SOON));
+        }
+        let (times, pause) = if are_pages_live { (QUIETS_MAX, QUIET) } else { (1, Duration::ZERO) };
+        for _ in 0..times {
             if !notices.is_pending(pause) {
                 break;
             }
@@ -53,6 +62,7 @@ pub(crate) fn tell(notices: Arc<Notices>, workers: Vec<Remote>, are_pages_live: 
             }
         }
         version += 1;
+        last = Some(Instant::now());
         let told = Arc::new(changes);
         workers.iter().for_each(|remote| worker::tell_changes(remote, Arc::<Changes>::clone(&told), version));
     };

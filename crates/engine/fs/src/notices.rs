@@ -14,6 +14,8 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
+use crate::error::Error;
+use crate::meta::Meta;
 use crate::root::{Root, name_of};
 
 /// So many directories are watched at a time; the kernel's own limit per user is 8,192 on old systems.
@@ -111,20 +113,48 @@ impl Notices {
     /// Has all directories on the way to the file at `path` beneath `root` watched, and gives the place of its own one: from now
     /// on, a change of what `path` means or holds is told of there, or as one of all.
     ///
-    /// None where that cannot be promised: a symbolic link is on the way, the file has a second name, or there are too many
-    /// watches. Blocks for no disk where the path was just looked up. Costs three system calls when all is watched, six more
-    /// a directory that is not.
-    pub fn cover(&self, root: &Root, path: &[u8]) -> Option<Place> {
+    /// None where that cannot be promised: a symbolic link is on the way, the file has a second name, it is no longer what `known`
+    /// says, or there are too many watches. Blocks for no disk where the path was just looked up. Costs three system calls when
+    /// all is watched, six more a directory that is not.
+    pub fn cover(&self, root: &Root, path: &[u8], known: &Meta) -> Option<Place> {
         let base = root.path().as_os_str().as_bytes();
         // From the top, so that a directory that moves is told of by the one above it.
         let mut place = self.watch(root, base, &[])?;
         for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             place = self.watch(root, base, &path[..at])?;
         }
-        // After the watches: what changes behind this look is told of.
+        // After the watches: what changes behind this look is told of, and what changed before it shows in it.
         let file = root.look_without_links(path).ok()?;
-        let only_name = rustix::fs::fstat(&file).is_ok_and(|stat| stat.st_nlink == 1);
-        only_name.then_some(place)
+        let is_known = Meta::of(&file).is_ok_and(|meta| meta == *known);
+        (is_known && has_one_name(&file)).then_some(place)
+    }
+
+    /// The place of the file at `path` if all directories on the way to it are watched already. Whoever opens the file behind
+    /// this, and then finds that it [tells](Notices::tells_of) of the file, is told of every change since. Costs no system call.
+    pub fn watched_place(&self, root: &Root, path: &[u8]) -> Option<Place> {
+        let base = root.path().as_os_str().as_bytes();
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let mut last = joined(base, &[]);
+        if !self.is_watched(root, &last, &[]) {
+            return None;
+        }
+        for end in ends {
+            last = joined(base, &path[..end]);
+            if !self.is_watched(root, &last, &path[..end]) {
+                return None;
+            }
+        }
+        Some(Place::of(&last))
+    }
+
+    /// Whether the directories on the way to the file tell of all its changes: no symbolic link is on the way, and it has no
+    /// second name. Three system calls.
+    pub fn tells_of(&self, root: &Root, path: &[u8]) -> bool {
+        match root.look_without_links(path) {
+            Ok(file) => has_one_name(&file),
+            // Removed since: a change like others.
+            Err(error) => matches!(error, Error::NotFound),
+        }
     }
 
     /// Has the directory at `path` beneath `root` watched, whatever links lead to it; promises nothing.
@@ -278,6 +308,10 @@ impl Notices {
     }
 }
 
+fn has_one_name(file: &OwnedFd) -> bool {
+    rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 1)
+}
+
 fn identity(fd: &OwnedFd) -> Option<(u64, u64)> {
     rustix::fs::fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
@@ -310,6 +344,11 @@ mod tests {
         (folder, root, Notices::new().unwrap())
     }
 
+    fn cover(notices: &Notices, root: &Root, path: &[u8]) -> Option<Place> {
+        let known = root.stat(path, crate::Reach::Disk).ok()?;
+        notices.cover(root, path, &known)
+    }
+
     fn names(changes: &Changes) -> Vec<String> {
         let mut names: Vec<String> =
             changes.names.iter().map(|n| n.file_name().unwrap().to_str().unwrap().to_owned()).collect();
@@ -320,7 +359,7 @@ mod tests {
     #[test]
     fn changes_are_told_of_where_they_happen() {
         let (folder, root, notices) = tree();
-        let [top, mid, low] = [&b"top"[..], b"a/mid", b"a/b/low"].map(|name| notices.cover(&root, name).unwrap());
+        let [top, mid, low] = [&b"top"[..], b"a/mid", b"a/b/low"].map(|name| cover(&notices, &root, name).unwrap());
         assert_eq!(notices.watched(), 3);
         assert!(top != mid && mid != low);
         for (name, place) in [("top", top), ("a/mid", mid), ("a/b/low", low), ("a/b/new", low)] {
@@ -342,7 +381,7 @@ mod tests {
     #[test]
     fn a_directory_that_moves_takes_its_watches_along() {
         let (folder, root, notices) = tree();
-        notices.cover(&root, b"a/b/low").unwrap();
+        cover(&notices, &root, b"a/b/low").unwrap();
         assert_eq!(notices.watched(), 3);
         fs::rename(folder.path().join("a"), folder.path().join("z")).unwrap();
         assert!(notices.wait().unwrap().all);
@@ -352,11 +391,11 @@ mod tests {
         assert_eq!(notices.watched(), 1, "only the root");
         fs::create_dir_all(folder.path().join("a/b")).unwrap();
         fs::write(folder.path().join("a/b/low"), "new").unwrap();
-        let place = notices.cover(&root, b"a/b/low").unwrap();
+        let place = cover(&notices, &root, b"a/b/low").unwrap();
         while notices.is_pending(SOON) {
             notices.wait().unwrap();
         }
-        let place = notices.cover(&root, b"a/b/low").unwrap_or(place);
+        let place = cover(&notices, &root, b"a/b/low").unwrap_or(place);
         fs::write(folder.path().join("a/b/low"), "newer").unwrap();
         assert_eq!(notices.wait().unwrap().places, [place]);
         // Its end is told when nobody holds it any more.
@@ -378,10 +417,10 @@ mod tests {
             fs::write(folder.path().join(name).join("f"), name).unwrap();
         }
         symlink("one", &link).unwrap();
-        notices.cover(&Root::open(&link).unwrap(), b"f").unwrap();
+        cover(&notices, &Root::open(&link).unwrap(), b"f").unwrap();
         symlink("two", &swap).unwrap();
         fs::rename(&swap, &link).unwrap();
-        let place = notices.cover(&Root::open(&link).unwrap(), b"f").unwrap();
+        let place = cover(&notices, &Root::open(&link).unwrap(), b"f").unwrap();
         while notices.is_pending(SOON) {
             notices.wait().unwrap();
         }
@@ -396,9 +435,9 @@ mod tests {
         symlink("top", folder.path().join("other")).unwrap();
         fs::hard_link(folder.path().join("a/mid"), folder.path().join("twin")).unwrap();
         for name in [&b"link/b/low"[..], b"other", b"twin", b"a/mid", b"none", b"a/none", b"none/x"] {
-            assert_eq!(notices.cover(&root, name), None, "{}", name.escape_ascii());
+            assert_eq!(cover(&notices, &root, name), None, "{}", name.escape_ascii());
         }
-        assert!(notices.cover(&root, b"top").is_some());
+        assert!(cover(&notices, &root, b"top").is_some());
         notices.watch_directory(&root, b"link/b");
         fs::write(folder.path().join("a/b/low"), "y").unwrap();
         let changes = notices.wait().unwrap();
@@ -406,9 +445,34 @@ mod tests {
     }
 
     #[test]
+    fn what_changed_before_the_watch_is_not_covered() {
+        let (folder, root, notices) = tree();
+        let known = root.stat(b"a/mid", crate::Reach::Disk).unwrap();
+        fs::write(folder.path().join("a/mid"), "changed meanwhile").unwrap();
+        assert_eq!(notices.cover(&root, b"a/mid", &known), None);
+    }
+
+    #[test]
+    fn what_is_watched_already_is_known_before_the_file_is_opened() {
+        let (folder, root, notices) = tree();
+        assert_eq!(notices.watched_place(&root, b"a/mid"), None);
+        let place = cover(&notices, &root, b"a/mid");
+        assert!(place.is_some());
+        assert_eq!(notices.watched_place(&root, b"a/mid"), place);
+        assert_eq!(notices.watched_place(&root, b"a/another"), place);
+        assert!(notices.watched_place(&root, b"top").is_some_and(|top| Some(top) != place));
+        assert_eq!(notices.watched_place(&root, b"a/b/low"), None);
+        symlink("mid", folder.path().join("a/link")).unwrap();
+        assert!(notices.tells_of(&root, b"a/mid") && notices.tells_of(&root, b"a/gone"));
+        assert!(!notices.tells_of(&root, b"a/link"));
+        fs::hard_link(folder.path().join("a/mid"), folder.path().join("twin")).unwrap();
+        assert!(!notices.tells_of(&root, b"a/mid"));
+    }
+
+    #[test]
     fn very_much_at_once_is_told_as_all() {
         let (folder, root, notices) = tree();
-        notices.cover(&root, b"top").unwrap();
+        cover(&notices, &root, b"top").unwrap();
         for n in 0..200 {
             fs::write(folder.path().join(format!("many-{n}")), "").unwrap();
         }

@@ -148,6 +148,17 @@ impl OpenFiles {
         !is_due(entry.checked.get(), now) || is_vouched_for(entry, now)
     }
 
+    /// The file was looked at, and nothing but a change that is told of at `place` can make it another. `told` is how many were told
+    /// of when the look began: if more came since, one of them may have been this file's, and it is looked at again.
+    pub(crate) fn vouch(&self, entry: &Entry, place: Option<Place>, told: u32) {
+        let is_quiet = told == self.told();
+        if place.is_some() && !is_quiet {
+            entry.checked.set(Tick(entry.checked.get().0.wrapping_sub(CHECK_AFTER_MS)));
+        }
+        entry.covered.set(place.filter(|_| is_quiet));
+        entry.vouched.set(0);
+    }
+
     /// What it holds and has done.
     pub fn stats(&self) -> CacheStats {
         self.inner.borrow().stats
@@ -246,12 +257,6 @@ fn is_vouched_for(entry: &Entry, now: Tick) -> bool {
         entry.checked.set(now);
     }
     vouched
-}
-
-/// The file was looked at, and nothing but a change that is told of at `place` can make it another.
-pub(crate) fn vouch(entry: &Entry, place: Option<Place>) {
-    entry.covered.set(place);
-    entry.vouched.set(0);
 }
 
 /// So many seconds a file is taken for current because no change was told of.

@@ -13,7 +13,7 @@ use observe::{Failure, Kind};
 use serve::Response;
 
 use crate::answer::{self, ALLOW, Answer, Body, Head};
-use crate::cache::{OpenFiles, Owner, vouch};
+use crate::cache::{OpenFiles, Owner};
 use crate::entry::{Entry, Form, Rendering, is_due, kept_head};
 use crate::files::coded::{CodedClaim, negotiates};
 use crate::folders::Folders;
@@ -350,8 +350,7 @@ impl Files {
         let loaded = match outcome.found {
             Ok(Found::File(loaded)) => loaded,
             Ok(Found::Unchanged(place, siblings)) => {
-                let place = place.filter(|_| claim.told == self.cache.told());
-                return match claim.keep().inspect(|entry| vouch(entry, place)) {
+                return match claim.keep().inspect(|entry| self.cache.vouch(entry, place, claim.told)) {
                     Some(entry) => {
                         entry.siblings.set(siblings);
                         self.answer(request, key, at, &entry)
@@ -375,15 +374,16 @@ impl Files {
             Err(error) => return self.fail(request, path, at, Work { lookup, claim }, error),
         };
         claim.keep();
-        let cacheable = loaded.cacheable;
+        let (cacheable, place) = (loaded.cacheable, loaded.place);
         let rendering = Rendering {
             names: &lookup.names,
             cache_control: self.options.cache_control.as_deref(),
             compress: self.made,
             form: Form::Identity,
         };
-        // Current as of the beginning of the search: what changed since then shows at the next check.
+        // Current as of the beginning of the search: what changed since then shows at the next check, or is told of.
         let entry = Rc::new(Entry::new(loaded, &rendering, claim.began, at.unix));
+        self.cache.vouch(&entry, place, claim.told);
         match cacheable {
             true => self.cache.insert(self.owner, key, &entry, at.tick),
             false => self.cache.remove(self.owner, key),

@@ -76,6 +76,8 @@ pub(crate) struct Begun {
     file: File,
     meta: Meta,
     siblings: Siblings,
+    /// Where changes are told of since before it was opened, if its path allows that.
+    watched: Option<Place>,
 }
 
 /// The files beside a file that hold it in a coding.
@@ -146,6 +148,8 @@ pub(crate) struct Loaded {
     pub(crate) cacheable: bool,
     /// Which siblings it has.
     pub(crate) siblings: Siblings,
+    /// Where changes of it since then are told of, if they are.
+    pub(crate) place: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -219,17 +223,25 @@ impl Lookup {
             self.seek(root, name, sought, &mut siblings, reach)?;
             if siblings.there == known.siblings.there {
                 // Not on the first load: most files of a large tree are asked for once.
-                let place = self.notices.as_ref().and_then(|notices| notices.cover(root, name));
+                let place = self.notices.as_ref().and_then(|notices| notices.cover(root, name, &known.meta));
                 return Ok(Some(Found::Unchanged(place, siblings)));
             }
         }
+        // Before it is opened, so that what changes behind that is told of. No watch is added for it.
+        let watched = self.relied_on().and_then(|notices| notices.watched_place(root, name));
         match root.open_file(name, reach)? {
             Opened::Directory(_) => Ok(self.directory_counts.then_some(Found::Directory)),
             Opened::File(file, meta) => {
-                let begun = Begun { name: i, file, meta, siblings: Siblings::default() };
+                let begun = Begun { name: i, file, meta, siblings: Siblings::default(), watched };
                 self.go_on(root, begun, reach).map(Some)
             }
         }
+    }
+
+    /// Who can tell of changes of what is loaded. What is compressed is as current as the file that it was made of; pages with
+    /// something at their end are not kept.
+    fn relied_on(&self) -> Option<&Arc<Notices>> {
+        self.notices.as_ref().filter(|_| self.compress.is_none() && self.page_suffix.is_none())
     }
 
     /// Learns the rest about a file that is open.
@@ -238,7 +250,10 @@ impl Lookup {
             Ok(read) => {
                 let content = read.content.map_or(LoadedContent::File(begun.file), LoadedContent::Bytes);
                 let Read { meta, settled, cacheable, .. } = read;
-                let loaded = Loaded { name: begun.name, meta, content, settled, cacheable, siblings: begun.siblings };
+                let name = &self.names[begun.name];
+                let place = begun.watched.filter(|_| self.relied_on().is_some_and(|n| n.tells_of(root, name)));
+                let siblings = begun.siblings;
+                let loaded = Loaded { name: begun.name, meta, content, settled, cacheable, siblings, place };
                 Ok(match self.compress {
                     Some(coding) => compressed(loaded, coding),
                     None => Found::File(loaded),
@@ -462,7 +477,7 @@ mod tests {
         let lookup = search_for(b"page.txt", Root::open_without_links(dir.path()).unwrap());
         let opened = File::open(&at).unwrap();
         let meta = Meta::of(&opened).unwrap();
-        let begun = Begun { name: 0, file: opened, meta, siblings: Siblings::default() };
+        let begun = Begun { name: 0, file: opened, meta, siblings: Siblings::default(), watched: None };
         let stopped = lookup.go_on(&lookup.root, begun, Reach::Cached);
         assert!(matches!(stopped, Err(Error::WouldBlock)), "{stopped:?}");
         std::fs::write(dir.path().join("new"), "another file").unwrap();

@@ -68,6 +68,7 @@ impl CodedClaim {
             settled,
             cacheable: true,
             siblings: Siblings { sought: Codings::NONE, there: Codings::NONE },
+            place: None,
         }
     }
 }

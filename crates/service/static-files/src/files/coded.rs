@@ -12,7 +12,6 @@ use observe::Kind;
 use serve::Response;
 
 use crate::answer::{self, Answer, Body, Head};
-use crate::cache::vouch;
 use crate::conditional::{Verdict, evaluate};
 use crate::decide::{Decision, decide};
 use crate::entry::{Content, Entry, Form, Rendering};
@@ -219,7 +218,7 @@ impl Files {
         let loaded = match (outcome.found, cached) {
             (Ok(Found::File(loaded)), _) => loaded,
             (Ok(Found::Unchanged(place, _)), Some(cached)) => {
-                vouch(&cached, place.filter(|_| claim.told == self.cache.told()));
+                self.cache.vouch(&cached, place, claim.told);
                 return Step::Ready(answer::of_file(request, &cached));
             }
             (found, _) => {
@@ -236,6 +235,7 @@ impl Files {
             }
         };
         let cacheable = loaded.cacheable && (loaded.settled || !coded.is_compressing);
+        let place = loaded.place;
         let rendering = Rendering {
             names: &lookup.names,
             cache_control: self.options.cache_control.as_deref(),
@@ -243,6 +243,7 @@ impl Files {
             form: if coded.is_compressing { Form::Compressed(coded.coding) } else { Form::Sibling(coded.coding) },
         };
         let entry = Rc::new(Entry::new(loaded, &rendering, claim.began, at.unix));
+        self.cache.vouch(&entry, place, claim.told);
         if let Some(owner) = self.coded_owners[coded.coding.index()].filter(|_| cacheable) {
             self.cache.insert(owner, key, &entry, at.tick);
         }

@@ -166,22 +166,81 @@ fn a_change_that_is_told_of_shows_at_once_and_without_one_nobody_looks() {
     }
     site.pass(1000);
     assert_eq!(site.get("/f"), ok("edited"), "after ten seconds it is looked at all the same");
-    // That look found a young file, which is not believed; an old one is covered again.
     settled(&site, "f", "again");
-    for _ in 0..2 {
-        site.pass(1000);
-        assert_eq!(site.get("/f"), ok("again"));
-    }
-    while notices_pending(&notices) {
-        site.cache.changed(&notices.wait().unwrap(), site.moment().tick);
-    }
+    pass_on(&site, &notices);
     for _ in 0..2 {
         site.pass(1000);
         assert_eq!(site.get("/f"), ok("again"));
     }
     site.write("f", "told");
-    site.cache.changed(&notices.wait().unwrap(), site.moment().tick);
+    pass_on(&site, &notices);
     assert_eq!(site.get("/f"), ok("told"), "no time has passed");
+}
+
+#[test]
+fn each_of_several_changes_in_a_second_shows_at_once() {
+    let (mut site, notices) = told();
+    settled(&site, "f", "file");
+    assert_eq!(site.get("/f"), ok("file"));
+    site.pass(1000);
+    assert_eq!(site.get("/f"), ok("file"), "looked at, and covered from now on");
+    let changes: [Change; 5] = [
+        ("a first edit", |s| s.write("f", "one"), ok("one")),
+        ("a second", |s| s.write("f", "two"), ok("two")),
+        (
+            "a replacement",
+            |s| {
+                s.write("new", "three");
+                fs::rename(s.at("new"), s.at("f")).unwrap();
+            },
+            ok("three"),
+        ),
+        ("growth", |s| s.write("f", large("g")), ok(&large("g"))),
+        ("removal", |s| fs::remove_file(s.at("f")).unwrap(), not_found()),
+    ];
+    for (what, change, after) in changes {
+        change(&site);
+        pass_on(&site, &notices);
+        assert_eq!(site.get("/f"), after, "{what}");
+        let (_, blocked) = site.answer("GET", "/f", &[]);
+        assert!(!blocked, "{what}");
+    }
+    // A file that was not there before has its folder watched too.
+    site.write("f", "back");
+    pass_on(&site, &notices);
+    assert_eq!(site.get("/f"), ok("back"));
+    fs::remove_file(site.at("f")).unwrap();
+    pass_on(&site, &notices);
+    assert_eq!(site.get("/f"), not_found());
+}
+
+#[test]
+fn a_change_that_is_told_of_while_a_file_is_loaded_has_it_looked_at_again() {
+    let (mut site, notices) = told();
+    // This one never knows anything without waiting.
+    let root = ::fs::Root::open_without_links(site.dir.path()).unwrap();
+    site.files = Files::new(Options::default(), Arc::new(root), Rc::clone(&site.cache)).unwrap();
+    settled(&site, "f", "file");
+    site.get("/f");
+    site.pass(1000);
+    assert_eq!(site.get("/f"), ok("file"), "looked at, and covered from now on");
+    site.write("f", "one");
+    pass_on(&site, &notices);
+    let asked = request("GET", "/f", &[]);
+    let Step::Blocking(work) = site.files.begin(&asked, b"/f", site.moment()) else { panic!("it waits") };
+    let Work { lookup, claim } = *work;
+    let (lookup, outcome) = lookup.wait();
+    site.write("f", "two");
+    pass_on(&site, &notices);
+    site.files.conclude(&asked, b"/f", site.moment(), Work { lookup, claim }, outcome);
+    assert_eq!(site.get("/f"), ok("two"));
+}
+
+/// Passes on what was told.
+fn pass_on(site: &Site, notices: &::fs::Notices) {
+    while notices_pending(notices) {
+        site.cache.changed(&notices.wait().unwrap(), site.moment().tick);
+    }
 }
 
 /// Whether something happens in a moment.
