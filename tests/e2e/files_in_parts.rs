@@ -1,5 +1,8 @@
 //! Ranges and conditions, beside nginx where both mean the same.
 
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
 use tests::{Reply, Tollgate, peers, peers::curl};
 
 use crate::files::{large, site};
@@ -90,8 +93,28 @@ fn ranges_that_meet_are_one_and_too_many_are_none() {
 }
 
 #[test]
+fn the_date_of_a_file_written_in_this_second_is_no_strong_validator() {
+    let root = site();
+    let server = Tollgate::server(root.path());
+    let ask = |number: u32| {
+        let path = format!("/young-{number}.txt");
+        std::fs::write(root.path().join(&path[1..]), "0123456789").expect("a file of ours");
+        let head = asked(server.address(), "HEAD", &format!("HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let date = head.field("last-modified").expect("a date");
+        let lines = format!("If-Range: {date}\r\nRange: bytes=2-4\r\n");
+        let reply = asked(server.address(), "GET", &get(&path, &lines));
+        (reply.field("date") == Some(date)).then_some(reply.status)
+    };
+    // Seldom the second ends in between.
+    assert_eq!((0..5).find_map(ask), Some(200));
+}
+
+#[test]
 fn a_download_goes_on_where_it_stopped_only_if_the_file_is_the_same() {
     let root = site();
+    // The date is a strong validator only when its second is over.
+    let written = File::options().write(true).open(root.path().join("ten.txt")).expect("a file of ours");
+    written.set_modified(SystemTime::now() - Duration::from_secs(10)).expect("a file of ours");
     let server = Tollgate::server(root.path());
     let head = asked(server.address(), "HEAD", "HEAD /ten.txt HTTP/1.1\r\nHost: test\r\n\r\n");
     let (tag, date) = (head.field("etag").expect("a tag"), head.field("last-modified").expect("a date"));

@@ -17,6 +17,11 @@ use crate::multipart::Multipart;
 use crate::range::Part;
 use crate::stream::Stream;
 
+/// What the Date of an answer of this turn says, in seconds since 1970.
+pub(crate) fn date_now() -> u64 {
+    event_loop::date().unix()
+}
+
 /// The methods a file answers to, as an Allow field lists them.
 pub const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -105,7 +110,7 @@ impl Body {
 /// Sends the answer to a GET or HEAD of this file if it is the whole of it and lies in memory. False: nothing was sent.
 #[inline]
 pub(crate) fn send_whole(request: &RequestHead, entry: &Entry, response: &mut Response<'_>) -> bool {
-    match (&entry.content, decide(request, &entry.validators)) {
+    match (&entry.content, decide(request, &entry.validators, date_now)) {
         (Content::Memory(answer), Decision::Whole) => {
             response.whole(answer);
             true
@@ -117,7 +122,7 @@ pub(crate) fn send_whole(request: &RequestHead, entry: &Entry, response: &mut Re
 /// The answer to a GET or HEAD of this file. Allocates nothing unless a part is asked for.
 pub(crate) fn of_file(request: &RequestHead, entry: &Entry) -> Answer {
     let size = entry.validators.size();
-    match decide(request, &entry.validators) {
+    match decide(request, &entry.validators, date_now) {
         Decision::Whole => send(request, Head::Shared(Rc::clone(&entry.whole)), entry, 0, size),
         Decision::Part(part) => {
             let head = Head::Own(partial_head(entry, part.first, part.last));

@@ -39,16 +39,18 @@ pub fn evaluate(fields: &Fields, file: &Validators) -> Verdict {
     Verdict::Proceed
 }
 
-/// Whether a Range field counts, given the If-Range beside it (§13.1.5). Without an If-Range it does.
-pub fn range_applies(fields: &Fields, file: &Validators) -> bool {
+/// Whether a Range field counts, given the If-Range beside it (§13.1.5). Without an If-Range it does. `now` gives the seconds since 1970
+/// that the answer's Date says; it is asked only where a date decides.
+pub fn range_applies(fields: &Fields, file: &Validators, now: fn() -> u64) -> bool {
     let mut all = fields.all(Known::IfRange);
     match (all.next(), all.next()) {
         (None, _) => true,
         // A tag: the strong comparison. Equal bytes are equal tags, if ours is no weak one.
         (Some(only), None) if only.starts_with(b"\"") => !file.is_weak() && only == file.opaque_tag(),
         (Some(only), None) if only.starts_with(b"W/") => false,
-        // A date: exactly ours, in the only form we write. Whether it was safe to use is the client's part (§13.1.5).
-        (Some(only), None) => file.modified().is_some_and(|m| only == m.as_bytes()),
+        // A date: exactly ours, in the only form we write, and of a second that is over: within it the file may change again and keep
+        // the date, which is no strong validator then (§8.8.2.2). Whether it was one when the client got it is the client's part.
+        (Some(only), None) => file.modified().is_some_and(|m| only == m.as_bytes() && m.unix() < now()),
         // Two of them say nothing; the whole file is always right.
         (Some(_), Some(_)) => false,
     }
@@ -188,7 +190,7 @@ mod tests {
         }
         for value in [TAG, &format!("W/{TAG}"), "\"a\""] {
             assert_eq!(verdict("if-match", value), Verdict::Failed, "{value}");
-            assert!(!range_applies(&fields(&[("if-range", value)]), &weak), "{value}");
+            assert!(!range_applies(&fields(&[("if-range", value)]), &weak, || 900_000_000), "{value}");
         }
         assert_eq!(verdict("if-match", "*"), Verdict::Proceed);
     }
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn if_range() {
-        let applies = |lines: &[(&str, &str)]| range_applies(&fields(lines), &file());
+        let applies = |lines: &[(&str, &str)]| range_applies(&fields(lines), &file(), || 900_000_000);
         let weak = format!("W/{TAG}");
         assert!(applies(&[]) && applies(&[("if-range", TAG)]) && applies(&[("if-range", DATE)]));
         for value in [&weak, "\"a\"", EARLIER, LATER, "", "*"] {
@@ -240,13 +242,21 @@ mod tests {
         assert!(!applies(&[("if-range", TAG), ("if-range", TAG)]));
     }
 
+    #[test]
+    fn a_date_counts_for_a_range_once_its_second_is_over() {
+        let applies = |value, now| range_applies(&fields(&[("if-range", value)]), &file(), now);
+        assert!(!applies(DATE, || 784_111_776) && !applies(DATE, || 784_111_777));
+        assert!(applies(DATE, || 784_111_778));
+        assert!(applies(TAG, || panic!("a tag needs no clock")));
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(values in proptest::collection::vec((0usize..5, "[\"W/,* a-z0-9\\\\:-]{0,40}|\\PC{0,30}"), 0..4)) {
             let names = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"];
             let lines: Vec<_> = values.iter().map(|(n, v)| (names[*n], v.as_str())).collect();
             evaluate(&fields(&lines), &file());
-            range_applies(&fields(&lines), &file());
+            range_applies(&fields(&lines), &file(), || 900_000_000);
         }
 
         #[test]

@@ -28,8 +28,8 @@ pub enum Decision {
 }
 
 /// Decides on a GET or HEAD of a file with these validators: preconditions first, in the order of RFC 9110 §13.2.2, then the
-/// range, which counts for GET only (§14.2). Costs a bit test when the request has no such field.
-pub fn decide(request: &RequestHead, file: &Validators) -> Decision {
+/// range, which counts for GET only (§14.2). `now` gives the answer's date in seconds since 1970. Costs a bit test when the request has no such field.
+pub fn decide(request: &RequestHead, file: &Validators, now: fn() -> u64) -> Decision {
     let fields = &request.fields;
     if !fields.has_any(DECIDING) {
         return Decision::Whole;
@@ -41,7 +41,7 @@ pub fn decide(request: &RequestHead, file: &Validators) -> Decision {
     }
     let mut ranges = fields.all(Known::Range);
     let (Some(range), None) = (ranges.next(), ranges.next()) else { return Decision::Whole };
-    if request.method != Method::Get || !conditional::range_applies(fields, file) {
+    if request.method != Method::Get || !conditional::range_applies(fields, file, now) {
         return Decision::Whole;
     }
     match range::asked(range, file.size()) {
@@ -63,7 +63,7 @@ mod tests {
 
     fn decided(method: &str, lines: &[(&str, &str)]) -> Decision {
         let file = Validators::of(&meta(1024, 784_111_777, 0), 900_000_000);
-        decide(&request(method, "/x", lines), &file)
+        decide(&request(method, "/x", lines), &file, || 900_000_000)
     }
 
     #[test]
