@@ -91,6 +91,8 @@ fn other_methods_are_told_what_is_allowed() {
         let (status, head, _) = curl_i(&server.url("/ten.txt"), &["-X", method, "-d", "body"]);
         assert_eq!((status, field(&head, "allow").as_deref()), (405, Some("GET, HEAD, OPTIONS")), "{method}");
     }
+    let (status, head, _) = curl_i(&server.url("/ten.txt"), &["-X", "TRACE"]);
+    assert_eq!((status, field(&head, "allow").as_deref()), (405, Some("GET, HEAD, OPTIONS")), "TRACE");
     let (status, head, _) = curl_i(&server.url("/ten.txt"), &["-X", "OPTIONS"]);
     assert_eq!((status, field(&head, "allow").as_deref()), (204, Some("GET, HEAD, OPTIONS")));
     assert_eq!(fs::read(root.path().join("ten.txt")).expect("still there"), b"0123456789");

@@ -70,6 +70,14 @@ pub(crate) struct Respond {
 }
 
 impl Handler {
+    /// The methods that it takes, as far as that is known here.
+    pub(crate) fn allow(&self) -> &'static str {
+        match self {
+            Handler::Files(_) | Handler::Live(_) => static_files::ALLOW,
+            Handler::Proxy(_) | Handler::Split(_) | Handler::Redirect(_) | Handler::Respond(_) => ALLOW,
+        }
+    }
+
     /// Answers the exchange.
     pub(crate) fn handle<'e, 'c>(
         &'e self,

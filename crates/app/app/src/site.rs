@@ -226,7 +226,7 @@ impl Site {
         if request.form == TargetForm::Asterisk {
             return Ok(Step::Options);
         }
-        if matches!(request.method, Method::Connect | Method::Trace) {
+        if request.method == Method::Connect {
             return Err(Failure::method_not_allowed(handlers::ALLOW));
         }
         let sent = request.path_bytes();
@@ -246,9 +246,15 @@ impl Site {
         };
         let route = match found {
             Found::Route(id) => &self.routes[id.index()],
+            Found::NoRoute if request.method == Method::Trace => {
+                return Err(Failure::method_not_allowed(handlers::ALLOW));
+            }
             Found::NoRoute => return Err(Failure::new(Kind::NoRoute)),
             Found::MethodNotAllowed(allow) => return Err(Failure::method_not_allowed(allow.to_string())),
         };
+        if request.method == Method::Trace {
+            return Err(Failure::method_not_allowed(route.handler.allow()));
+        }
         if matches!(route.handler, Handler::Proxy(_) | Handler::Split(_)) && forward::max_forwards(request) == Some(0) {
             return Ok(Step::Options);
         }
