@@ -7,7 +7,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tests::{Client, Tollgate, folder, peers::curl};
+use tests::{Client, Signal, Tollgate, folder, peers::curl};
 
 /// A small site.
 pub(crate) fn site() -> TempDir {
@@ -81,6 +81,16 @@ fn get_and_head_of_files_and_folders() {
     let (status, head, body) = curl_i(&server.url("/empty.txt"), &[]);
     assert_eq!((status, field(&head, "content-length").as_deref(), &*body), (200, Some("0"), ""));
     server.stop();
+}
+
+#[test]
+fn one_request_is_counted_as_one() {
+    let root = site();
+    let mut server = Tollgate::server(root.path());
+    curl_i(&server.url("/ten.txt"), &[]);
+    server.process.signal(Signal::TERM);
+    let ended = server.process.wait();
+    assert!(ended.err.contains("stopped after 1 request") && !ended.err.contains("1 requests"), "{}", ended.err);
 }
 
 #[test]

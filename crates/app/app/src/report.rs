@@ -72,7 +72,7 @@ impl Banner<'_> {
 pub(crate) fn totals(counters: &[Arc<Counters>]) -> String {
     let sum = |of: fn(&Counters) -> &Counter| sum(counters, of);
     let (connects, reused, moved) = (sum(|c| &c.connects), sum(|c| &c.reused), sum(|c| &c.handed_over));
-    let mut text = format!("stopped after {} requests", sum(|c| &c.requests));
+    let mut text = format!("stopped after {}", counted(sum(|c| &c.requests), "request"));
     if connects + reused > 0 {
         let share = reused as f64 * 100.0 / (connects + reused) as f64;
         text += &format!("; connections to servers: {connects} made, {reused} times reused ({share:.1} %)");
@@ -87,6 +87,11 @@ pub(crate) fn totals(counters: &[Arc<Counters>]) -> String {
         text += &format!("; failures: {}", failed.join(", "));
     }
     text
+}
+
+/// A number of things, `1 request` or `2 requests`.
+fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Colours, where somebody sees them.
@@ -142,7 +147,9 @@ fn describe(plan: &Plan, action: &Action) -> String {
             }
         },
         Action::Redirect(redirect) => format!("redirect with {}", redirect.status),
-        Action::Respond(respond) => format!("answer {} with {} bytes", respond.status, respond.body.len()),
+        Action::Respond(respond) => {
+            format!("answer {} with {}", respond.status, counted(respond.body.len() as u64, "byte"))
+        }
     }
 }
 

@@ -174,24 +174,31 @@ fn codings(table: &Cursor<'_>, key: &'static str) -> Vec<&'static str> {
 /// The path of a file, without anything that would have to be decoded or removed first.
 fn fallback(table: &Cursor<'_>) -> Option<String> {
     let path: String = table.optional("fallback")?;
-    let problem = if !path.starts_with('/') {
-        "does not begin with `/`"
-    } else if path.ends_with('/') {
-        "names a folder"
-    } else if path.split('/').any(|segment| matches!(segment, "." | "..")) {
-        "has a dot segment"
-    } else if path.contains(['%', '\\', '\0', '?', '#']) || path.len() > FALLBACK_MAX {
-        "is not the plain path of a file"
-    } else {
-        return Some(path);
-    };
+    let Some(problem) = wrong_path(&path) else { return Some(path) };
     let wrong = Diagnostic::error(format!("`{}`: `{}` {problem}", table.full_name("fallback"), path.escape_debug()));
-    let hint = (!path.starts_with('/') && !path.is_empty()).then(|| format!("write `/{}`", path.escape_debug()));
+    let better = format!("/{}", path.strip_prefix("./").unwrap_or(&path));
+    let hint =
+        (!path.starts_with('/') && wrong_path(&better).is_none()).then(|| format!("write `{}`", better.escape_debug()));
     let wrong = wrong.at(table.value_place("fallback"));
     table
         .notes()
         .push(wrong.expected("expected the path of a file beneath root, such as `\"/index.html\"`").maybe_hint(hint));
     None
+}
+
+/// What is wrong with the path of a file, if anything is.
+fn wrong_path(path: &str) -> Option<&'static str> {
+    if !path.starts_with('/') {
+        Some("does not begin with `/`")
+    } else if path.ends_with('/') {
+        Some("names a folder")
+    } else if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        Some("has a dot segment")
+    } else if path.contains(['%', '\\', '\0', '?', '#']) || path.len() > FALLBACK_MAX {
+        Some("is not the plain path of a file")
+    } else {
+        None
+    }
 }
 
 /// The longest path that the system takes is not much longer.

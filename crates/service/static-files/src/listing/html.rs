@@ -86,8 +86,9 @@ fn row(out: &mut String, item: &Item) {
         ),
         false => writeln!(
             out,
-            "<tr><td><a href=\"{to}\"><bdi>{name}</bdi></a></td><td title=\"{} bytes\">{}</td><td>{time}</td></tr>",
+            "<tr><td><a href=\"{to}\"><bdi>{name}</bdi></a></td><td title=\"{} byte{}\">{}</td><td>{time}</td></tr>",
             item.size,
+            if item.size == 1 { "" } else { "s" },
             size(item.size)
         ),
     };

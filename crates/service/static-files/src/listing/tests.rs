@@ -58,6 +58,8 @@ fn the_page_leads_everywhere() {
     assert!(page.contains("<a href=\"./apes/\"><bdi>apes</bdi>/</a>"));
     assert!(page.contains("<a href=\"./a.txt\"><bdi>a.txt</bdi></a></td><td title=\"10 bytes\">10 B</td>"));
     assert!(page.contains("<p>2 folders, 3 files, 2.5 KiB</p>"));
+    let one = render(&asked("/", Form::Html, ""), vec![item("a", false, 1, 1)], true);
+    assert!(one.contains("<td title=\"1 byte\">1 B</td>"), "{one}");
     let top = render(&asked("/", Form::Html, ""), vec![], false);
     assert!(top.contains("<a href=\"./\">/</a></h1>") && !top.contains("href=\"../\""));
     assert!(top.contains("<p>0 folders, 0 files; there are more, which are not shown</p>"));
