@@ -83,8 +83,8 @@ fn parse(element: &[u8]) -> Option<(&[u8], u16)> {
     Some((name, quality(value)?))
 }
 
-/// A quality (§12.4.2) in thousandths: `0` to `1` with at most three digits behind the point.
-fn quality(value: &[u8]) -> Option<u16> {
+/// A quality (§12.4.2) in thousandths: `0` to `1` with at most three digits behind the point. `None` for anything else.
+pub fn quality(value: &[u8]) -> Option<u16> {
     let (whole, rest) = value.split_first()?;
     let digits = match rest {
         [] => &[][..],

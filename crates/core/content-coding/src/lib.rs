@@ -1,6 +1,7 @@
 //! Content codings (RFC 9110 §8.4): which one a client gets, what is worth compressing, and the compressors.
 //!
 //! * [`Accepted`] is what an Accept-Encoding field says; [`Accepted::best`] chooses among what there is to offer.
+//! * [`quality`] reads a weight, as Accept has them too.
 //! * [`is_compressible`] says of a media type whether compressing it gains anything.
 //! * [`compress`] compresses what is in memory; [`Encoder`] what comes piece by piece, in bounded memory.
 //!
@@ -12,7 +13,7 @@ mod encoder;
 mod media;
 mod whole;
 
-pub use accepted::Accepted;
+pub use accepted::{Accepted, quality};
 pub use encoder::Encoder;
 pub use media::{SIZE_MIN, is_compressible};
 pub use whole::compress;

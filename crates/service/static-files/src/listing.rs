@@ -1,13 +1,15 @@
 //! What is in a folder, as a page for people or as JSON for programs.
 
-use message::{Fields, Known};
+use message::Fields;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
+mod accept;
 mod html;
 mod json;
 mod order;
 mod text;
 
+use accept::wanted;
 pub use order::{Column, Order};
 
 /// More names than this are not shown; the listing says so. A page of as many has about 2 MB.
@@ -36,14 +38,11 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form that the Accept of a request asks for: JSON where that is named and a page is not.
+    /// The form that the Accept of a request asks for: the one with the higher weight; of two with the same JSON where that is
+    /// named and a page is not, else the page.
     pub fn of(fields: &Fields) -> Form {
-        let names = |media_type: &str| {
-            let all = fields.all(Known::Accept).flat_map(|v| v.split(|b| *b == b','));
-            all.map(|range| range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii())
-                .any(|name| name.eq_ignore_ascii_case(media_type.as_bytes()))
-        };
-        if names("application/json") && !names("text/html") { Form::Json } else { Form::Html }
+        let (page, json) = (wanted(fields, "text/html"), wanted(fields, "application/json"));
+        if json > page && json.weight > 0 { Form::Json } else { Form::Html }
     }
 
     /// Its Content-Type.

@@ -95,15 +95,43 @@ fn json_for_programs() {
          {\"name\":\"Zoo\",\"type\":\"directory\",\"modified\":\"1970-01-01T00:00:01Z\",\"url\":\"./Zoo/\"},\n\
          {\"name\":\"b.txt\",\"type\":\"file\",\"size\":2000,\"modified\":\"1970-01-01T00:00:03Z\",\"url\":\"./b.txt\"}\n]}\n"
     );
+}
+
+#[test]
+fn the_form_is_the_one_that_is_wanted_more() {
     let form = |accept: &str| {
         let mut fields = FieldsBuilder::new();
         fields.push(b"Accept", accept.as_bytes());
         Form::of(&fields.finish())
     };
-    for page in ["", "*/*", "text/html", "text/html,application/json;q=0.9", "application/xml", "text/*"] {
+    assert_eq!(Form::of(&FieldsBuilder::new().finish()), Form::Html);
+    for page in [
+        "",
+        "*/*",
+        "text/html",
+        "text/html,application/json;q=0.9",
+        "application/xml",
+        "text/*",
+        "application/json;q=0",
+        "application/json;q=0, */*",
+        "application/json, text/html",
+        "application/json;q=0.4, text/*;q=0.5",
+        "application/json;q=2",
+        "application/json;q=0.1, */*;q=0.2",
+    ] {
         assert_eq!(form(page), Form::Html, "{page}");
     }
-    for json in ["application/json", "text/plain, Application/JSON;q=0.5"] {
+    for json in [
+        "application/json",
+        "text/plain, Application/JSON;q=0.5",
+        "text/html;q=0.5, application/json",
+        "text/html; Q=0.5 , application/json ;charset=utf-8; q=0.501",
+        "application/*",
+        "text/html;q=0, */*;q=0.1",
+        "application/*;q=0.1, application/json, text/*;q=0.9",
+        // What scripts send that want JSON and take the rest.
+        "application/json, text/plain, */*",
+    ] {
         assert_eq!(form(json), Form::Json, "{json}");
     }
 }
