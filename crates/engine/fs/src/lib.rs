@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod list;
 mod meta;
 mod notices;
 mod resident;
@@ -21,10 +22,11 @@ mod root;
 mod walk;
 
 pub use error::Error;
+pub use list::{ListLimits, Listed, Listing};
 pub use meta::{Kind, Meta, Stamp};
 pub use notices::{Changes, Notices, Place};
 pub use resident::read_resident;
-pub use root::{Links, Listed, Listing, Mode, Opened, Reach, Root};
+pub use root::{Links, Mode, Opened, Reach, Root};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Dir, Mode as Permissions, OFlags, RawDir, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode as Permissions, OFlags, RawDir, ResolveFlags, openat, openat2};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::DecInt;
 
@@ -68,24 +68,6 @@ pub enum Opened {
     File(File, Meta),
     /// A directory; nothing stays open.
     Directory(Meta),
-}
-
-/// What a directory holds.
-#[derive(Debug)]
-pub struct Listed {
-    /// The names, in no order.
-    pub entries: Vec<Listing>,
-    /// Whether these are all of them.
-    pub is_complete: bool,
-}
-
-/// A name in a directory.
-#[derive(Debug)]
-pub struct Listing {
-    /// The name, without slash.
-    pub name: Box<[u8]>,
-    /// What it leads to: of a link, what the link leads to.
-    pub meta: Meta,
 }
 
 /// A directory beneath which paths are looked up. Holds one descriptor.
@@ -172,30 +154,6 @@ impl Root {
         }
     }
 
-    /// What is in the directory at `path`, with what each name leads to: files and directories that can be reached, in no order.
-    ///
-    /// Stops at `entries_max` and says so. Names for which `wanted` is false, pipes, devices, sockets and links that lead
-    /// nowhere are left out. Blocks, with up to two system calls per name: for a thread that may wait.
-    pub fn list(&self, path: &[u8], entries_max: usize, wanted: impl Fn(&[u8]) -> bool) -> Result<Listed, Error> {
-        let dir = self.open_directory(path)?;
-        let mut listed = Listed { entries: Vec::new(), is_complete: true };
-        for entry in Dir::read_from(&dir)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if matches!(name, b"." | b"..") || !wanted(name) {
-                continue;
-            }
-            if listed.entries.len() == entries_max {
-                listed.is_complete = false;
-                break;
-            }
-            if let Some(meta) = self.look_at_entry(dir.as_fd(), path, name) {
-                listed.entries.push(Listing { name: name.into(), meta });
-            }
-        }
-        Ok(listed)
-    }
-
     /// Shows `look` the names in the directory at `path`, in no order, "." and ".." among them, and stops at `names_max`.
     ///
     /// Gives what is known about the directory if it was shown whole, and its [`Meta`] will tell when a name comes or goes; `None` if not.
@@ -253,24 +211,12 @@ impl Root {
         }
     }
 
-    fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, Error> {
+    pub(crate) fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, Error> {
         let flags = READ | OFlags::DIRECTORY;
         match self.mode {
             Mode::Beneath => self.resolve(path, flags, Reach::Disk),
             Mode::NoLinks => walk::locate(self.dir.as_fd(), path)?.open_directory(self.dir.as_fd()),
         }
-    }
-
-    /// What a name in a directory leads to; `None` where it is nothing that can be served.
-    fn look_at_entry(&self, dir: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Option<Meta> {
-        let meta = Meta::of_name(dir, name).ok()?;
-        let meta = match meta.kind {
-            // From the root, since the link may lead up to it.
-            Kind::Link if path.is_empty() => self.stat(name, Reach::Disk).ok()?,
-            Kind::Link => self.stat(&[path, b"/", name].concat(), Reach::Disk).ok()?,
-            _ => meta,
-        };
-        matches!(meta.kind, Kind::File | Kind::Directory).then_some(meta)
     }
 
     /// Opens the root's own path again: the new root if another directory stands there now (replaced by a deployment, made

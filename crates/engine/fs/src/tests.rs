@@ -160,7 +160,8 @@ fn directories_are_listed_with_what_their_names_lead_to() {
     fs::write(tree.at(".hidden"), "x").unwrap();
     mknodat(CWD, tree.at("fifo"), FileType::Fifo, Permissions::RUSR, 0).unwrap();
     let names = |root: &Root, path: &str, max: usize| {
-        let listed = root.list(path.as_bytes(), max, |name| !name.starts_with(b".")).unwrap();
+        let limits = ListLimits { entries: max, names: 1000 };
+        let listed = root.list(path.as_bytes(), limits, |name| !name.starts_with(b".")).unwrap();
         let mut names: Vec<_> = listed
             .entries
             .iter()
@@ -169,7 +170,7 @@ fn directories_are_listed_with_what_their_names_lead_to() {
             .map(|(name, _, size)| (name, size))
             .collect();
         names.sort();
-        (names, listed.entries.len(), listed.is_complete)
+        (names, listed.entries.len(), listed.left_out == Some(0))
     };
     for root in tree.roots() {
         let (files, all, complete) = names(&root, "", 100);
@@ -181,9 +182,37 @@ fn directories_are_listed_with_what_their_names_lead_to() {
         assert_eq!(names(&root, "", 1).1, 1);
         assert!(!names(&root, "", 1).2);
         for (path, forbidden) in [("absent", false), ("page.html", false), ("..", true), ("/etc", true)] {
-            let got = root.list(path.as_bytes(), 10, |_| true);
+            let got = root.list(path.as_bytes(), ListLimits { entries: 10, names: 10 }, |_| true);
             assert!(matches!(got, Err(Error::Forbidden)) == forbidden && got.is_err(), "{path} {got:?}");
         }
+    }
+}
+
+#[test]
+fn of_a_large_directory_the_beginning_is_listed() {
+    let tree = Tree::new();
+    fs::create_dir(tree.at("large")).unwrap();
+    for n in 0..300 {
+        fs::write(tree.at(&format!("large/{}{n:03}", if n % 2 == 0 { 'f' } else { 'F' })), "x").unwrap();
+    }
+    fs::create_dir(tree.at("large/z")).unwrap();
+    symlink("z", tree.at("large/y")).unwrap();
+    for root in tree.roots() {
+        let list = |entries, names| {
+            let listed = root.list(b"large", ListLimits { entries, names }, |name| name != b"f000").unwrap();
+            let names = listed.entries.into_iter().map(|e| String::from_utf8(e.name.into()).unwrap());
+            (names.collect::<Vec<_>>(), listed.left_out)
+        };
+        // Without openat2 no link is followed.
+        let links = root.mode() == Mode::Beneath;
+        let mut want = vec!["z", "F001", "f002", "F003"];
+        if links {
+            want.insert(0, "y");
+        }
+        assert_eq!(list(want.len(), 1000), (want.iter().map(ToString::to_string).collect(), Some(296)));
+        assert_eq!(list(1000, 1000).1, Some(0));
+        let (some, left_out) = list(20, 100);
+        assert_eq!((some.len(), left_out), (20, None));
     }
 }
 

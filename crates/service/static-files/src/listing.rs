@@ -12,8 +12,12 @@ mod text;
 use accept::wanted;
 pub use order::{Column, Order};
 
-/// More names than this are not shown; the listing says so. A page of as many has about 2 MB.
+/// More names than this are not shown, but the first (folders, then files, by name), whatever order is asked for; the listing says
+/// so. A page of as many has about 2 MB.
 pub const NAMES_MAX: usize = 10_000;
+
+/// Of a folder with more names than this the first among so many are shown, as the system gives them.
+pub const NAMES_READ_MAX: usize = 250_000;
 
 /// A name in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +69,12 @@ pub struct Asked {
     pub order: Order,
 }
 
-/// Renders the listing; `is_complete` says whether `items` are all there are. Costs some microseconds per item.
-pub fn render(asked: &Asked, mut items: Vec<Item>, is_complete: bool) -> String {
+/// Renders the listing; there are `left_out` more than `items`, `None` if nobody knows how many more. Costs some microseconds per item.
+pub fn render(asked: &Asked, mut items: Vec<Item>, left_out: Option<usize>) -> String {
     asked.order.sort(&mut items);
     match asked.form {
-        Form::Html => html::page(asked, &items, is_complete),
-        Form::Json => json::document(asked, &items, is_complete),
+        Form::Html => html::page(asked, &items, left_out),
+        Form::Json => json::document(asked, &items, left_out),
     }
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use clock::Tick;
 use content_coding::{Coding, Codings, compress};
-use fs::{Error, Meta, Notices, Opened, Place, Reach, Root};
+use fs::{Error, ListLimits, Meta, Notices, Opened, Place, Reach, Root};
 
 use crate::entry::shrinks;
 use crate::folders::Names as FolderNames;
-use crate::listing::{self, Form, Item, NAMES_MAX};
+use crate::listing::{self, Form, Item, NAMES_MAX, NAMES_READ_MAX};
 use crate::mime::content_type;
 use crate::path::WELL_KNOWN;
 
@@ -326,7 +326,7 @@ impl ListingWork {
     fn list(&self, root: &Root) -> Result<Found, Error> {
         let at_top = self.directory.is_empty();
         let shown = |name: &[u8]| self.hidden || !name.starts_with(b".") || (at_top && name == WELL_KNOWN);
-        let listed = root.list(&self.directory, NAMES_MAX, shown)?;
+        let listed = root.list(&self.directory, ListLimits { entries: NAMES_MAX, names: NAMES_READ_MAX }, shown)?;
         let item = |e: fs::Listing| Item {
             name: e.name,
             is_folder: e.meta.kind == fs::Kind::Directory,
@@ -334,7 +334,7 @@ impl ListingWork {
             modified: e.meta.modified.secs,
         };
         let items = listed.entries.into_iter().map(item).collect();
-        Ok(Found::Listing(self.asked.form, listing::render(&self.asked, items, listed.is_complete)))
+        Ok(Found::Listing(self.asked.form, listing::render(&self.asked, items, listed.left_out)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::listing::text::{escaped, size, timestamp};
 use crate::listing::{Asked, Column, Item, Order, decoded, link};
 
-pub(crate) fn page(asked: &Asked, items: &[Item], is_complete: bool) -> String {
+pub(crate) fn page(asked: &Asked, items: &[Item], left_out: Option<usize>) -> String {
     let mut out = String::with_capacity(4096 + 256 * items.len());
     let title = escaped(decoded(&asked.path).as_bytes());
     let _ = write!(
@@ -16,7 +16,7 @@ pub(crate) fn page(asked: &Asked, items: &[Item], is_complete: bool) -> String {
     );
     trail(&mut out, &asked.path);
     out.push_str("</h1>\n");
-    summary(&mut out, items, is_complete);
+    summary(&mut out, items, left_out);
     out.push_str("<table><thead><tr>");
     for (column, label) in [(Column::Name, "Name"), (Column::Size, "Size"), (Column::Modified, "Modified (UTC)")] {
         heading(&mut out, asked.order, column, label);
@@ -52,7 +52,7 @@ fn has_parent(path: &[u8]) -> bool {
     path.iter().any(|b| *b != b'/')
 }
 
-fn summary(out: &mut String, items: &[Item], is_complete: bool) {
+fn summary(out: &mut String, items: &[Item], left_out: Option<usize>) {
     let folders = items.iter().filter(|i| i.is_folder).count();
     let files = items.len() - folders;
     let bytes: u64 = items.iter().filter(|i| !i.is_folder).fold(0, |sum, i| sum.saturating_add(i.size));
@@ -61,7 +61,11 @@ fn summary(out: &mut String, items: &[Item], is_complete: bool) {
     if files > 0 {
         let _ = write!(out, ", {}", size(bytes));
     }
-    out.push_str(if is_complete { "</p>\n" } else { "; there are more, which are not shown</p>\n" });
+    let _ = match left_out {
+        Some(0) => writeln!(out, "</p>"),
+        Some(n) => writeln!(out, "; {n} more, which come behind these by name, are not shown</p>"),
+        None => writeln!(out, "; there are more, which are not shown</p>"),
+    };
 }
 
 fn heading(out: &mut String, order: Order, column: Column, label: &str) {

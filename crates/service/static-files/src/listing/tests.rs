@@ -44,13 +44,13 @@ fn a_click_sorts_and_another_one_turns_round() {
     assert_eq!(order.click(Column::Size), "?sort=size&order=asc");
     let down = Order { column: Column::Size, descending: true };
     assert_eq!(down.click(Column::Size), "?sort=size&order=asc");
-    let page = render(&asked("/", Form::Html, "sort=size"), some(), true);
+    let page = render(&asked("/", Form::Html, "sort=size"), some(), Some(0));
     assert!(page.contains("<th aria-sort=\"ascending\"><a href=\"?sort=size&amp;order=desc\">Size"));
 }
 
 #[test]
 fn the_page_leads_everywhere() {
-    let page = render(&asked("/x/a%20b/", Form::Html, ""), some(), true);
+    let page = render(&asked("/x/a%20b/", Form::Html, ""), some(), Some(0));
     assert!(page.contains("<title>/x/a b/</title>"));
     let trail = "<a href=\"../../\">/</a><a href=\"../\"><bdi>x</bdi></a>/<a href=\"./\"><bdi>a b</bdi></a>/";
     assert!(page.contains(trail), "{page}");
@@ -58,11 +58,16 @@ fn the_page_leads_everywhere() {
     assert!(page.contains("<a href=\"./apes/\"><bdi>apes</bdi>/</a>"));
     assert!(page.contains("<a href=\"./a.txt\"><bdi>a.txt</bdi></a></td><td title=\"10 bytes\">10 B</td>"));
     assert!(page.contains("<p>2 folders, 3 files, 2.5 KiB</p>"));
-    let one = render(&asked("/", Form::Html, ""), vec![item("a", false, 1, 1)], true);
+    let one = render(&asked("/", Form::Html, ""), vec![item("a", false, 1, 1)], Some(0));
     assert!(one.contains("<td title=\"1 byte\">1 B</td>"), "{one}");
-    let top = render(&asked("/", Form::Html, ""), vec![], false);
+    let top = render(&asked("/", Form::Html, ""), vec![], None);
     assert!(top.contains("<a href=\"./\">/</a></h1>") && !top.contains("href=\"../\""));
     assert!(top.contains("<p>0 folders, 0 files; there are more, which are not shown</p>"));
+    let some_left = render(&asked("/", Form::Html, ""), vec![], Some(7));
+    assert!(some_left.contains("0 files; 7 more, which come behind these by name, are not shown</p>"));
+    let of_json = |left_out| render(&asked("/", Form::Json, ""), vec![], left_out);
+    assert!(of_json(Some(7)).contains("\"complete\":false,\"left_out\":7,\"entries\""));
+    assert!(of_json(None).contains("\"complete\":false,\"entries\""));
 }
 
 #[test]
@@ -70,7 +75,7 @@ fn a_name_is_neither_markup_nor_address() {
     let odd =
         ["<script>alert(1)</script>", "javascript:alert(1)", "\"onclick=\"x", "a&b", "//evil", "?q#f", "\n", "%2e%2e"];
     let items: Vec<Item> = odd.iter().map(|n| item(n, false, 1, 1)).collect();
-    let page = render(&asked("/", Form::Html, ""), items.clone(), true);
+    let page = render(&asked("/", Form::Html, ""), items.clone(), Some(0));
     let without_ours = page.replace("<script>", "");
     assert_eq!(page, without_ours);
     assert!(
@@ -79,16 +84,16 @@ fn a_name_is_neither_markup_nor_address() {
             && page.contains("./%252e%252e\"")
     );
     assert!(page.contains("&lt;script&gt;") && page.contains("a&amp;b") && page.contains("&quot;onclick=&quot;x"));
-    let path = render(&asked("//evil.example/<b>/", Form::Html, ""), vec![], true);
+    let path = render(&asked("//evil.example/<b>/", Form::Html, ""), vec![], Some(0));
     assert!(!path.contains("href=\"//") && !path.contains("<b>"));
     let bytes = Item { name: b"\xff\xfe"[..].into(), is_folder: false, size: 0, modified: 0 };
-    let json = render(&asked("/", Form::Json, ""), vec![bytes], true);
+    let json = render(&asked("/", Form::Json, ""), vec![bytes], Some(0));
     assert!(json.contains("\"url\":\"./%FF%FE\""));
 }
 
 #[test]
 fn json_for_programs() {
-    let json = render(&asked("/x/", Form::Json, ""), some()[..2].to_vec(), true);
+    let json = render(&asked("/x/", Form::Json, ""), some()[..2].to_vec(), Some(0));
     assert_eq!(
         json,
         "{\"path\":\"/x/\",\"complete\":true,\"entries\":[\n\
@@ -143,12 +148,12 @@ proptest! {
             names.iter().map(|n| Item { name: n.as_slice().into(), is_folder: n[0] % 2 == 0, size: 1, modified: -5 }).collect();
         let path = [b"/", path.as_slice(), b"/"].concat().into();
         let asked = Asked { path, form: Form::Html, order: Order::default() };
-        let page = render(&asked, items.clone(), true);
+        let page = render(&asked, items.clone(), Some(0));
         // What is in the markup is ours: nothing of a name opens a tag or leaves an attribute.
         let rows = items.len() + usize::from(has_parent_for_test(&asked.path));
         prop_assert_eq!(page.matches("<tr").count(), rows + 1);
         prop_assert!(!page.contains("<script") && !page.contains("href=\"//"));
-        render(&Asked { form: Form::Json, ..asked }, items, true);
+        render(&Asked { form: Form::Json, ..asked }, items, Some(0));
     }
 }
 

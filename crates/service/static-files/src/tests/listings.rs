@@ -68,3 +68,17 @@ fn nothing_is_listed_unless_it_is_wanted() {
     assert!(site.get("/sub/").1.contains("deeper"));
     assert_eq!(site.get("/nowhere/"), ok("12345"));
 }
+
+#[test]
+fn of_a_large_folder_the_beginning_is_listed_and_the_rest_counted() {
+    let [site, _] = listing(Options::default());
+    for n in 0..crate::listing::NAMES_MAX + 3 {
+        site.write(&format!("large/{n:05}"), "");
+    }
+    let page = site.get("/large/").1;
+    assert!(page.contains("0 folders, 10000 files, 0 B; 3 more, which come behind these by name, are not shown"));
+    let names: Vec<usize> = page.split("href=\"./").filter_map(|rest| rest.get(..5)?.parse().ok()).collect();
+    assert!(names.into_iter().eq(0..crate::listing::NAMES_MAX));
+    let json = site.ask("GET", "/large/?order=desc", &[("Accept", "application/json")]).body;
+    assert!(json.contains("\"complete\":false,\"left_out\":3,\"entries\":[\n{\"name\":\"09999\""), "{}", &json[..200]);
+}
