@@ -13,7 +13,7 @@ use crate::entry::shrinks;
 use crate::folders::Names as FolderNames;
 use crate::listing::{self, Form, Item, NAMES_MAX, NAMES_READ_MAX};
 use crate::mime::content_type;
-use crate::path::WELL_KNOWN;
+use crate::path::{WELL_KNOWN, has_url};
 
 /// A page larger than this is sent without what belongs to its end.
 const PAGE_MAX: u64 = 8 << 20;
@@ -325,7 +325,8 @@ impl Lookup {
 impl ListingWork {
     fn list(&self, root: &Root) -> Result<Found, Error> {
         let at_top = self.directory.is_empty();
-        let shown = |name: &[u8]| self.hidden || !name.starts_with(b".") || (at_top && name == WELL_KNOWN);
+        let is_hidden = |name: &[u8]| !self.hidden && name.starts_with(b".") && !(at_top && name == WELL_KNOWN);
+        let shown = |name: &[u8]| !is_hidden(name) && has_url(&self.directory, name);
         let listed = root.list(&self.directory, ListLimits { entries: NAMES_MAX, names: NAMES_READ_MAX }, shown)?;
         let item = |e: fs::Listing| Item {
             name: e.name,

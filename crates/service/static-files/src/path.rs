@@ -61,6 +61,12 @@ pub fn relative(path: &[u8], hidden: bool) -> Option<Relative> {
     Some(Relative { bytes, directory: path.ends_with(b"/") })
 }
 
+/// Whether a URL can name what has this `name` in `directory` (relative to the root): false for what [`relative`] refuses
+/// however it is encoded. Hidden names are not its matter.
+pub(crate) fn has_url(directory: &[u8], name: &[u8]) -> bool {
+    !name.contains(&b'\\') && directory.len() + 1 + name.len() <= PATH_MAX
+}
+
 /// Decodes one segment to the end of `out`.
 fn decode(segment: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut rest = segment.iter();
@@ -184,6 +190,8 @@ mod tests {
             let usable = !name.iter().any(|b| matches!(b, b'/' | b'\\')) && name[0] != b'.';
             let encoded: String = name.iter().map(|b| format!("/%{b:02x}")).collect::<String>().replace('/', "");
             let found = relative(format!("/{encoded}").as_bytes(), false).map(|r| r.bytes);
+            prop_assert!(found.is_none() || has_url(b"", &name));
+            prop_assert!(found.is_some() || name.contains(&b'/') || name[0] == b'.' || !has_url(b"", &name));
             prop_assert_eq!(found, usable.then_some(name));
         }
     }

@@ -82,3 +82,16 @@ fn of_a_large_folder_the_beginning_is_listed_and_the_rest_counted() {
     let json = site.ask("GET", "/large/?order=desc", &[("Accept", "application/json")]).body;
     assert!(json.contains("\"complete\":false,\"left_out\":3,\"entries\":[\n{\"name\":\"09999\""), "{}", &json[..200]);
 }
+
+#[test]
+fn what_is_never_served_is_not_listed() {
+    for site in listing(Options { hidden: true, ..Options::default() }) {
+        site.write("odd/back\\slash.txt", "1");
+        site.write("odd/back\\folder/x", "1");
+        site.write("odd/new\nline", "1");
+        let page = site.get("/odd/").1;
+        assert!(page.contains("0 folders, 1 file") && page.contains("./new%0Aline\""), "{page}");
+        assert_eq!(site.get("/odd/new%0Aline"), ok("1"));
+        assert_eq!(site.get("/odd/back%5Cslash.txt"), not_found());
+    }
+}
