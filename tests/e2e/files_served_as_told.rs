@@ -41,8 +41,41 @@ fn files_for_other_sites_and_folders_that_show_themselves() {
     assert!(lower(&head).contains("cache-control: no-cache"), "{head}");
     let (status, head, _) = curl_i(&server.url("/data.json"), &["-X", "OPTIONS"]);
     assert_eq!((status, lower(&head).contains("access-control-allow-methods: get, head, options")), (204, true));
+    assert!(lower(&head).contains("access-control-max-age: 7200"), "{head}");
+    // A script is to see what failed, too.
+    for (path, arguments, wanted) in [
+        ("/none", &[][..], 404),
+        ("/none", &["-H", "Accept: text/html"], 404),
+        ("/data.json", &["-X", "DELETE"], 405),
+        ("/ten.txt", &["-H", "Range: bytes=99-"], 416),
+    ] {
+        let (status, head, _) = curl_i(&server.url(path), arguments);
+        assert_eq!((status, lower(&head).matches("access-control-allow-origin: *").count()), (wanted, 1), "{head}");
+    }
     let (status, _, page) = curl_i(&server.url("/docs/empty/"), &[]);
     assert_eq!((status, page.contains("0 folders, 0 files")), (200, true));
+}
+
+#[test]
+fn a_route_says_in_its_failures_too_who_may_read_them() {
+    let folder = folder();
+    fs::write(folder.path().join("404.html"), "ours").expect("a file of ours");
+    let text = "[[route]]\npath = \"/down\"\nproxy = { upstream = \"down\" }\n\
+                response_headers = { set = { access-control-allow-origin = \"*\" } }\n\
+                [[route]]\npath = \"/*\"\nfiles = { root = \".\" }\nerror_pages = { \"404\" = \"404.html\" }\n\
+                response_headers = { set = { Access-Control-Allow-Origin = \"https://a.test\", x-env = \"1\" } }\n\
+                [upstream.down]\nservers = [\"127.0.0.1:1\"]\n";
+    let server = Tollgate::config_in(folder, text);
+    let mut client = Client::connect(server.address());
+    let seen = |reply: tests::Reply| {
+        (reply.status, reply.field("access-control-allow-origin"), reply.field("x-env"), reply.text())
+    };
+    let (origin, any) = (Some("https://a.test".to_owned()), Some("*".to_owned()));
+    assert_eq!(seen(client.get("/none")), (404, origin.clone(), None, "ours".to_owned()));
+    let page = seen(client.get("/404.html"));
+    assert_eq!((page.0, page.1, page.2.as_deref()), (200, origin, Some("1")));
+    let down = seen(client.get("/down"));
+    assert_eq!((down.0, down.1), (502, any));
 }
 
 #[test]

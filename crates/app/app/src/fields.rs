@@ -22,6 +22,14 @@ pub(crate) fn rules(edits: &HeaderEdits, side: Side) -> Result<FieldRules, RuleE
     Ok(rules)
 }
 
+/// What of a route's edits its failures have too: who may read an answer (`Access-Control-Allow-Origin` and its kin, Fetch §3.3)
+/// does not depend on its status, and a script that may not is not even told that there was one. Other fields, such as
+/// Cache-Control, are meant for what was asked for.
+pub(crate) fn for_failures(edits: &HeaderEdits) -> Vec<(String, String)> {
+    let is_cors = |name: &str| name.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("access-control-"));
+    edits.set.iter().chain(&edits.add).filter(|(name, _)| is_cors(name)).cloned().collect()
+}
+
 /// The names of all fields in which some route tells servers of a client's certificate.
 pub(crate) fn told_of_certificates(plan: &Plan) -> Vec<&str> {
     let set = plan.routes.iter().flat_map(|route| &route.request_headers.set);

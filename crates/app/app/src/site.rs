@@ -127,7 +127,8 @@ struct Extras {
 impl Extras {
     /// None where there are none: a request then asks once, not for each.
     fn of(route: &config::Route, pages: &[PageRead]) -> Option<Box<Extras>> {
-        let extras = Extras { access: Access::of(route), timeout: route.timeout, error_pages: error_pages(pages) };
+        let extras =
+            Extras { access: Access::of(route), timeout: route.timeout, error_pages: error_pages(route, pages) };
         let any = extras.access.is_some() || extras.timeout.is_some() || extras.error_pages.is_some();
         any.then(|| Box::new(extras))
     }
@@ -350,7 +351,7 @@ fn codings(tokens: &[&str]) -> Vec<static_files::Coding> {
     tokens.iter().filter_map(|token| static_files::Coding::of_token(token)).collect()
 }
 
-fn error_pages(pages: &[PageRead]) -> Option<Rc<ErrorPages>> {
+fn error_pages(route: &config::Route, pages: &[PageRead]) -> Option<Rc<ErrorPages>> {
     let page = |page: &PageRead| {
         let statuses = match page.statuses {
             config::Statuses::One(status) => serve::Statuses::One(status),
@@ -358,7 +359,9 @@ fn error_pages(pages: &[PageRead]) -> Option<Rc<ErrorPages>> {
         };
         (statuses, ErrorPage { content_type: page.content_type.clone(), body: page.body.as_slice().into() })
     };
-    (!pages.is_empty()).then(|| Rc::new(ErrorPages::new(pages.iter().map(page).collect())))
+    let fields = fields::for_failures(&route.response_headers);
+    let any = !pages.is_empty() || !fields.is_empty();
+    any.then(|| Rc::new(ErrorPages::new(pages.iter().map(page).collect()).with_fields(fields)))
 }
 
 /// Whether the handler of a route can be built: all that could fail later, on the workers.

@@ -285,7 +285,7 @@ fn ended(end: io::Result<usize>, begun: bool, wire: &Wire<'_>) -> Head {
 /// Answers a request that has no usable head; gives the length of the answer's body.
 pub(crate) fn refuse_broken(wire: &Wire<'_>, failure: &Failure, reasons: bool) -> u64 {
     wire.deadlines.clear_all();
-    let page = page::of(failure, None, reasons);
+    let page = page::of(failure, None, reasons, &[]);
     let out = &mut wire.out.borrow_mut();
     let mut encoder = ResponseEncoder::for_refusal();
     encoder.head(out, &page.head, event_loop::date().as_bytes(), true);

@@ -11,9 +11,13 @@ pub enum Statuses {
     Class(u8),
 }
 
-/// The pages of a route, in memory: each answers a failure in the place of our own page, with the same status and fields.
+/// What a route has its failures answered with: pages, in memory, each in the place of our own page, with the same status and
+/// fields; and fields for all of them.
 #[derive(Debug, Default)]
-pub struct ErrorPages(Vec<(Statuses, ErrorPage)>);
+pub struct ErrorPages {
+    pages: Vec<(Statuses, ErrorPage)>,
+    fields: Vec<(String, String)>,
+}
 
 /// A page.
 #[derive(Debug)]
@@ -29,7 +33,17 @@ impl ErrorPages {
     pub fn new(mut pages: Vec<(Statuses, ErrorPage)>) -> ErrorPages {
         // The page of one status goes before that of its class.
         pages.sort_by_key(|(statuses, _)| matches!(statuses, Statuses::Class(_)));
-        ErrorPages(pages)
+        ErrorPages { pages, ..ErrorPages::default() }
+    }
+
+    /// The same, with these fields in every answer, with our own pages too; names and values that a field can have.
+    pub fn with_fields(self, fields: Vec<(String, String)>) -> ErrorPages {
+        ErrorPages { fields, ..self }
+    }
+
+    /// The fields for every answer.
+    pub(crate) fn fields(&self) -> &[(String, String)] {
+        &self.fields
     }
 
     /// The page for a status.
@@ -38,7 +52,7 @@ impl ErrorPages {
             Statuses::One(one) => one == status,
             Statuses::Class(class) => u16::from(class) == status / 100,
         };
-        self.0.iter().find(|(statuses, _)| fits(statuses)).map(|(_, page)| page)
+        self.pages.iter().find(|(statuses, _)| fits(statuses)).map(|(_, page)| page)
     }
 }
 

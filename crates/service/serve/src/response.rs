@@ -236,7 +236,7 @@ impl<'c> Response<'c> {
         self.encoder.chunks()
     }
 
-    /// Has failures of this exchange answered with these pages, where there is one for the status.
+    /// Has failures of this exchange answered with these pages, where there is one for the status, and with their fields.
     pub fn error_pages(&mut self, pages: &Rc<ErrorPages>) {
         self.error_pages = Some(Rc::clone(pages));
     }
@@ -267,17 +267,17 @@ impl<'c> Response<'c> {
         if failure.kind.closes() {
             self.close = true;
         }
-        if let Some(pages) = self.error_pages.take()
-            && let Some(page) = pages.page(failure.status)
-        {
+        let pages = self.error_pages.take();
+        let fields = pages.as_ref().map_or(&[][..], |pages| pages.fields());
+        if let Some(page) = pages.as_ref().and_then(|pages| pages.page(failure.status)) {
             let length = page.body.len();
-            self.start(&page::head(failure, page.content_type.as_bytes(), length, reasons));
+            self.start(&page::head(failure, page.content_type.as_bytes(), length, reasons, fields));
             // The lengths agree by construction.
             let _ = self.push(Chunk::Cached(Rc::clone(&page.body), 0..length));
             let _ = self.finish(None);
             return;
         }
-        let page = page::of(failure, request, reasons);
+        let page = page::of(failure, request, reasons, fields);
         self.start(&page.head);
         // The lengths agree by construction.
         let _ = self.push(Chunk::Shared(page.body));
