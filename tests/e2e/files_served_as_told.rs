@@ -164,6 +164,49 @@ fn every_type_is_named_and_none_is_guessed() {
 }
 
 #[test]
+fn what_cannot_work_is_said_at_the_start() {
+    let root = folder();
+    let told = |server: &Tollgate| server.process.log();
+    let spa = server(root.path(), &["--spa"]);
+    spa.process.logged("/index.html cannot answer for paths that are not there", 1);
+    assert_eq!(curl_i(&spa.url("/users/7"), &[]).0, 404);
+    let checked = run(Tollgate::command("server").arg(root.path()).args(["--spa", "--check"]));
+    assert_eq!(checked.code, Some(0), "{}", checked.err);
+    assert!(
+        checked.err.starts_with("warning: ") && checked.err.contains("no such file; they are a 404"),
+        "{}",
+        checked.err
+    );
+    fs::write(root.path().join("index.html"), "home").expect("a file of ours");
+    // It comes to be at once.
+    assert_eq!(curl_i(&spa.url("/users/8"), &[]).2, "home");
+    assert_eq!(told(&server(root.path(), &["--spa"])), "");
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // Root may read everything.
+    let other = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(Tollgate::command("server").get_program()).arg(root.path());
+        command.args(["--listen", "127.0.0.1:0", "--workers", "1"]).args(arguments);
+        Tollgate::listening(&mut command, 1, folder())
+    };
+    for (mode, arguments, text, status) in [
+        (0o700, &["--spa"][..], "keep this user out: every file of it is a 403", 403),
+        (0o711, &["--listing"], "hide its names from this user: it is not listed", 200),
+    ] {
+        fs::set_permissions(root.path(), Permissions::from_mode(mode)).expect("a folder of ours");
+        let closed = other(arguments);
+        closed.process.logged(text, 1);
+        assert_eq!(told(&closed).lines().count(), 1, "{}", told(&closed));
+        assert_eq!(curl_i(&closed.url("/index.html"), &[]).0, status);
+    }
+    fs::set_permissions(root.path(), Permissions::from_mode(0o755)).expect("a folder of ours");
+    assert_eq!(told(&other(&["--listing"])), "");
+}
+
+#[test]
 fn what_may_not_be_read_is_forbidden() {
     let root = site();
     // Root may read everything, so the program has to run as somebody else for this.

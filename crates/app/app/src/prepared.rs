@@ -110,13 +110,54 @@ impl Prepared {
         &self.plan
     }
 
-    /// What an operator should know about the roots: the kernel cannot hold a path beneath them by itself.
+    /// What an operator should know about the roots: what will not work as they are, and what the kernel cannot do for them.
+    /// Blocks.
     pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
-        self.roots.iter().flatten().filter(|root| root.mode() == fs::Mode::NoLinks).map(|root| {
-            let root = root.path().display();
-            format!("this kernel has no openat2: symbolic links beneath {root} are refused, all of them")
-        })
+        let roots = self.plan.routes.iter().zip(&self.roots);
+        let files = roots.filter_map(|(route, root)| match (&route.action, root) {
+            (Action::Files(files), Some(root)) => Some((files, &**root)),
+            _ => None,
+        });
+        files
+            .flat_map(|(files, root)| [of_links(root), of_permissions(files, root), of_fallback(files, root)])
+            .flatten()
     }
+}
+
+/// The kernel cannot hold a path beneath the root by itself.
+fn of_links(root: &fs::Root) -> Option<String> {
+    let path = root.path().display();
+    (root.mode() == fs::Mode::NoLinks)
+        .then(|| format!("this kernel has no openat2: symbolic links beneath {path} are refused, all of them"))
+}
+
+/// The folder is closed to this process. One that is to become another user is not asked for that one.
+fn of_permissions(files: &config::Files, root: &fs::Root) -> Option<String> {
+    let path = root.path().display();
+    let remedy = |mode| format!("let this user in (`chmod a+{mode} {path}`), or run as the folder's owner");
+    if !root.may_be_searched() {
+        return Some(format!(
+            "the permissions of {path} keep this user out: every file of it is a 403; {}",
+            remedy("rx")
+        ));
+    }
+    (files.listing && !root.may_be_read())
+        .then(|| format!("the permissions of {path} hide its names from this user: it is not listed; {}", remedy("r")))
+}
+
+/// The file that is to answer for all that is not there is not there itself.
+fn of_fallback(files: &config::Files, root: &fs::Root) -> Option<String> {
+    let fallback = files.fallback.as_ref().filter(|_| root.may_be_searched())?;
+    let (why, status) = match root.stat(fallback.trim_start_matches('/').as_bytes(), fs::Reach::Disk) {
+        Ok(meta) if meta.kind == fs::Kind::File => return None,
+        Ok(_) => ("it is no file".to_owned(), 404),
+        Err(e) => (e.to_string(), if matches!(e, fs::Error::Forbidden) { 403 } else { 404 }),
+    };
+    let path = root.path().join(fallback.trim_start_matches('/'));
+    Some(format!(
+        "{} cannot answer for paths that are not there, as `fallback` or --spa says: {why}; they are a {status} until it is put there",
+        path.display()
+    ))
 }
 
 /// A page that was read.

@@ -33,7 +33,10 @@ pub fn main(
     }
     let (routes, upstreams) = (loaded.plan.routes.len(), loaded.plan.upstreams.len());
     match Prepared::new(loaded.plan) {
-        Ok(_) => {
+        Ok(prepared) => {
+            for note in prepared.notes() {
+                let _ = writeln!(err, "warning: {note}");
+            }
             let _ =
                 writeln!(std::io::stdout(), "the configuration is right (routes: {routes}, upstreams: {upstreams})");
             ExitCode::SUCCESS

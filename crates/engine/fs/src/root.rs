@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode as Permissions, OFlags, RawDir, ResolveFlags, openat, openat2};
+use rustix::fs::{Access, AtFlags, CWD, Mode as Permissions, OFlags, RawDir, ResolveFlags, accessat, openat, openat2};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::DecInt;
 
@@ -180,6 +180,22 @@ impl Root {
             look(entry?.file_name().to_bytes());
         }
         Ok((Meta::of(&directory)? == before).then_some(before))
+    }
+
+    /// Whether this process may look up names in the directory; without, everything beneath it is [`Error::Forbidden`].
+    pub fn may_be_searched(&self) -> bool {
+        self.permits(Access::EXEC_OK)
+    }
+
+    /// Whether this process may read the names in the directory, which only [`Root::list`] and [`Root::read_names`] do, and look
+    /// up names in it.
+    pub fn may_be_read(&self) -> bool {
+        self.permits(Access::READ_OK)
+    }
+
+    fn permits(&self, access: Access) -> bool {
+        // Where the system cannot say, the requests will.
+        retry_on_intr(|| accessat(&self.dir, ".", access, AtFlags::EACCESS)) != Err(Errno::ACCESS)
     }
 
     /// Device and inode of the directory.
