@@ -111,6 +111,26 @@ fn what_is_worked_on_is_never_old_and_never_compressed() {
     assert_eq!((refused.status, refused.field("allow").as_deref()), (405, Some("GET, HEAD")));
 }
 
+/// The page that says that there is none reloads when there is one.
+#[test]
+fn a_page_that_is_missing_waits_for_it() {
+    let root = site();
+    let server = server(root.path(), &["--dev", "--cors"]);
+    let mut client = Client::connect(server.address());
+    let mut listener = Events::listen(&server);
+    assert_eq!(listener.next().0, 0);
+    let ask = |client: &mut Client, accept: &str| {
+        client.ask(format!("GET /sub/new.html HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n\r\n"))
+    };
+    let missing = ask(&mut client, "text/html,*/*;q=0.8");
+    assert_eq!((missing.status, missing.field("access-control-allow-origin").as_deref()), (404, Some("*")));
+    assert!(missing.text().ends_with("<script src=\"/.tollgate/live.js?0\"></script>\n"), "{}", missing.text());
+    assert!(!ask(&mut client, "*/*").text().contains("script"), "text for programs");
+    fs::write(root.path().join("sub/new.html"), "there").expect("a file of ours");
+    assert_eq!(listener.next().1, "[\"/sub/new.html\"]");
+    assert!(ask(&mut client, "text/html").text().starts_with("there"));
+}
+
 #[test]
 fn so_many_listen_and_no_more() {
     let root = site();

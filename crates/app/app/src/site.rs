@@ -122,20 +122,31 @@ struct Extras {
     access: Option<Access>,
     timeout: Option<Duration>,
     error_pages: Option<Rc<ErrorPages>>,
+    /// What is put to the end of pages that are loaded again when a file changes.
+    live_suffix: Option<Rc<RefCell<Arc<str>>>>,
 }
 
 impl Extras {
     /// None where there are none: a request then asks once, not for each.
-    fn of(route: &config::Route, pages: &[PageRead]) -> Option<Box<Extras>> {
-        let extras =
-            Extras { access: Access::of(route), timeout: route.timeout, error_pages: error_pages(route, pages) };
-        let any = extras.access.is_some() || extras.timeout.is_some() || extras.error_pages.is_some();
+    fn of(route: &config::Route, pages: &[PageRead], live: &LivePages) -> Option<Box<Extras>> {
+        let is_live = matches!(&route.action, Action::Files(files) if files.live);
+        let extras = Extras {
+            access: Access::of(route),
+            timeout: route.timeout,
+            error_pages: error_pages(route, pages),
+            live_suffix: is_live.then(|| live.suffix()),
+        };
+        let any = extras.access.is_some() || extras.timeout.is_some() || extras.error_pages.is_some() || is_live;
         any.then(|| Box::new(extras))
     }
 
     #[cold]
     fn apply(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
-        if let Some(pages) = &self.error_pages {
+        if let Some(suffix) = &self.live_suffix {
+            // As it is before the file is looked for, so that the page of a failure hears of what comes to be after that.
+            let pages = self.error_pages.as_deref().cloned().unwrap_or_default();
+            exchange.response.error_pages(&Rc::new(pages.with_suffix(Arc::clone(&suffix.borrow()))));
+        } else if let Some(pages) = &self.error_pages {
             exchange.response.error_pages(pages);
         }
         if let Some(timeout) = self.timeout {
@@ -213,7 +224,8 @@ impl Site {
                 Action::Redirect(r) => Handler::Redirect(Redirect { to: r.to.clone(), status: r.status }),
                 Action::Respond(respond) => Handler::Respond(Respond::new(respond)),
             };
-            routes.push(Route { handler, rules, body_bytes: route.body_bytes, extras: Extras::of(route, pages) });
+            let extras = Extras::of(route, pages, &resources.live_pages);
+            routes.push(Route { handler, rules, body_bytes: route.body_bytes, extras });
         }
         let access = prepared.access.as_ref().zip(plan.access_log.as_ref());
         let access = access.map(|(writer, log)| AccessLog::start(writer, log.format));

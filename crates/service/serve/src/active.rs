@@ -18,6 +18,7 @@ use crate::body::RequestBody;
 use crate::connection::{Connection, Expected, Over};
 use crate::context::{Context, Handled, Site};
 use crate::deadlines::Kind;
+use crate::error_pages::ErrorPages;
 use crate::exchange::{Client, Conclusion, Ending, Exchange, Told};
 use crate::linger;
 use crate::page;
@@ -285,7 +286,7 @@ fn ended(end: io::Result<usize>, begun: bool, wire: &Wire<'_>) -> Head {
 /// Answers a request that has no usable head; gives the length of the answer's body.
 pub(crate) fn refuse_broken(wire: &Wire<'_>, failure: &Failure, reasons: bool) -> u64 {
     wire.deadlines.clear_all();
-    let page = page::of(failure, None, reasons, &[]);
+    let page = page::of(failure, None, reasons, &ErrorPages::default());
     let out = &mut wire.out.borrow_mut();
     let mut encoder = ResponseEncoder::for_refusal();
     encoder.head(out, &page.head, event_loop::date().as_bytes(), true);

@@ -1,6 +1,7 @@
 //! Pages of a site's own for what fails.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Which statuses a page is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,14 +14,15 @@ pub enum Statuses {
 
 /// What a route has its failures answered with: pages, in memory, each in the place of our own page, with the same status and
 /// fields; and fields for all of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ErrorPages {
     pages: Vec<(Statuses, ErrorPage)>,
     fields: Vec<(String, String)>,
+    suffix: Option<Arc<str>>,
 }
 
 /// A page.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ErrorPage {
     /// Its Content-Type.
     pub content_type: String,
@@ -39,6 +41,16 @@ impl ErrorPages {
     /// The same, with these fields in every answer, with our own pages too; names and values that a field can have.
     pub fn with_fields(self, fields: Vec<(String, String)>) -> ErrorPages {
         ErrorPages { fields, ..self }
+    }
+
+    /// The same, with this at the end of our own pages in HTML; it is no text but markup.
+    pub fn with_suffix(self, suffix: Arc<str>) -> ErrorPages {
+        ErrorPages { suffix: Some(suffix), ..self }
+    }
+
+    /// What is put to the end of our own pages in HTML.
+    pub(crate) fn suffix(&self) -> &str {
+        self.suffix.as_deref().unwrap_or_default()
     }
 
     /// The fields for every answer.

@@ -6,6 +6,8 @@ use buf::Shared;
 use message::{BodyLength, FieldsBuilder, Known, RequestHead, ResponseHead, reason_phrase};
 use observe::Failure;
 
+use crate::error_pages::ErrorPages;
+
 pub(crate) struct Page {
     pub(crate) head: ResponseHead,
     pub(crate) body: Shared,
@@ -14,16 +16,16 @@ pub(crate) struct Page {
 /// Seconds a client is asked to wait before it tries again.
 const RETRY_AFTER: &[u8] = b"1";
 
-/// The page of a failure; with `reasons` it says all that is known. `more` are fields of the route.
-pub(crate) fn of(failure: &Failure, request: Option<&RequestHead>, reasons: bool, more: &[(String, String)]) -> Page {
+/// The page of a failure; with `reasons` it says all that is known. `more` is what the route adds.
+pub(crate) fn of(failure: &Failure, request: Option<&RequestHead>, reasons: bool, more: &ErrorPages) -> Page {
     let html = request
         .and_then(|r| r.fields.first(Known::Accept))
         .is_some_and(|accept| contains_ignoring_case(accept, b"text/html"));
     let sentence = if reasons { &failure.sentence } else { failure.public_sentence() };
-    let body = if html { as_html(failure.status, sentence) } else { as_text(failure.status, sentence) };
+    let body = if html { as_html(failure.status, sentence) + more.suffix() } else { as_text(failure.status, sentence) };
     let body = Shared::copy_of(body.as_bytes());
     let kind: &[u8] = if html { b"text/html; charset=utf-8" } else { b"text/plain; charset=utf-8" };
-    Page { head: head(failure, kind, body.len(), reasons, more), body }
+    Page { head: head(failure, kind, body.len(), reasons, more.fields()), body }
 }
 
 /// The head of a failure's answer, whatever its page is.
@@ -96,16 +98,16 @@ mod tests {
     #[test]
     fn a_page_says_what_happened_and_hides_no_markup() {
         let failure = Failure::because(Kind::ConnectFailed, "upstream <b>api</b> refused");
-        let page = of(&failure, None, true, &[]);
+        let page = of(&failure, None, true, &ErrorPages::default());
         assert_eq!(&*page.body, b"502 Bad Gateway\n\nupstream <b>api</b> refused\n");
         assert!(as_html(502, &failure.sentence).contains("upstream &lt;b&gt;api&lt;/b&gt; refused"));
     }
 
     #[test]
     fn a_503_says_when_to_try_again_and_a_405_what_is_allowed() {
-        let page = of(&Failure::new(Kind::NoServer), None, false, &[]);
+        let page = of(&Failure::new(Kind::NoServer), None, false, &ErrorPages::default());
         assert_eq!(page.head.fields.first(Known::RetryAfter), Some(RETRY_AFTER));
-        let page = of(&Failure::method_not_allowed("GET, HEAD"), None, false, &[]);
+        let page = of(&Failure::method_not_allowed("GET, HEAD"), None, false, &ErrorPages::default());
         assert_eq!(page.head.fields.first(Known::Allow), Some(&b"GET, HEAD"[..]));
     }
 
@@ -113,7 +115,7 @@ mod tests {
     fn the_reason_is_told_only_where_it_is_meant_to_be() {
         let failure = Failure::because(Kind::ConnectFailed, "upstream api 10.0.0.7:80: r\u{e9}fus\u{e9}\r\nX: 1");
         let reason = |reasons| {
-            let page = of(&failure, None, reasons, &[]);
+            let page = of(&failure, None, reasons, &ErrorPages::default());
             let fields = &page.head.fields;
             let reason = fields.iter().find(|line| line.name == b"Tollgate-Reason").map(|line| line.value.to_vec());
             (

@@ -267,17 +267,16 @@ impl<'c> Response<'c> {
         if failure.kind.closes() {
             self.close = true;
         }
-        let pages = self.error_pages.take();
-        let fields = pages.as_ref().map_or(&[][..], |pages| pages.fields());
-        if let Some(page) = pages.as_ref().and_then(|pages| pages.page(failure.status)) {
+        let pages = self.error_pages.take().unwrap_or_default();
+        if let Some(page) = pages.page(failure.status) {
             let length = page.body.len();
-            self.start(&page::head(failure, page.content_type.as_bytes(), length, reasons, fields));
+            self.start(&page::head(failure, page.content_type.as_bytes(), length, reasons, pages.fields()));
             // The lengths agree by construction.
             let _ = self.push(Chunk::Cached(Rc::clone(&page.body), 0..length));
             let _ = self.finish(None);
             return;
         }
-        let page = page::of(failure, request, reasons, fields);
+        let page = page::of(failure, request, reasons, &pages);
         self.start(&page.head);
         // The lengths agree by construction.
         let _ = self.push(Chunk::Shared(page.body));
