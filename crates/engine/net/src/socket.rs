@@ -132,7 +132,7 @@ impl<S: Source + AsFd> Transport for Socket<S> {
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>], more: bool) -> Poll<io::Result<usize>> {
-        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        let flags = send_flags(more);
         ready!(self.registration.poll_ready(cx, Direction::Write))?;
         let wrote = ready!(self.attempt(cx, Direction::Write, |fd| match slices {
             [one] => rustix::net::send(fd, one, flags),
@@ -214,6 +214,11 @@ impl<S: Source + AsFd> Socket<S> {
         // An error here is the next call's to find.
         !matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(0))
     }
+}
+
+/// What every send is done with. `more`: further bytes, or the end, follow at once and go with these.
+pub(crate) fn send_flags(more: bool) -> SendFlags {
+    if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL }
 }
 
 /// How much of the range goes with one `sendfile`. Where more follows, the piece ends within a page: the kernel moves 16 pages at a time,

@@ -8,13 +8,12 @@ use std::task::{Context, Poll, Waker};
 
 use buf::{FileRange, ReadBuf};
 use event_loop::Registration;
-use rustix::net::SendFlags;
 use tls::Session;
 
 use crate::addr::Peer;
 use crate::memory::MemoryStream;
 use crate::parcel::{Loose, Parcel, loosen};
-use crate::socket::Socket;
+use crate::socket::{Socket, send_flags};
 use crate::tls_stream::Established;
 use crate::transport::{FileSend, Transport};
 
@@ -170,8 +169,7 @@ impl Stream {
         if bytes.is_empty() {
             return 0;
         }
-        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-        rustix::net::send(fd, bytes, flags).unwrap_or(0)
+        rustix::net::send(fd, bytes, send_flags(more)).unwrap_or(0)
     }
 }
 
