@@ -418,13 +418,11 @@ impl Balancer {
     }
 
     fn put_in(&mut self, server: ServerId) {
-        let weight = self.servers[server.index()].weight;
-        self.chooser_of(server).insert(server, weight);
+        self.chooser_of(server).insert(server);
     }
 
     fn leave(&mut self, server: ServerId) -> bool {
-        let weight = self.servers[server.index()].weight;
-        self.chooser_of(server).remove(server, weight)
+        self.chooser_of(server).remove(server)
     }
 
     /// Whether a server is to be chosen from as soon as it has room.

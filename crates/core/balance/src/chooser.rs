@@ -16,11 +16,12 @@ pub enum Policy {
     /// In turn, by weight.
     #[default]
     RoundRobin,
-    /// The one with the fewest requests under way for its weight.
+    /// The one with the fewest requests under way for its weight; equals take turns by weight.
     LeastConnections,
-    /// Of two at random the one with fewer requests under way for its weight.
+    /// Of two at random, by weight, the one with fewer requests under way for its weight; of equals the first that was drawn.
     RandomTwo,
-    /// Of two at random the one that would answer sooner, going by its latest times to the head of an answer.
+    /// Of two at random, by weight, the one that would answer sooner, going by its latest times to the head of an answer; the first
+    /// that was drawn unless the other is quicker by more than [`EQUAL`].
     Ewma,
     /// By a key of the request: the same key goes to the same server, unless that has far more than its share to do.
     Hash,
@@ -37,6 +38,13 @@ const BOUND_LEAST: u32 = 4;
 /// So many points of the ring are looked at. When hardly a server is left the next one that is fit may be far away.
 const POINTS_LOOKED_AT: usize = 256;
 
+/// Waits that differ by less than this factor are no reason to depart from the weights: they are times of single requests, and fade
+/// by as much within a second or two.
+const EQUAL: f64 = 1.1;
+
+/// What a stride is for a weight of 1. Weights end at 1,000.
+const STRIDE: u32 = 1 << 24;
+
 /// What the times of the past are worth: after this long about a third.
 const DECAY: Duration = Duration::from_secs(10);
 
@@ -47,6 +55,8 @@ pub(crate) struct Load {
     pub(crate) active: u32,
     /// Its weight; 0: it gets no request.
     pub(crate) weight: u32,
+    /// How far apart its turns are among equals.
+    stride: u32,
     /// Milliseconds to the head of an answer: at once when it grows, slowly when it falls. 0: not known.
     latency: f64,
     measured: Tick,
@@ -54,7 +64,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn of_weight(weight: u32) -> Load {
-        Load { weight, ..Load::default() }
+        Load { weight, stride: STRIDE / weight.max(1), ..Load::default() }
     }
 
     /// Its times so far are those of `other`.
@@ -78,13 +88,20 @@ impl Load {
         self.latency * (-now.since(self.measured).as_secs_f64() / DECAY.as_secs_f64()).exp()
     }
 
-    /// Requests under way for its weight, with the one that would come.
+    /// Requests under way for its weight. The one that would come does not count: idle servers of any weights are equals, and all of
+    /// them get requests that come one after another.
     fn crowd(&self) -> u64 {
-        (u64::from(self.active) + 1) * 65_536 / u64::from(self.weight.max(1))
+        u64::from(self.active) * u64::from(STRIDE) / u64::from(self.weight.max(1))
     }
 
-    fn wait(&self, now: Tick) -> f64 {
-        (self.present_latency(now) + 0.5) * self.crowd() as f64
+    fn is_less_crowded(&self, than: &Load) -> bool {
+        u64::from(self.active) * u64::from(than.weight) < u64::from(than.active) * u64::from(self.weight)
+    }
+
+    /// How long a request would wait, where an average server has `weight`.
+    fn wait(&self, now: Tick, weight: f64) -> f64 {
+        let turns = 1.0 + f64::from(self.active) * weight / f64::from(self.weight.max(1));
+        (self.present_latency(now) + 0.5) * turns
     }
 }
 
@@ -117,78 +134,53 @@ enum Way {
     RandomTwo,
     Ewma,
     First,
-    /// The ring, and the sum of the weights of those that are in.
-    Hash(Ring, u64),
+    Hash(Ring),
 }
 
 impl Chooser {
     /// All those of `servers` that are backups, or all that are not.
     pub(crate) fn new(policy: Policy, servers: &[ServerSetup], backup: bool, start: u16) -> Chooser {
         let weight = |s: &ServerSetup| if s.backup == backup { s.weight } else { 0 };
-        let ids = || (0..servers.len() as u32).map(ServerId).filter(|id| weight(&servers[id.index()]) > 0);
+        let weights: Vec<u32> = servers.iter().map(weight).collect();
+        let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+        let before = u64::from(start).checked_rem(total).unwrap_or(0);
         let other = |way| {
-            let mut members = Members::none_of(servers.len());
-            for id in ids() {
-                members.insert(id);
-            }
-            Chooser::Other(Box::new(Other { members, way, random: mix(u64::from(start)) | 1 }))
+            let random = mix(u64::from(start)) | 1;
+            Chooser::Other(Box::new(Other { members: Members::all_of(&weights), way, random }))
         };
         match policy {
             Policy::RoundRobin => {
-                let weights: Vec<u32> = servers.iter().map(weight).collect();
                 let mut rotation = Rotation::full(&weights);
-                for _ in 0..u64::from(start).checked_rem(rotation.total_weight()).unwrap_or(0) {
-                    rotation.next();
-                }
+                (0..before).for_each(|_| _ = rotation.next());
                 Chooser::Rotation(rotation)
             }
-            Policy::LeastConnections => {
-                let mut heap = LeastLoaded::none_of(servers.len());
-                let count = servers.len().max(1);
-                for i in 0..servers.len() {
-                    let id = ServerId(((i + usize::from(start)) % count) as u32);
-                    let server = &servers[id.index()];
-                    heap.set_load(id, Load::of_weight(server.weight).crowd(), true);
-                    if weight(server) > 0 {
-                        heap.insert(id);
-                    }
-                }
-                Chooser::Least(heap)
-            }
+            Policy::LeastConnections => Chooser::Least(least_loaded(&weights, before)),
             Policy::RandomTwo => other(Way::RandomTwo),
             Policy::Ewma => other(Way::Ewma),
             Policy::First => other(Way::First),
             Policy::Hash => {
-                let points = ids().map(|id| (id, servers[id.index()].weight, servers[id.index()].identity));
-                let total = ids().map(|id| u64::from(servers[id.index()].weight)).sum();
-                other(Way::Hash(Ring::new(points), total))
+                let identified = weights.iter().zip(servers).enumerate().filter(|(_, (weight, _))| **weight > 0);
+                let points = identified.map(|(i, (weight, server))| (ServerId(i as u32), *weight, server.identity));
+                other(Way::Hash(Ring::new(points)))
             }
         }
     }
 
-    /// Takes a server of that weight in.
-    pub(crate) fn insert(&mut self, server: ServerId, weight: u32) -> bool {
+    /// Takes a server in.
+    pub(crate) fn insert(&mut self, server: ServerId) -> bool {
         match self {
             Chooser::Rotation(rotation) => rotation.insert(server),
             Chooser::Least(heap) => heap.insert(server),
-            Chooser::Other(other) => {
-                let is_new = other.members.insert(server);
-                other.weigh(|total| if is_new { total + u64::from(weight) } else { total });
-                is_new
-            }
+            Chooser::Other(other) => other.members.insert(server),
         }
     }
 
-    /// Takes a server of that weight out.
-    pub(crate) fn remove(&mut self, server: ServerId, weight: u32) -> bool {
+    /// Takes a server out.
+    pub(crate) fn remove(&mut self, server: ServerId) -> bool {
         match self {
             Chooser::Rotation(rotation) => rotation.remove(server),
             Chooser::Least(heap) => heap.remove(server),
-            Chooser::Other(other) => {
-                let was_in = other.members.remove(server);
-                other.weigh(|total| if was_in { total - u64::from(weight) } else { total });
-                was_in
-            }
+            Chooser::Other(other) => other.members.remove(server),
         }
     }
 
@@ -222,75 +214,94 @@ impl Chooser {
     /// The load of `server` has changed; `chosen`: by a request that goes there.
     #[inline]
     pub(crate) fn loaded(&mut self, server: ServerId, load: &Load, chosen: bool) {
-        if let Chooser::Least(heap) = self {
-            heap.set_load(server, load.crowd(), chosen);
+        match self {
+            Chooser::Least(heap) if chosen => heap.take_turn(server, load.crowd(), load.stride),
+            Chooser::Least(heap) => heap.set_load(server, load.crowd()),
+            _ => {}
         }
     }
 }
 
-impl Other {
-    fn weigh(&mut self, change: impl FnOnce(u64) -> u64) {
-        if let Way::Hash(_, total) = &mut self.way {
-            *total = change(*total);
-        }
+/// All servers of these weights at rest, after so many turns.
+fn least_loaded(weights: &[u32], turns: u64) -> LeastLoaded {
+    let mut heap = LeastLoaded::none_of(weights.len());
+    let stride = |server: ServerId| Load::of_weight(weights[server.index()]).stride;
+    for server in (0..weights.len() as u32).map(ServerId).filter(|server| weights[server.index()] > 0) {
+        heap.take_turn(server, 0, stride(server));
+        heap.insert(server);
     }
+    for _ in 0..turns {
+        let Some(server) = heap.least() else { break };
+        heap.take_turn(server, 0, stride(server));
+    }
+    heap
+}
 
+impl Other {
     fn next(&mut self, ask: &Ask<'_>) -> Option<ServerId> {
-        let count = self.members.list().len();
-        if count < 2 {
-            return self.members.list().first().copied();
+        if self.members.len() < 2 {
+            return self.members.first();
         }
         match &self.way {
             Way::First => self.members.first(),
-            Way::Hash(ring, total) => hashed(ring, *total, ask, &self.members, |_| true),
+            Way::Hash(ring) => hashed(ring, ask, &self.members, |_| true),
             Way::RandomTwo | Way::Ewma => {
-                let one = self.below(count);
-                let two = (one + 1 + self.below(count - 1)) % count;
-                let list = self.members.list();
-                Some(self.better(ask, list[one], list[two]))
+                let random = &mut self.random;
+                match self.members.two(|bound| below(random, bound)) {
+                    Some((one, two)) => Some(self.better(ask, one, two)),
+                    None => self.members.first(),
+                }
             }
         }
     }
 
-    fn next_untried(&self, ask: &Ask<'_>, tried: &Tried) -> Option<ServerId> {
+    fn next_untried(&mut self, ask: &Ask<'_>, tried: &Tried) -> Option<ServerId> {
         let untried = |server: &ServerId| !tried.contains(*server);
         match &self.way {
-            Way::First => self.members.list().iter().copied().filter(untried).min(),
-            Way::Hash(ring, total) => hashed(ring, *total, ask, &self.members, untried),
-            _ => self.members.list().iter().copied().filter(untried).reduce(|one, two| self.better(ask, one, two)),
+            Way::First => self.members.iter().filter(untried).min(),
+            Way::Hash(ring) => hashed(ring, ask, &self.members, untried),
+            Way::RandomTwo | Way::Ewma => {
+                // From anywhere, or else the first of equals would get all.
+                let count = self.members.len();
+                let from = below(&mut self.random, count as u64) as usize;
+                let all = self.members.iter().cycle().skip(from).take(count);
+                all.filter(untried).reduce(|one, two| self.better(ask, one, two))
+            }
         }
     }
 
     fn better(&self, ask: &Ask<'_>, one: ServerId, two: ServerId) -> ServerId {
         let (a, b) = (&ask.loads[one.index()], &ask.loads[two.index()]);
         let second = match self.way {
-            Way::Ewma => b.wait(ask.now) < a.wait(ask.now),
-            _ => b.crowd() < a.crowd(),
+            Way::Ewma => {
+                let weight = self.members.total_weight() as f64 / self.members.len() as f64;
+                b.wait(ask.now, weight) * EQUAL < a.wait(ask.now, weight)
+            }
+            _ => b.is_less_crowded(a),
         };
         if second { two } else { one }
     }
-
-    /// A number below `bound`, not 0 (xorshift64*).
-    fn below(&mut self, bound: usize) -> usize {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        let high = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        ((high * bound as u64) >> 32) as usize
-    }
 }
 
-/// The key's server among `members`; the next one on the ring when that has more than its bounded share under way. `total` is
-/// the sum of their weights: those that are down have no share.
+/// A number below `bound`, not 0; `random` (xorshift64*) goes on.
+fn below(random: &mut u64, bound: u64) -> u64 {
+    *random ^= *random >> 12;
+    *random ^= *random << 25;
+    *random ^= *random >> 27;
+    let high = random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+    (high * bound) >> 32
+}
+
+/// The key's server among `members`; the next one on the ring when that has more than its bounded share under way:
+/// those that are down have none.
 fn hashed(
     ring: &Ring,
-    total: u64,
     ask: &Ask<'_>,
     members: &Members,
     may: impl Fn(&ServerId) -> bool,
 ) -> Option<ServerId> {
     let fit = |server: ServerId| members.contains(server) && may(&server);
-    let share = BOUND * (f64::from(ask.active) + 1.0) / total.max(1) as f64;
+    let share = BOUND * (f64::from(ask.active) + 1.0) / members.total_weight().max(1) as f64;
     let has_room = |server: ServerId| {
         let load = &ask.loads[server.index()];
         load.active < BOUND_LEAST.max((share * f64::from(load.weight)).ceil() as u32)
@@ -308,5 +319,5 @@ fn highest(ask: &Ask<'_>, members: &Members, may: impl Fn(&ServerId) -> bool) ->
         draw.powf(1.0 / f64::from(ask.loads[server.index()].weight.max(1)))
     };
     let better = |one: &ServerId, two: &ServerId| chance(one).total_cmp(&chance(two));
-    members.list().iter().copied().filter(may).max_by(better)
+    members.iter().filter(may).max_by(better)
 }

@@ -2,16 +2,19 @@
 
 use crate::ServerId;
 
-/// A binary heap in which every server's load can be changed. Equal loads take turns: the one that was chosen longest ago comes
-/// first.
+/// A binary heap in which every server's load can be changed. Equal loads take turns by weight: each turn puts a server's next one
+/// off by its stride, which is the shorter the greater its weight; of equal strides the one that was chosen longest ago comes first.
+///
+/// What a server missed while others were less loaded is not made up for: its turn then counts from the present one.
 #[derive(Clone, Debug)]
 pub(crate) struct LeastLoaded {
     heap: Vec<Entry>,
     /// For each server its place in the heap, [`OUT`] when it is not in.
     place: Vec<u32>,
-    /// For each server its load and turn, in the heap or not.
+    /// For each server its load and when its turn is, in the heap or not.
     keys: Vec<(u64, u64)>,
-    turns: u64,
+    /// No turn that is given from now on counts from before this.
+    present: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +25,16 @@ struct Entry {
 
 const OUT: u32 = u32::MAX;
 
+/// Turns are counted from 0 again beyond this.
+const LATE: u64 = 1 << 62;
+
 impl LeastLoaded {
     pub(crate) fn none_of(count: usize) -> LeastLoaded {
         LeastLoaded {
             heap: Vec::with_capacity(count),
             place: vec![OUT; count],
-            keys: (0..count as u64).map(|i| (0, i)).collect(),
-            turns: count as u64,
+            keys: vec![(0, 0); count],
+            present: 0,
         }
     }
 
@@ -57,19 +63,44 @@ impl LeastLoaded {
         self.place.get(server.index()).is_some_and(|place| *place != OUT)
     }
 
-    /// Changes the load of `server`; `chosen` puts it behind its equals.
-    pub(crate) fn set_load(&mut self, server: ServerId, load: u64, chosen: bool) {
+    /// Changes the load of `server`.
+    #[inline]
+    pub(crate) fn set_load(&mut self, server: ServerId, load: u64) {
         let Some(key) = self.keys.get_mut(server.index()) else { return };
         key.0 = load;
-        if chosen {
-            key.1 = self.turns;
-            self.turns += 1;
+        let key = *key;
+        self.follow(server, key);
+    }
+
+    /// `server` has got a request, which makes its load this; its next turn comes a stride later.
+    #[inline]
+    pub(crate) fn take_turn(&mut self, server: ServerId, load: u64, stride: u32) {
+        let Some(key) = self.keys.get_mut(server.index()) else { return };
+        let turn = key.1.max(self.present);
+        *key = (load, turn + u64::from(stride));
+        let key = *key;
+        // One more, so that none of equal strides catches up with another.
+        self.present = turn + 1;
+        self.follow(server, key);
+        if turn > LATE {
+            self.count_anew();
         }
-        let (key, at) = (*key, self.place[server.index()]);
+    }
+
+    fn follow(&mut self, server: ServerId, key: (u64, u64)) {
+        let at = self.place[server.index()];
         if at != OUT {
             self.heap[at as usize].key = key;
             self.settle(at as usize);
         }
+    }
+
+    #[cold]
+    fn count_anew(&mut self) {
+        // Turns of the past are equal already, so the order stays.
+        self.keys.iter_mut().for_each(|key| key.1 = key.1.saturating_sub(self.present));
+        self.heap.iter_mut().for_each(|entry| entry.key.1 = entry.key.1.saturating_sub(self.present));
+        self.present = 0;
     }
 
     pub(crate) fn least(&self) -> Option<ServerId> {
@@ -143,18 +174,41 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_top_is_the_least(steps in proptest::collection::vec((0u32..20, 0u8..3, 0u64..5), 1..300)) {
+        fn the_top_is_the_least(
+            steps in proptest::collection::vec((0u32..20, 0u8..4, 0u64..5), 1..300),
+            from in prop::sample::select(vec![0, LATE - 40]),
+        ) {
             let mut heap = LeastLoaded::none_of(20);
+            heap.present = from;
             for (server, what, load) in steps {
                 let server = ServerId(server);
                 match what {
                     0 => _ = heap.insert(server),
                     1 => _ = heap.remove(server),
-                    _ => heap.set_load(server, load, load % 2 == 0),
+                    2 => heap.take_turn(server, load, 1 + server.0 % 7),
+                    _ => heap.set_load(server, load),
                 }
                 heap.check_invariants();
                 prop_assert_eq!(heap.least(), heap.least_of(|_| true));
             }
         }
+    }
+
+    #[test]
+    fn turns_go_on_when_they_are_counted_anew() {
+        let mut heap = LeastLoaded::none_of(2);
+        (0..2).for_each(|i| _ = heap.insert(ServerId(i)));
+        heap.present = LATE - 50;
+        let mut turns = |count| -> Vec<u32> {
+            let turn = |_| {
+                let server = heap.least().unwrap();
+                heap.take_turn(server, 0, [4, 12][server.index()]);
+                server.0
+            };
+            (0..count).map(turn).collect()
+        };
+        let heavy = turns(60).windows(4).filter(|four| four.iter().filter(|id| **id == 0).count() == 3).count();
+        assert!(heavy >= 52, "3 of 4, whichever 4, also across the change: {heavy} of 57");
+        assert!(heap.present < 1_000);
     }
 }

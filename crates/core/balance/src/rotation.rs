@@ -77,11 +77,6 @@ impl Rotation {
         true
     }
 
-    /// The sum of the weights in rotation: after so many picks everyone had its share.
-    pub(crate) fn total_weight(&self) -> u64 {
-        self.total as u64
-    }
-
     /// The next server. O(different weights).
     #[inline]
     pub(crate) fn next(&mut self) -> Option<ServerId> {

@@ -39,6 +39,85 @@ fn least_connections_fills_the_emptiest_by_weight_and_equals_take_turns() {
     assert_eq!((weighted.active(ServerId(0)), weighted.active(ServerId(1))), (100, 300));
 }
 
+/// Requests one after another, each answered at once: all servers are idle, and each gets its share by weight.
+#[test]
+fn requests_one_after_another_go_by_weight() {
+    let shares = |policy, weights: &[u32], start| {
+        let servers: Vec<ServerSetup> = (0u64..).zip(weights).map(|(i, weight)| setup(*weight, false, 0, i)).collect();
+        let mut balancer = Balancer::with(&servers, policy, Duration::ZERO, start);
+        let mut counts = vec![0u32; servers.len()];
+        let mut now = NOW;
+        for _ in 0..4_000 {
+            let server = balancer.pick(now, &Tried::none()).unwrap();
+            balancer.begin(server);
+            counts[server.index()] += 1;
+            now = now.after(Duration::from_millis(2));
+            balancer.end(server, Some(Duration::from_millis(2)), now);
+        }
+        counts
+    };
+    for weights in [&[3, 1][..], &[1, 3], &[1, 1], &[300, 100], &[5, 1, 1, 1], &[2, 2, 1, 0]] {
+        let wanted: Vec<u32> = weights.iter().map(|weight| 4_000 * weight / weights.iter().sum::<u32>()).collect();
+        for start in [0, 1, 7] {
+            let exact = shares(Policy::LeastConnections, weights, start);
+            assert!(exact.iter().zip(&wanted).all(|(had, wanted)| had.abs_diff(*wanted) <= 1), "{weights:?}: {exact:?}");
+            for policy in [Policy::RandomTwo, Policy::Ewma] {
+                let had = shares(policy, weights, start);
+                let is_close = had.iter().zip(&wanted).all(|(had, wanted)| had.abs_diff(*wanted) <= 150);
+                assert!(is_close, "{policy:?}, {weights:?}: {had:?}");
+            }
+        }
+        assert_eq!(shares(Policy::First, weights, 0)[0], 4_000, "the first is the first as long as it has room");
+    }
+}
+
+#[test]
+fn turns_of_equally_loaded_servers_are_spread() {
+    let mut balancer = with(&[setup(3, false, 0, 0), setup(1, false, 0, 1)], Policy::LeastConnections);
+    let one_after_another = |balancer: &mut Balancer, count| -> Vec<u32> {
+        let one = |_| {
+            let server = balancer.pick(NOW, &Tried::none()).unwrap();
+            balancer.begin(server);
+            balancer.end(server, None, NOW);
+            server.0
+        };
+        (0..count).map(one).collect()
+    };
+    let turns = one_after_another(&mut balancer, 41);
+    assert!(turns.windows(4).all(|four| four.iter().filter(|id| **id == 1).count() == 1), "{turns:?}");
+    // One that was busy meanwhile gets its turns from now on, and not those that it missed.
+    balancer.begin(ServerId(1));
+    assert!(one_after_another(&mut balancer, 100).iter().all(|id| *id == 0));
+    balancer.end(ServerId(1), None, NOW);
+    let turns = one_after_another(&mut balancer, 40);
+    let light = turns.iter().filter(|id| **id == 1).count();
+    assert!((10..=11).contains(&light), "{turns:?}");
+}
+
+/// A heavy server among many light ones gets its share also where two are drawn.
+#[test]
+fn two_are_drawn_by_weight() {
+    let servers: Vec<ServerSetup> = (0..31).map(|i| setup(if i == 0 { 30 } else { 1 }, false, 0, i)).collect();
+    for policy in [Policy::RandomTwo, Policy::Ewma] {
+        let mut balancer = with(&servers, policy);
+        (0..6_000).for_each(|_| assert!(pick(&mut balancer).is_some()));
+        let heavy = balancer.active(ServerId(0));
+        assert!((2_800..=3_200).contains(&heavy), "{policy:?}: {heavy}");
+        let others: Vec<u32> = (1..31).map(|i| balancer.active(ServerId(i))).collect();
+        assert!(others.iter().all(|n| (85..=115).contains(n)), "{policy:?}: {others:?}");
+    }
+}
+
+#[test]
+fn retries_of_two_at_random_are_spread_over_equals() {
+    let mut balancer = with(&plain(5), Policy::RandomTwo);
+    let mut tried = Tried::none();
+    tried.add(ServerId(0));
+    let mut had = [0; 5];
+    (0..400).for_each(|_| had[balancer.pick(NOW, &tried).unwrap().index()] += 1);
+    assert!(had[0] == 0 && had[1..].iter().all(|n| (50..=150).contains(n)), "{had:?}");
+}
+
 #[test]
 fn random_two_stays_close_to_even() {
     let mut balancer = with(&plain(10), Policy::RandomTwo);
