@@ -45,7 +45,7 @@ enum Cert {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
 
-        /// The folder to write NAME.pem and NAME.key into
+        /// The folder to write NAME.pem, NAME.key and the authority's certificate into, made if there is none
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
     },

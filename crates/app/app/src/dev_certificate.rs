@@ -21,8 +21,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 const CERTIFICATE_DAYS: u32 = 397;
 const AUTHORITY_DAYS: u32 = 3650;
 
-/// `proxy cert dev NAME...`: writes `NAME.pem` and `NAME.key` into `folder` and says how to use them. The exit status: 0, or 1
-/// when it failed.
+/// `proxy cert dev NAME...`: writes `NAME.pem`, `NAME.key` and the authority's `authority.pem` into `folder`, which it makes, and says
+/// how to use them. The exit status: 0, or 1 when it failed.
 pub fn make(names: &[String], folder: &Path) -> ExitCode {
     let (text, status) = match authority_folder().and_then(|authority| issue(names, folder, &authority)) {
         Ok(issued) => (issued.advice(), ExitCode::SUCCESS),
@@ -88,6 +88,7 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
         tls::server_name(bare).map_err(|e| e.sentence)?;
     }
     let (is_new, issuer, authority_pem) = self::authority(authority)?;
+    fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
     let failed = |e: rcgen::Error| format!("the certificate could not be made: {e}");
     let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
     params.distinguished_name = called(name);
@@ -98,10 +99,17 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
     let stem = name.replace(['*', ':'], "_");
+    // Who verifies what was made here wants it beside; one of somebody else stays what it is.
+    let beside = folder.join("authority.pem");
+    let authority_file = match fs::read_to_string(&beside) {
+        Ok(there) if there == authority_pem => beside,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => beside,
+        _ => authority.join("authority.pem"),
+    };
     let issued = Issued {
         cert: folder.join(format!("{stem}.pem")),
         key: folder.join(format!("{stem}.key")),
-        authority: authority.join("authority.pem"),
+        authority: authority_file,
         is_new,
         name: name.replace("*.", "www."),
     };
@@ -115,6 +123,13 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
     }
     write(&issued.key, &key.serialize_pem(), 0o600)?;
     write(&issued.cert, &(certificate.pem() + &authority_pem), 0o644)?;
+    if !is_taken(&issued.authority) {
+        // By a name of its own, since others may be doing the same for other names.
+        let new = folder.join(format!("{stem}.authority"));
+        write(&new, &authority_pem, 0o644)?;
+        fs::rename(&new, &issued.authority)
+            .map_err(|e| format!("{} cannot be written: {e}", issued.authority.display()))?;
+    }
     Ok(issued)
 }
 
@@ -257,6 +272,13 @@ mod tests {
             assert_eq!(fs::metadata(&issued.key).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert!(first.advice().contains("curl --cacert"));
+        // The folder is made, and the authority lies beside, unless another is there.
+        let deep = folder.0.join("not/there/yet");
+        assert_eq!(issue(&names, &deep, &authority).unwrap().authority, deep.join("authority.pem"));
+        assert_eq!(fs::read(deep.join("authority.pem")).unwrap(), kept);
+        fs::write(deep.join("authority.pem"), "precious").unwrap();
+        assert_eq!(issue(&names, &deep, &authority).unwrap().authority, authority.join("authority.pem"));
+        assert_eq!(fs::read(deep.join("authority.pem")).unwrap(), b"precious");
         assert!(issue(&["not a name".to_owned()], &folder.0, &authority).is_err());
         // What was not made here stays.
         let theirs = [folder.0.join("theirs.test.pem"), folder.0.join("theirs.test.key")];

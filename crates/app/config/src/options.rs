@@ -95,6 +95,15 @@ pub(crate) enum Kind {
 pub(crate) struct Choice {
     pub(crate) word: &'static str,
     pub(crate) built: bool,
+    /// What else may stand there than a text, as it is written; it is read elsewhere.
+    pub(crate) is_form: bool,
+}
+
+impl Choice {
+    /// As it is typed.
+    pub(crate) fn typed(&self) -> String {
+        if self.is_form { self.word.to_owned() } else { format!("\"{}\"", self.word) }
+    }
 }
 
 impl Section {
@@ -143,7 +152,7 @@ impl Kind {
 fn one_of(choices: &[Choice]) -> String {
     let any_built = choices.iter().any(|c| c.built);
     let words: Vec<String> =
-        choices.iter().filter(|c| c.built || !any_built).map(|c| format!("`\"{}\"`", c.word)).collect();
+        choices.iter().filter(|c| c.built || !any_built).map(|c| format!("`{}`", c.typed())).collect();
     match words.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} or {last}", others.join(", ")),

@@ -294,12 +294,7 @@ fn below(random: &mut u64, bound: u64) -> u64 {
 
 /// The key's server among `members`; the next one on the ring when that has more than its bounded share under way:
 /// those that are down have none.
-fn hashed(
-    ring: &Ring,
-    ask: &Ask<'_>,
-    members: &Members,
-    may: impl Fn(&ServerId) -> bool,
-) -> Option<ServerId> {
+fn hashed(ring: &Ring, ask: &Ask<'_>, members: &Members, may: impl Fn(&ServerId) -> bool) -> Option<ServerId> {
     let fit = |server: ServerId| members.contains(server) && may(&server);
     let share = BOUND * (f64::from(ask.active) + 1.0) / members.total_weight().max(1) as f64;
     let has_room = |server: ServerId| {

@@ -30,12 +30,7 @@ const LATE: u64 = 1 << 62;
 
 impl LeastLoaded {
     pub(crate) fn none_of(count: usize) -> LeastLoaded {
-        LeastLoaded {
-            heap: Vec::with_capacity(count),
-            place: vec![OUT; count],
-            keys: vec![(0, 0); count],
-            present: 0,
-        }
+        LeastLoaded { heap: Vec::with_capacity(count), place: vec![OUT; count], keys: vec![(0, 0); count], present: 0 }
     }
 
     pub(crate) fn insert(&mut self, server: ServerId) -> bool {

@@ -82,7 +82,7 @@ fn is_live(section: &Section) -> bool {
 /// The type with its bounds; words that are not built yet are named as such.
 fn type_of(kind: &Kind) -> String {
     let words = |choices: &[Choice]| {
-        let marked = |c: &Choice| format!("\"{}\"{}", c.word, if c.built { "" } else { " (not built yet)" });
+        let marked = |c: &Choice| format!("{}{}", c.typed(), if c.built { "" } else { " (not built yet)" });
         choices.iter().map(marked).collect::<Vec<_>>().join(", ")
     };
     match kind {

@@ -26,11 +26,16 @@ const fn later(key: Key) -> Key {
 }
 
 const fn works(word: &'static str) -> Choice {
-    Choice { word, built: true }
+    Choice { word, built: true, is_form: false }
 }
 
 const fn planned(word: &'static str) -> Choice {
-    Choice { word, built: false }
+    Choice { word, built: false, is_form: false }
+}
+
+/// Not a word but what may stand there otherwise.
+const fn form(word: &'static str) -> Choice {
+    Choice { word, built: true, is_form: true }
 }
 
 /// Every table, in the order of the reference.

@@ -266,7 +266,7 @@ impl Leaf for Word {
     fn read(key: &Key, node: &Node) -> Result<Word, Wrong> {
         let Kind::Choice(choices) = key.kind else { unreachable!("`{}` is no choice", key.name) };
         let text = node.text().ok_or_else(|| Wrong::kind(key, node))?;
-        match choices.iter().find(|c| c.word == text) {
+        match choices.iter().find(|c| c.word == text && !c.is_form) {
             Some(choice) if choice.built => Ok(Word(choice.word)),
             Some(_) => Err(unbuilt_word(key, text)),
             None => Err(unknown_word(key, text)),
@@ -293,7 +293,7 @@ fn unknown_word(key: &Key, word: &str) -> Wrong {
     let (Kind::Choice(choices) | Kind::Choices(choices)) = key.kind else {
         unreachable!("`{}` is no choice", key.name)
     };
-    let near = nearest(word, choices.iter().map(|c| c.word));
+    let near = nearest(word, choices.iter().filter(|c| !c.is_form).map(|c| c.word));
     Wrong::new(format!("cannot be `\"{word}\"`"), format!("expected {}", key.kind.describe()))
         .maybe_hint(near.map(|near| format!("did you mean `\"{near}\"`?")))
 }

@@ -291,10 +291,45 @@ fn pem(table: &Cursor<'_>, name: &'static str) -> Option<(PathBuf, Vec<u8>)> {
         Ok(bytes) => Some((path, bytes)),
         Err(why) => {
             let wrong = Wrong::new("names a file that cannot be read", why);
-            table.wrong(name, node, wrong.hint("relative paths start from the folder of this file"));
+            let mut hint = "relative paths start from the folder of this file".to_owned();
+            if let Some(command) = made_by(table, name, &path) {
+                hint = format!("{hint}; for trying it out, `{command}` makes it");
+            }
+            table.wrong(name, node, wrong.hint(hint));
             None
         }
     }
+}
+
+/// The command that makes the file of a key, when there is none, nor one that it would replace, and it makes files of this name.
+fn made_by(table: &Cursor<'_>, name: &str, path: &Path) -> Option<String> {
+    let is_absent = |path: &Path| path.try_exists().is_ok_and(|there| !there);
+    let (folder, file) = (path.parent()?, path.file_name()?.to_str()?);
+    let certified = match name {
+        "cert" | "key" => {
+            let text = |name| table.node(name).and_then(|node| node.text());
+            let stem = |name, ending| text(name).and_then(|path| path.strip_suffix(ending));
+            let one = stem("cert", ".pem").filter(|one| stem("key", ".key") == Some(one))?;
+            let pair = ["pem", "key"].map(|ending| table.source().folder.join(format!("{one}.{ending}")));
+            pair.iter().all(|path| is_absent(path)).then(|| Path::new(one).file_name()?.to_str())?
+        }
+        "ca" | "client_ca" => Some("localhost").filter(|_| file == "authority.pem" && is_absent(path)),
+        _ => None,
+    }?;
+    tls::server_name(certified).ok()?;
+    let address = if certified == "localhost" { " 127.0.0.1" } else { "" };
+    Some(format!("proxy cert dev {certified}{address} --out {}", shell_word(folder)?))
+}
+
+/// A folder as a word for the shell.
+fn shell_word(folder: &Path) -> Option<String> {
+    let text = folder.to_str()?;
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    Some(match text {
+        "" => ".".to_owned(),
+        text if text.chars().all(is_plain) && !text.starts_with('-') => text.to_owned(),
+        text => format!("'{}'", text.replace('\'', "'\\''")),
+    })
 }
 
 /// A sentence about the file of a key, at the key's value. What follows the first sentence is the hint.

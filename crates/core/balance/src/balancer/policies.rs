@@ -60,7 +60,10 @@ fn requests_one_after_another_go_by_weight() {
         let wanted: Vec<u32> = weights.iter().map(|weight| 4_000 * weight / weights.iter().sum::<u32>()).collect();
         for start in [0, 1, 7] {
             let exact = shares(Policy::LeastConnections, weights, start);
-            assert!(exact.iter().zip(&wanted).all(|(had, wanted)| had.abs_diff(*wanted) <= 1), "{weights:?}: {exact:?}");
+            assert!(
+                exact.iter().zip(&wanted).all(|(had, wanted)| had.abs_diff(*wanted) <= 1),
+                "{weights:?}: {exact:?}"
+            );
             for policy in [Policy::RandomTwo, Policy::Ewma] {
                 let had = shares(policy, weights, start);
                 let is_close = had.iter().zip(&wanted).all(|(had, wanted)| had.abs_diff(*wanted) <= 150);

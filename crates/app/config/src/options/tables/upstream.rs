@@ -1,6 +1,6 @@
 //! The options of an upstream.
 
-use super::{key, off, planned, works};
+use super::{form, key, off, planned, works};
 use crate::options::{Kind, Section};
 
 pub(crate) static UPSTREAM: Section = Section {
@@ -23,9 +23,10 @@ pub(crate) static UPSTREAM: Section = Section {
                 works("ewma"),
                 works("ip_hash"),
                 works("first"),
+                form("{ hash = \"header:NAME\" }"),
             ]),
             "\"round_robin\"",
-            "How a server is picked; also { hash = \"header:NAME\" }, \"cookie:NAME\", \"path\" or \"query\".",
+            "How a server is picked; hash also takes \"cookie:NAME\", \"path\" and \"query\".",
         ),
         key(
             "protocol",
