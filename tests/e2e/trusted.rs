@@ -74,6 +74,9 @@ fn a_trusted_proxy_is_believed() {
     access_logged(&server, &["\"client\":\"2001:db8::7\"", "\"target\":\"/from\""]);
     let secure = client.ask("GET /scheme HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n");
     assert_eq!(secure.field("location").as_deref(), Some("https://a/"));
+    let secure = client
+        .ask("GET /scheme HTTP/1.1\r\nHost: a\r\nForwarded: for=1.1.1.1;proto=https, for=10.9.0.1;proto=http\r\n\r\n");
+    assert_eq!(secure.field("location").as_deref(), Some("https://a/"));
     let torn = Client::connect(server.address())
         .ask("GET /inside HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.1.1\r\nForwarded: for=1.1.1.1\r\n\r\n");
     assert!(torn.status == 400, "{}", torn.text());
@@ -89,6 +92,166 @@ fn what_a_trusted_proxy_tells_is_passed_on_and_added_to() {
     let seen = origin.seen_text();
     assert!(seen.contains("X-Forwarded-For: 10.1.1.1, 127.0.0.1\r\n"), "{seen}");
     assert!(seen.contains("Forwarded: for=10.1.1.1, for=127.0.0.1;host=a;proto=http\r\n"), "{seen}");
+}
+
+/// A proxy in front of `next` that believes the whole machine, and sends all clients that asked without TLS elsewhere.
+fn link(next: std::net::SocketAddr) -> Tollgate {
+    Tollgate::config(&format!(
+        r#"
+        [log.access]
+        path = "access.log"
+        format = "json"
+        [[listener]]
+        address = "127.0.0.1:0"
+        trusted_proxies = ["127.0.0.0/8"]
+        reason = true
+        [[route]]
+        path = "/secure"
+        match.scheme = "http"
+        redirect = {{ to = "https://{{host}}{{uri}}" }}
+        [[route]]
+        path = "/*"
+        proxy = {{ upstream = "next" }}
+        [upstream.next]
+        servers = ["{next}"]
+        "#
+    ))
+}
+
+/// Whichever of the fields the proxy in front of both sends.
+#[test]
+fn two_of_ours_behind_a_trusted_proxy_agree() {
+    let origin = origin();
+    let second = link(origin.address());
+    let first = link(second.address());
+    let client = &mut Client::connect(first.address());
+    for (lines, secure, who, seen) in [
+        ("", 308, "127.0.0.1", ["127.0.0.1", "http", "for=127.0.0.1"]),
+        ("X-Forwarded-For: 5.5.5.5\r\n", 308, "5.5.5.5", ["5.5.5.5, 127.0.0.1", "http", "for=5.5.5.5, for=127.0.0.1"]),
+        (
+            "X-Forwarded-For: 5.5.5.5\r\nX-Forwarded-Proto: https\r\n",
+            200,
+            "5.5.5.5",
+            ["5.5.5.5, 127.0.0.1", "https, http", "for=5.5.5.5;proto=https, for=127.0.0.1"],
+        ),
+        (
+            "x-forwarded-for: 6.6.6.6, [2001:db8::7]:4711\r\nX-FORWARDED-FOR: 127.0.0.9\r\nX-Forwarded-Proto: HTTPS\r\n",
+            200,
+            "2001:db8::7",
+            [
+                "6.6.6.6, [2001:db8::7]:4711, 127.0.0.9, 127.0.0.1",
+                "HTTPS, http",
+                "for=6.6.6.6;proto=https, for=\"[2001:db8::7]:4711\", for=127.0.0.9, for=127.0.0.1",
+            ],
+        ),
+        (
+            "forwarded: For=\"[2001:db8::7]:4711\";Proto=\"https\";host=\"a,b\"\r\n",
+            200,
+            "2001:db8::7",
+            [
+                "2001:db8::7, 127.0.0.1",
+                "https, http",
+                "For=\"[2001:db8::7]:4711\";Proto=\"https\";host=\"a,b\", for=127.0.0.1",
+            ],
+        ),
+        (
+            "Forwarded: for=6.6.6.6;proto=https\r\nForwarded: for=5.5.5.5;proto=http\r\n",
+            308,
+            "5.5.5.5",
+            [
+                "6.6.6.6, 5.5.5.5, 127.0.0.1",
+                "https, http, http",
+                "for=6.6.6.6;proto=https, for=5.5.5.5;proto=http, for=127.0.0.1",
+            ],
+        ),
+        (
+            "Forwarded: for=_hidden;proto=https\r\n",
+            200,
+            "127.0.0.1",
+            ["_hidden, 127.0.0.1", "https, http", "for=_hidden;proto=https, for=127.0.0.1"],
+        ),
+    ] {
+        let before = origin.seen_text().len();
+        assert_eq!(status(client, "/", lines), 200, "{lines}");
+        let text = origin.seen_text().split_off(before);
+        let [addresses, schemes, hops] = seen;
+        // The second has added the first.
+        for line in [
+            format!("X-Forwarded-For: {addresses}, 127.0.0.1\r\n"),
+            format!("X-Forwarded-Proto: {schemes}, http\r\n"),
+            format!("Forwarded: {hops};host=a;proto=http, for=127.0.0.1;host=a;proto=http\r\n"),
+        ] {
+            let line = if lines.is_empty() { line.replace("for=127.0.0.1, ", "") } else { line };
+            assert!(text.contains(&line), "{lines}: {line} is missing: {text}");
+        }
+        for link in [&first, &second] {
+            access_logged(link, &[&format!("\"client\":\"{who}\""), "\"target\":\"/\""]);
+        }
+        assert_eq!(status(client, "/secure", lines), secure, "{lines}");
+    }
+}
+
+/// The scheme that the first passes on is the client's for the second: a redirect to https would be followed without end.
+#[test]
+fn a_redirect_to_https_behind_two_proxies_does_not_loop() {
+    let origin = origin();
+    let second = link(origin.address());
+    let first = Tollgate::config(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n[[route]]\npath = \"/*\"\n\
+         proxy = {{ upstream = \"next\" }}\n[upstream.next]\nservers = [\"{}\"]\n",
+        second.address()
+    ));
+    let root = tests::folder();
+    let nginx = peers::nginx(
+        root.path(),
+        &format!(
+            "location / {{ proxy_pass http://{}; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; \
+         proxy_set_header X-Forwarded-Proto https; proxy_set_header Host $http_host; }}",
+            first.address()
+        ),
+    );
+    let got = peers::curl(["-H", "Forwarded: for=1.1.1.1;proto=http", &nginx.url("/secure")]);
+    assert!(got.out.contains("Forwarded"), "what nginx passes on of its client contradicts it: {}", got.out);
+    let got = peers::curl(["-H", "X-Forwarded-For: 6.6.6.6", "-H", "X-Forwarded-Proto: http", &nginx.url("/secure")]);
+    assert_eq!(got.out, "ok", "{}", got.err);
+}
+
+/// What a stranger says is neither believed nor passed on so that the next one believes it.
+#[test]
+fn what_a_stranger_says_ends_at_the_first_of_two() {
+    let origin = origin();
+    let second = link(origin.address());
+    let first = Tollgate::config(&format!(
+        "[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"next\" }}\n[upstream.next]\nservers = [\"{}\"]\n",
+        second.address()
+    ));
+    let client = &mut Client::connect(first.address());
+    for lines in [
+        "X-Forwarded-For: 10.7.7.7\r\nX-Forwarded-Proto: https\r\n",
+        "forwarded: for=10.7.7.7;proto=https\r\n",
+        "X-Forwarded-For: 10.7.7.7\r\nForwarded: for=\"\r\nX-FORWARDED-PROTO: https, https, https\r\n",
+        "X_Forwarded_For: 10.7.7.7\r\nx_forwarded-proto: https\r\nConnection: forwarded, x-forwarded-for\r\n",
+    ] {
+        assert_eq!(status(client, "/", lines), 200, "{lines}");
+        assert_eq!(status(client, "/secure", lines), 308, "{lines}");
+    }
+    let seen = origin.seen_text();
+    assert!(!seen.contains("10.7.7.7") && !seen.contains("https"), "{seen}");
+    assert!(seen.contains("X-Forwarded-For: 127.0.0.1, 127.0.0.1\r\n"), "{seen}");
+}
+
+/// More than a head has room for once it is in both fields is refused, and so is what is too long already.
+#[test]
+fn endless_lists_are_carried_or_refused() {
+    let origin = origin();
+    let second = link(origin.address());
+    let first = link(second.address());
+    for (element, count, expected) in
+        [("1.1.1.1", 500, 200), ("1.1.1.1", 10_000, 431), ("a", 500, 200), ("a", 6_000, 431), ("", 5_000, 200)]
+    {
+        let line = format!("X-Forwarded-For: {}\r\n", vec![element; count].join(","));
+        assert_eq!(status(&mut Client::connect(first.address()), "/", &line), expected, "{count} times {element}");
+    }
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn part<'a>(
         Piece::Path => path,
         Piece::Query => request.query_bytes().unwrap_or_default(),
         Piece::Rest(prefix) => path.get(*prefix..).unwrap_or_default(),
-        Piece::Scheme if client.asked_over_tls(request) => b"https",
+        Piece::Scheme if client.asked_over_tls() => b"https",
         Piece::Scheme => b"http",
     }
 }

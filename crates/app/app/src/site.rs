@@ -254,7 +254,7 @@ impl Site {
                 query: request.query_bytes(),
                 fields: &request.fields,
                 client: exchange.client.ip(),
-                scheme: if exchange.client.asked_over_tls(request) { Scheme::Https } else { Scheme::Http },
+                scheme: if exchange.client.asked_over_tls() { Scheme::Https } else { Scheme::Http },
             }),
         };
         let route = match found {

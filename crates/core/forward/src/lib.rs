@@ -20,6 +20,7 @@ mod request;
 mod response;
 mod rules;
 mod target;
+mod told;
 
 pub use client::{CertificatePart, ClientAddress, ClientCertificate, ClientInfo, Scheme};
 pub use filter::{NOMINATED_MAX, TooManyOptions};

@@ -6,6 +6,7 @@ use crate::PSEUDONYM;
 use crate::client::{ClientInfo, Scheme};
 use crate::filter::{CONTENT_LENGTH, Filter, HOP_BY_HOP, TooManyOptions, XForwarded, says_length};
 use crate::rules::{FieldRules, is_token_byte};
+use crate::told::{carried_len_max, tell_one_by_one};
 
 /// Which Host a server is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub fn request_len_max(head: &RequestHead, options: &RequestOptions<'_>, client:
     let asked = usize::from(head.authority.len);
     let named = if let HostPolicy::Name(name) = options.host { name.len() } else { 0 };
     let host = "Host: \r\n".len() + asked + options.upstream.len() + named;
-    let told = TOLD_LEN + 2 * client.address.node().len() + 2 * asked;
+    let told = TOLD_LEN + 2 * client.address.node().len() + 2 * asked + carried_len_max(&head.fields, client);
     received_len_max(&head.fields, options.upgrade) + host + told + OTHERS_LEN + options.rules.lines_len()
 }
 
@@ -207,65 +208,9 @@ fn tell_at_once(version: Version, asked: &[u8], quoted: bool, client: &ClientInf
     });
 }
 
-#[cold]
-fn tell_one_by_one(
-    head: &RequestHead,
-    rules: &FieldRules,
-    form: Form,
-    client: &ClientInfo<'_>,
-    out: &mut HeadWriter<'_>,
-) {
-    let mut add = |known: Known, name: &[u8], believed: bool, element: &[&[u8]]| {
-        if !rules.taken_out().contains(known) {
-            append(&head.fields, known, name, believed, element, out);
-        }
-    };
-    let believed = client.trusted;
-    let (node, scheme) = (client.address.node(), client.scheme.as_str().as_bytes());
-    add(Known::XForwardedFor, b"X-Forwarded-For", believed, &[client.address.address()]);
-    add(Known::XForwardedProto, b"X-Forwarded-Proto", believed, &[scheme]);
-    if form == Form::Unfit {
-        add(Known::Forwarded, b"Forwarded", believed, &[b"for=", node, b";proto=", scheme]);
-    } else {
-        let asked = head.authority_bytes();
-        let quote: &[u8] = if form == Form::Quoted { b"\"" } else { b"" };
-        let element = [b"for=", node, b";host=", quote, asked, quote, b";proto=", scheme];
-        add(Known::XForwardedHost, b"X-Forwarded-Host", believed, &[asked]);
-        add(Known::Forwarded, b"Forwarded", believed, &element);
-    }
-    add(Known::Via, b"Via", true, &via(head.version));
-}
-
-/// Writes a list that grows by one element with each hop. What earlier hops wrote is joined into one line, since
-/// many readers look at one line only.
-pub(crate) fn append(
-    fields: &Fields,
-    known: Known,
-    name: &[u8],
-    believed: bool,
-    element: &[&[u8]],
-    out: &mut HeadWriter<'_>,
-) {
-    if believed && fields.has_any(KnownSet::of(&[known])) {
-        let earlier = fields.all(known).filter(|value| !value.is_empty());
-        out.push_list(known, name, earlier, element);
-    } else {
-        out.push_parts(known, name, element);
-    }
-}
-
-/// Our element of Via: the version the message was received in, and our name.
-pub(crate) fn via(version: Version) -> [&'static [u8]; 2] {
-    let version: &[u8] = match version {
-        Version::Http10 => b"1.0 ",
-        Version::Http11 => b"1.1 ",
-    };
-    [version, PSEUDONYM.as_bytes()]
-}
-
 /// How an authority stands in Forwarded (RFC 7239 §4).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     /// As it is: it is a token.
     Token,
     /// In quotes: it has a port, or is an IPv6 address.

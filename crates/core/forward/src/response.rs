@@ -6,8 +6,9 @@ use message::{
 
 use crate::PSEUDONYM;
 use crate::filter::{CONTENT_LENGTH, Filter, HOP_BY_HOP, TooManyOptions, XForwarded, is_x_forwarded, says_length};
-use crate::request::{append, received_len_max, via, write_upgrade};
+use crate::request::{received_len_max, write_upgrade};
 use crate::rules::{FieldRules, is_spelling_of};
+use crate::told::{append, via};
 
 /// What a route wants of its answers.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
 //! Heads in, heads out. What is common to the tests of all directions is here.
 
+mod chain;
 mod client;
 mod properties;
 mod request;

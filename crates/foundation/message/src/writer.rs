@@ -40,6 +40,13 @@ impl<'b> HeadWriter<'b> {
         self.put(b"\r\n");
     }
 
+    /// Adds one line whose value `write` writes.
+    pub fn push_with(&mut self, known: Known, name: &[u8], write: impl FnOnce(&mut HeadWriter<'b>)) {
+        self.begin(known, name);
+        write(self);
+        self.put(b"\r\n");
+    }
+
     /// Adds one line whose value is a list: `items`, then one item made of several parts (none, when there are no
     /// parts), with commas between them.
     pub fn push_list<'i>(&mut self, known: Known, name: &[u8], items: impl Iterator<Item = &'i [u8]>, last: &[&[u8]]) {

@@ -269,7 +269,7 @@ impl Proxy {
 #[inline(never)]
 fn leased_answered<'p>(lease: &Lease<'p>, status: u16, exchange: &Exchange<'_>) -> Option<&'p str> {
     lease.answered(status, exchange.request.body == BodyLength::None);
-    lease.cookie(exchange.client.asked_over_tls(exchange.request))
+    lease.cookie(exchange.client.asked_over_tls())
 }
 
 /// The PROXY header that tells of this exchange's client.

@@ -46,8 +46,8 @@ pub struct Client<'c> {
 pub(crate) enum Told {
     /// Its connection is all that is believed.
     Nothing,
-    /// It is a trusted proxy, which speaks for a client of this address, or for one that it does not know.
-    By(Option<IpAddr>),
+    /// It is a trusted proxy, which speaks for this client, or for one that it does not know.
+    By(client_address::Told),
 }
 
 impl<'c> Client<'c> {
@@ -60,7 +60,7 @@ impl<'c> Client<'c> {
     pub fn ip(&self) -> Option<IpAddr> {
         match self.told {
             Told::Nothing => self.peer.ip(),
-            Told::By(told) => told,
+            Told::By(told) => told.client,
         }
     }
 
@@ -74,7 +74,7 @@ impl<'c> Client<'c> {
     #[cold]
     pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         let source = match self.told {
-            Told::By(told) if told != self.peer.ip() => SocketAddr::new(told?, 0),
+            Told::By(told) if told.client != self.peer.ip() => SocketAddr::new(told.client?, 0),
             // A proxy that asks for itself too.
             _ => self.peer.socket_addr()?,
         };
@@ -89,7 +89,7 @@ impl<'c> Client<'c> {
     /// Whom logs name: a proxy itself, where it does not know for whom it speaks.
     pub(crate) fn named(&self) -> Option<IpAddr> {
         match self.told {
-            Told::By(Some(address)) => Some(address),
+            Told::By(told) if told.client.is_some() => told.client,
             _ => self.peer.ip(),
         }
     }
@@ -97,15 +97,15 @@ impl<'c> Client<'c> {
     /// The same as the peer that it would be.
     #[cold]
     pub(crate) fn named_peer(&self) -> Peer {
-        match self.told {
-            Told::By(Some(told)) if Some(told) != self.peer.ip() => Peer::of(SocketAddr::new(told, 0)),
+        match self.named() {
+            Some(named) if Some(named) != self.peer.ip() => Peer::of(SocketAddr::new(named, 0)),
             _ => self.peer.clone(),
         }
     }
 
-    /// Whether the client asked over TLS: us, or the trusted proxy that speaks for it.
-    pub fn asked_over_tls(&self, request: &RequestHead) -> bool {
-        let told = if self.is_trusted() { client_address::told_scheme(&request.fields) } else { None };
+    /// Whether the client asked over TLS: us, or the proxies that speak for it, where a trusted one says so.
+    pub fn asked_over_tls(&self) -> bool {
+        let told = if let Told::By(told) = self.told { told.over_tls } else { None };
         told.unwrap_or_else(|| self.is_over_tls())
     }
 

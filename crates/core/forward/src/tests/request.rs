@@ -201,6 +201,7 @@ fn what_a_trusted_proxy_says_is_appended_to() {
         "x-forwarded-for: 10.0.0.9, 10.0.0.10",
         "X-Forwarded-Host:",
     ]);
+    // Neither is written anew from the other while both are there.
     assert_eq!(
         lines,
         [
@@ -215,6 +216,96 @@ fn what_a_trusted_proxy_says_is_appended_to() {
     );
     // Nothing to append to: as for any client.
     assert_eq!(passed(&setup, &[HOST]), [HOST]);
+}
+
+/// The lines of a trusted proxy's request that tell of clients, less their beginning `X-Forwarded-` or `Forwarded: `.
+fn carried(lines: &[&str]) -> Vec<String> {
+    let setup = Setup { trusted: true, ..Setup::default() };
+    let lines = [&[HOST], lines].concat();
+    let told = setup.get(&lines).into_iter().filter(|line| !line.contains("-Host") && !line.starts_with("Via"));
+    told.skip(1).map(|line| line.replace("X-Forwarded-", "").replace("Forwarded: ", "")).collect()
+}
+
+#[test]
+fn forwarded_goes_on_from_what_x_forwarded_for_lists() {
+    for (lines, [addresses, schemes, hops]) in [
+        (&["X-Forwarded-For: 5.5.5.5"][..], ["5.5.5.5", "", "for=5.5.5.5"]),
+        (&["X-Forwarded-For: 5.5.5.5", "X-Forwarded-Proto: https"], ["5.5.5.5", "https", "for=5.5.5.5;proto=https"]),
+        (
+            &["X-Forwarded-For: 5.5.5.5:80", "x-forwarded-proto: HTTPS , http", "x-forwarded-for: 2001:db8::1"],
+            [
+                "5.5.5.5:80, 2001:db8::1",
+                "HTTPS , http",
+                "for=\"5.5.5.5:80\";proto=https, for=\"[2001:db8::1]\";proto=http",
+            ],
+        ),
+        // A single scheme is the first client's.
+        (
+            &["X-Forwarded-For: 5.5.5.5, 6.6.6.6", "X-Forwarded-Proto: https"],
+            ["5.5.5.5, 6.6.6.6", "https", "for=5.5.5.5;proto=https, for=6.6.6.6"],
+        ),
+        // Nobody can say whose these are.
+        (&["X-Forwarded-For: 5.5.5.5", "X-Forwarded-Proto: https,http"], ["5.5.5.5", "https,http", "for=5.5.5.5"]),
+        (
+            &[
+                "X-Forwarded-For: a\"b;for=1.1.1.1, unknown, _x, , \u{e9}",
+                "Forwarded:",
+                "X-Forwarded-Proto: a;b, http, , x, y",
+            ],
+            [
+                "a\"b;for=1.1.1.1, unknown, _x, , \u{e9}",
+                "a;b, http, , x, y",
+                "for=unknown, for=unknown;proto=http, for=_x, for=unknown",
+            ],
+        ),
+    ] {
+        let schemes = if schemes.is_empty() { "http".into() } else { format!("{schemes}, http") };
+        let expected = [
+            format!("For: {addresses}, 192.0.2.7"),
+            format!("Proto: {schemes}"),
+            format!("{hops}, for=192.0.2.7;host=example.com;proto=http"),
+        ];
+        assert_eq!(carried(lines), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn x_forwarded_for_goes_on_from_what_forwarded_lists() {
+    for (value, addresses, schemes) in [
+        ("for=5.5.5.5", "5.5.5.5", ""),
+        ("for=\"5.5.5.5:80\";proto=https, For=\"[2001:db8::1]:1\";host=a", "5.5.5.5, 2001:db8::1", "https, http"),
+        (
+            "for=_x;proto=http, for=unknown, proto=https, for=1.1.1.1;for=2.2.2.2",
+            "_x, unknown, unknown, unknown",
+            "http, http, https, http",
+        ),
+        ("for=5.5.5.5;host=\"a, for=6.6.6.6\"", "5.5.5.5", ""),
+    ] {
+        let schemes = if schemes.is_empty() { "http".into() } else { format!("{schemes}, http") };
+        let expected = [
+            format!("For: {addresses}, 192.0.2.7"),
+            format!("Proto: {schemes}"),
+            format!("{value}, for=192.0.2.7;host=example.com;proto=http"),
+        ];
+        assert_eq!(carried(&[&format!("Forwarded: {value}")]), expected, "{value}");
+    }
+    let lines = carried(&[
+        "Forwarded: for=5.5.5.5;proto=http",
+        "X-Forwarded-Proto: https",
+        "forwarded: for=6.6.6.6",
+        "X-Forwarded-For: ,",
+    ]);
+    assert_eq!(lines[..2], ["For: 5.5.5.5, 6.6.6.6, 192.0.2.7", "Proto: https, http"]);
+}
+
+#[test]
+fn what_is_taken_out_is_not_carried_into_its_own_field() {
+    let mut rules = FieldRules::none();
+    rules.remove(Side::Request, "forwarded").expect("a good rule");
+    let setup = Setup { trusted: true, rules, ..Setup::default() };
+    let lines = setup.get(&[HOST, "Forwarded: for=5.5.5.5"]);
+    assert!(lines.contains(&"X-Forwarded-For: 5.5.5.5, 192.0.2.7".into()), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.starts_with("Forwarded")), "{lines:?}");
 }
 
 #[test]
