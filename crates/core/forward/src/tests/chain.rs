@@ -5,15 +5,22 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The address of the first, and the networks that both trust.
+/// The address of the first.
 const FIRST: &str = "192.0.2.7";
 
-fn trusted() -> Networks {
-    Networks::new(&["192.0.2.7", "10.0.0.0/8", "fd00::/8"].map(|n| Network::parse(n).expect("a network")))
+/// What both trust.
+const TRUSTED: &[&str] = &["192.0.2.7", "10.0.0.0/8", "fd00::/8"];
+
+/// What a proxy trusts that knows more of the others.
+const MORE: &[&str] = &["192.0.2.7", "10.0.0.0/8", "fd00::/8", "5.5.5.5", "2001:db8::/32"];
+
+fn hear_as(fields: &Fields, trusted: &[&str]) -> Told {
+    let networks: Vec<Network> = trusted.iter().map(|n| Network::parse(n).expect("a network")).collect();
+    told(fields, Some(FIRST.parse().expect("an address")), &Networks::new(&networks)).expect("no contradiction")
 }
 
 fn hear(fields: &Fields) -> Told {
-    told(fields, Some(FIRST.parse().expect("an address")), &trusted()).expect("no contradiction")
+    hear_as(fields, TRUSTED)
 }
 
 fn text(node: &str) -> String {
@@ -81,6 +88,7 @@ proptest! {
         let further = hear(&sent);
         prop_assert_eq!(further.client, heard.client, "{:?}", sent);
         prop_assert_eq!(further.over_tls, Some(heard.over_tls.unwrap_or(over_tls)), "{:?}", sent);
+        prop_assert_eq!(hear_as(&sent, MORE).client, hear_as(&head.fields, MORE).client, "{:?}", sent);
         // Either field alone tells of the same client.
         for gone in [Known::XForwardedFor, Known::Forwarded] {
             let mut left = FieldsBuilder::new();
