@@ -82,6 +82,9 @@ fn a_route_says_in_its_failures_too_who_may_read_them() {
 fn options_that_make_no_sense_are_told() {
     for (arguments, text) in [
         (&["--cache", "1w"][..], "expected a time such as 30s, 10m, 1h or 7d, or 0"),
+        (&["--cache", "-5s"], "'-5s' for '--cache <TIME>': expected a time such as"),
+        (&["-p", "80"], "write --listen 127.0.0.1:80, or --listen 0.0.0.0:80 for everybody"),
+        (&["--port", "x"], "write --listen with an address and a port"),
         (&["--spa", "--config", "x.toml"], "cannot be used with"),
         (&["--open", "--listen", "unix:/tmp/x"], "--open needs an IP address"),
         (&["--open", "--listen", "127.0.0.1:0"], "--open needs a port"),

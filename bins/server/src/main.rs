@@ -33,6 +33,10 @@ struct Arguments {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", conflicts_with = "config")]
     listen: ListenAddress,
 
+    /// Not there: who types it is told what to write
+    #[arg(short, long, value_name = "PORT", hide = true, value_parser = no_port)]
+    port: Option<Never>,
+
     #[command(flatten)]
     serving: Serving,
 
@@ -64,6 +68,18 @@ struct Arguments {
     /// Check everything, start nothing: exit with 0 when it is right, else with 2 and all that is wrong
     #[arg(long)]
     check: bool,
+}
+
+/// No value.
+#[derive(Clone)]
+enum Never {}
+
+/// What `--port` is answered with, which other servers have.
+fn no_port(port: &str) -> Result<Never, String> {
+    Err(match port.parse::<u16>() {
+        Ok(port) => format!("write --listen 127.0.0.1:{port}, or --listen 0.0.0.0:{port} for everybody on the network"),
+        Err(_) => String::from("write --listen with an address and a port, such as --listen 127.0.0.1:8000"),
+    })
 }
 
 const EXAMPLES: &str = "Examples:

@@ -18,7 +18,7 @@ pub(crate) struct Serving {
 
     /// How long browsers may keep files without asking again: 30s, 10m, 1h, 7d; 0: they ask each time
     /// [default: nothing is said, and they guess]
-    #[arg(long, value_name = "TIME", value_parser = cache_control, conflicts_with = "config")]
+    #[arg(long, value_name = "TIME", value_parser = cache_control, allow_hyphen_values = true, conflicts_with = "config")]
     cache: Option<String>,
 
     /// Pages of other sites may read the files, by scripts too (CORS)

@@ -75,9 +75,10 @@ pub(crate) fn totals(counters: &[Arc<Counters>]) -> String {
     let mut text = format!("stopped after {}", counted(sum(|c| &c.requests), "request"));
     if connects + reused > 0 {
         let share = reused as f64 * 100.0 / (connects + reused) as f64;
-        text += &format!("; connections to servers: {connects} made, {reused} times reused ({share:.1} %)");
+        text +=
+            &format!("; connections to servers: {connects} made, {} reused ({share:.1} %)", counted(reused, "time"));
         if moved > 0 {
-            text += &format!(", {moved} times by another worker");
+            text += &format!(", {} by another worker", counted(moved, "time"));
         }
     }
     let failed = Kind::ALL.map(|kind| (kind, failures_of(counters, kind)));
@@ -159,4 +160,20 @@ fn described(plan: &Plan, UpstreamId(place): UpstreamId) -> String {
     let more = upstream.servers.len().saturating_sub(4);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("upstream {} ({}{more})", upstream.name, servers.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_counted_as_one() {
+        let counters = Counters::default();
+        for counter in [&counters.requests, &counters.connects, &counters.reused, &counters.handed_over] {
+            counter.add(1);
+        }
+        let said = totals(&[Arc::new(counters)]);
+        let connections = "connections to servers: 1 made, 1 time reused (50.0 %), 1 time by another worker";
+        assert_eq!(said, format!("stopped after 1 request; {connections}"));
+    }
 }

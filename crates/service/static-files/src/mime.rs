@@ -14,7 +14,8 @@ const UNKNOWN: &str = "application/octet-stream";
 
 /// The type of a file by the extension of its name, in any case; `application/octet-stream` when that says nothing.
 pub fn content_type(path: &[u8]) -> ContentType {
-    let media_type = match extension(path).and_then(|e| common(e).or_else(|| mime_guess::from_ext(e).first_raw())) {
+    let known = |e| common(e).or_else(|| newer(e)).or_else(|| mime_guess::from_ext(e).first_raw());
+    let media_type = match extension(path).and_then(known) {
         // One name for all scripts: the other one is obsolete (RFC 9239 §6).
         Some("application/javascript") => "text/javascript",
         Some(other) => other,
@@ -41,6 +42,18 @@ fn common(extension: &str) -> Option<&'static str> {
         "woff2" => "font/woff2",
         _ => return None,
     })
+}
+
+/// Types that the table does not know, in any case of letters.
+fn newer(extension: &str) -> Option<&'static str> {
+    const NEWER: [(&str, &str); 3] = [
+        // A source map is JSON (ECMA-426).
+        ("map", "application/json"),
+        // RFC 8878 §7.1.
+        ("zst", "application/zstd"),
+        ("zstd", "application/zstd"),
+    ];
+    NEWER.iter().find(|(name, _)| name.eq_ignore_ascii_case(extension)).map(|(_, media_type)| *media_type)
 }
 
 fn extension(path: &[u8]) -> Option<&str> {
@@ -90,6 +103,9 @@ mod tests {
             ("film.mp4", "video/mp4", false),
             ("paper.pdf", "application/pdf", false),
             ("archive.tar.gz", "application/gzip", false),
+            ("archive.tar.zst", "application/zstd", false),
+            ("app.js.map", "application/json", false),
+            ("APP.CSS.MAP", "application/json", false),
             ("README", UNKNOWN, false),
             (".html", UNKNOWN, false),
             ("a.html/x", UNKNOWN, false),
