@@ -129,6 +129,10 @@ fn a_page_that_is_missing_waits_for_it() {
     fs::write(root.path().join("sub/new.html"), "there").expect("a file of ours");
     assert_eq!(listener.next().1, "[\"/sub/new.html\"]");
     assert!(ask(&mut client, "text/html").text().starts_with("there"));
+    // Its folder is not there either.
+    assert_eq!(client.get("/later/deep/page.html").status, 404);
+    fs::create_dir(root.path().join("later")).expect("a folder of ours");
+    assert_eq!(listener.next().1, "[]", "anything may be different");
 }
 
 #[test]

@@ -62,6 +62,12 @@ impl Meta {
         Ok(Meta::from_stat(&rustix::fs::fstat(file)?))
     }
 
+    /// The same, and how many names it has.
+    pub(crate) fn and_names_of(file: impl AsFd) -> Result<(Meta, u64), Error> {
+        let stat = rustix::fs::fstat(file)?;
+        Ok((Meta::from_stat(&stat), stat.st_nlink as u64))
+    }
+
     /// What is known about a name in a directory; a link is not followed.
     pub(crate) fn of_name(dir: impl AsFd, name: &[u8]) -> Result<Meta, Error> {
         Ok(Meta::from_stat(&statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?))

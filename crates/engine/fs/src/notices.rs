@@ -21,6 +21,9 @@ use crate::root::{Root, name_of};
 /// So many directories are watched at a time; the kernel's own limit per user is 8,192 on old systems.
 const WATCHES_MAX: usize = 4096;
 
+/// So many of them for what was asked for once: the others are left to what is asked for again.
+const FIRST_MAX: usize = 2048;
+
 /// So many changed names are told one by one; of more, only that there were many.
 const NAMES_MAX: usize = 64;
 
@@ -125,12 +128,17 @@ impl Notices {
         }
         // After the watches: what changes behind this look is told of, and what changed before it shows in it.
         let file = root.look_without_links(path).ok()?;
-        let is_known = Meta::of(&file).is_ok_and(|meta| meta == *known);
-        (is_known && has_one_name(&file)).then_some(place)
+        let is_known = Meta::and_names_of(&file).is_ok_and(|(meta, names)| meta == *known && names == 1);
+        is_known.then_some(place)
+    }
+
+    /// As [`Notices::cover`], as long as few directories are watched: for a file that nobody may ask for again.
+    pub fn cover_first(&self, root: &Root, path: &[u8], known: &Meta) -> Option<Place> {
+        if self.watched() < FIRST_MAX { self.cover(root, path, known) } else { None }
     }
 
     /// The place of the file at `path` if all directories on the way to it are watched already. Whoever opens the file behind
-    /// this, and then finds that it [tells](Notices::tells_of) of the file, is told of every change since. Costs no system call.
+    /// this, and finds that it has one path ([`crate::Opened`]), is told of every change since. Costs no system call.
     pub fn watched_place(&self, root: &Root, path: &[u8]) -> Option<Place> {
         let base = root.path().as_os_str().as_bytes();
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
@@ -147,23 +155,25 @@ impl Notices {
         Some(Place::of(&last))
     }
 
-    /// Whether the directories on the way to the file tell of all its changes: no symbolic link is on the way, and it has no
-    /// second name. Three system calls.
-    pub fn tells_of(&self, root: &Root, path: &[u8]) -> bool {
-        match root.look_without_links(path) {
-            Ok(file) => has_one_name(&file),
-            // Removed since: a change like others.
-            Err(error) => matches!(error, Error::NotFound),
-        }
-    }
-
-    /// Has the directory at `path` beneath `root` watched, whatever links lead to it; promises nothing.
+    /// Has the directory at `path` beneath `root` watched, whatever links lead to it; promises nothing. Where it is not there, the
+    /// nearest one on the way that is.
     pub fn watch_directory(&self, root: &Root, path: &[u8]) {
-        let whole = joined(root.path().as_os_str().as_bytes(), path);
-        if !self.is_watched(root, &whole, path)
-            && let Ok(directory) = root.look_at_directory(path)
-        {
-            let _ = self.add(&directory, whole);
+        let mut path = path;
+        loop {
+            let whole = joined(root.path().as_os_str().as_bytes(), path);
+            if self.is_watched(root, &whole, path) {
+                return;
+            }
+            match root.look_at_directory(path) {
+                Ok(directory) => {
+                    let _ = self.add(&directory, whole);
+                    return;
+                }
+                Err(Error::NotFound) if !path.is_empty() => {
+                    path = path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at]);
+                }
+                Err(_) => return,
+            }
         }
     }
 
@@ -308,10 +318,6 @@ impl Notices {
     }
 }
 
-fn has_one_name(file: &OwnedFd) -> bool {
-    rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 1)
-}
-
 fn identity(fd: &OwnedFd) -> Option<(u64, u64)> {
     rustix::fs::fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
@@ -454,7 +460,7 @@ mod tests {
 
     #[test]
     fn what_is_watched_already_is_known_before_the_file_is_opened() {
-        let (folder, root, notices) = tree();
+        let (_folder, root, notices) = tree();
         assert_eq!(notices.watched_place(&root, b"a/mid"), None);
         let place = cover(&notices, &root, b"a/mid");
         assert!(place.is_some());
@@ -462,11 +468,28 @@ mod tests {
         assert_eq!(notices.watched_place(&root, b"a/another"), place);
         assert!(notices.watched_place(&root, b"top").is_some_and(|top| Some(top) != place));
         assert_eq!(notices.watched_place(&root, b"a/b/low"), None);
-        symlink("mid", folder.path().join("a/link")).unwrap();
-        assert!(notices.tells_of(&root, b"a/mid") && notices.tells_of(&root, b"a/gone"));
-        assert!(!notices.tells_of(&root, b"a/link"));
-        fs::hard_link(folder.path().join("a/mid"), folder.path().join("twin")).unwrap();
-        assert!(!notices.tells_of(&root, b"a/mid"));
+    }
+
+    #[test]
+    fn what_is_asked_for_once_takes_half_of_the_watches() {
+        let (folder, root, notices) = tree();
+        let known = root.stat(b"top", crate::Reach::Disk).unwrap();
+        for n in 0..FIRST_MAX {
+            fs::create_dir(folder.path().join(format!("d{n}"))).unwrap();
+        }
+        assert!(notices.cover_first(&root, b"top", &known).is_some());
+        (0..FIRST_MAX).for_each(|n| notices.watch_directory(&root, format!("d{n}").as_bytes()));
+        assert!(notices.cover_first(&root, b"top", &known).is_none());
+        assert_eq!(cover(&notices, &root, b"top"), Some(Place::of(folder.path().as_os_str().as_bytes())));
+    }
+
+    #[test]
+    fn of_a_directory_that_is_not_there_the_nearest_one_is_watched() {
+        let (folder, root, notices) = tree();
+        notices.watch_directory(&root, b"a/new/deep");
+        assert_eq!(notices.watched(), 1);
+        fs::create_dir(folder.path().join("a/new")).unwrap();
+        assert!(notices.wait().unwrap().all);
     }
 
     #[test]

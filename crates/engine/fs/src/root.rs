@@ -64,8 +64,16 @@ pub enum Reach {
 /// What was opened.
 #[derive(Debug)]
 pub enum Opened {
-    /// A regular file, open for reading, and what is known about just that open file.
-    File(File, Meta),
+    /// A regular file.
+    File {
+        /// Open for reading.
+        file: File,
+        /// What is known about just that open file.
+        meta: Meta,
+        /// Whether it could be reached by its path alone then: no symbolic link is on the way, and it has no second name. So its
+        /// changes are told of in the directories on the way.
+        has_one_path: bool,
+    },
     /// A directory; nothing stays open.
     Directory(Meta),
 }
@@ -141,13 +149,13 @@ impl Root {
     pub fn open_file(&self, path: &[u8], reach: Reach) -> Result<Opened, Error> {
         match self.mode {
             Mode::Beneath => {
-                let name = self.resolve(path, LOOK, reach)?;
-                opened_if_file(&name, || self.resolve(path, READ, reach))
+                let (name, is_direct) = self.find(path, reach)?;
+                opened_if_file(&name, is_direct, || self.resolve(path, READ, reach))
             }
             Mode::NoLinks => {
                 let place = self.walk(path, reach)?;
                 match &place.found {
-                    Some(name) => opened_if_file(name, || place.open_for_reading(self.dir.as_fd())),
+                    Some(name) => opened_if_file(name, true, || place.open_for_reading(self.dir.as_fd())),
                     None => Ok(Opened::Directory(place.meta)),
                 }
             }
@@ -262,14 +270,27 @@ impl Root {
         }
     }
 
+    /// Opens what is at `path` as a mere name, and says whether no symbolic link is on the way.
+    fn find(&self, path: &[u8], reach: Reach) -> Result<(OwnedFd, bool), Error> {
+        match self.resolve_with(path, LOOK, ResolveFlags::NO_SYMLINKS, reach) {
+            // A link: whether it may be followed is another question.
+            Err(Error::Forbidden) if self.links != Links::Refuse => Ok((self.resolve(path, LOOK, reach)?, false)),
+            direct => Ok((direct?, true)),
+        }
+    }
+
     fn resolve(&self, path: &[u8], flags: OFlags, reach: Reach) -> Result<OwnedFd, Error> {
+        self.resolve_with(path, flags, ResolveFlags::empty(), reach)
+    }
+
+    fn resolve_with(&self, path: &[u8], flags: OFlags, more: ResolveFlags, reach: Reach) -> Result<OwnedFd, Error> {
         let path = if path.is_empty() { b"." } else { path };
         match reach {
             Reach::Cached if !self.can_answer_cached => Err(Error::WouldBlock),
-            Reach::Cached => self.open_beneath(path, flags, ResolveFlags::CACHED).map_err(cached_error),
+            Reach::Cached => self.open_beneath(path, flags, more | ResolveFlags::CACHED).map_err(cached_error),
             Reach::Disk => {
                 for _ in 0..RENAME_RETRIES {
-                    match self.open_beneath(path, flags, ResolveFlags::empty()) {
+                    match self.open_beneath(path, flags, more) {
                         Err(Errno::AGAIN | Errno::INTR) => {}
                         other => return Ok(other?),
                     }
@@ -338,9 +359,14 @@ fn leads_out(path: &[u8]) -> bool {
     path.starts_with(b"/") || path.split(|b| *b == b'/').any(|part| part == b"..")
 }
 
-/// Opens for reading what was opened as a name, if that is a file. `again` opens it by its path, for systems without `/proc`.
-fn opened_if_file(name: &OwnedFd, again: impl FnOnce() -> Result<OwnedFd, Error>) -> Result<Opened, Error> {
-    let seen = Meta::of(name)?;
+/// Opens for reading what was opened as a name, if that is a file; `is_direct` if no link led to it. `again` opens it by its path, for
+/// systems without `/proc`.
+fn opened_if_file(
+    name: &OwnedFd,
+    is_direct: bool,
+    again: impl FnOnce() -> Result<OwnedFd, Error>,
+) -> Result<Opened, Error> {
+    let (seen, names) = Meta::and_names_of(name)?;
     match seen.kind {
         Kind::File => {}
         Kind::Directory => return Ok(Opened::Directory(seen)),
@@ -348,14 +374,17 @@ fn opened_if_file(name: &OwnedFd, again: impl FnOnce() -> Result<OwnedFd, Error>
     }
     match reopen(name) {
         // Just what was looked at: there is no need to look again.
-        Ok(opened) => return Ok(Opened::File(File::from(opened), seen)),
+        Ok(opened) => {
+            let has_one_path = is_direct && names == 1;
+            return Ok(Opened::File { file: File::from(opened), meta: seen, has_one_path });
+        }
         Err(Errno::NOENT | Errno::NOTDIR) => {}
         Err(other) => return Err(other.into()),
     }
     let file = File::from(again()?);
     let meta = Meta::of(&file)?;
     match meta.kind {
-        Kind::File => Ok(Opened::File(file, meta)),
+        Kind::File => Ok(Opened::File { file, meta, has_one_path: false }),
         Kind::Directory => Ok(Opened::Directory(meta)),
         Kind::Link | Kind::Other => Err(Error::NotAFile),
     }

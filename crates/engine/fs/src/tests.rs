@@ -42,7 +42,7 @@ impl Tree {
 
 fn read(root: &Root, path: &str) -> Result<String, Error> {
     match root.open_file(path.as_bytes(), Reach::Disk)? {
-        Opened::File(mut file, meta) => {
+        Opened::File { mut file, meta, .. } => {
             let mut text = String::new();
             file.read_to_string(&mut text).unwrap();
             assert_eq!((meta.size, meta.kind), (text.len() as u64, Kind::File));
@@ -303,10 +303,38 @@ fn a_cached_look_up_answers_or_says_that_it_would_wait() {
     // Looked up a moment ago, so the names are in memory.
     let meta = kernel.stat(b"page.html", Reach::Disk).unwrap();
     assert_eq!(kernel.stat(b"page.html", Reach::Cached).unwrap(), meta);
-    assert!(matches!(kernel.open_file(b"page.html", Reach::Cached), Ok(Opened::File(_, m)) if m == meta));
+    assert!(matches!(kernel.open_file(b"page.html", Reach::Cached), Ok(Opened::File { meta: m, .. }) if m == meta));
     // A name that nobody asked for is in no cache (some file systems know all their names all the same).
     let unknown = kernel.stat(b"sub/never-asked-for", Reach::Cached);
     assert!(matches!(unknown, Err(Error::WouldBlock | Error::NotFound)), "{unknown:?}");
+}
+
+#[test]
+fn a_file_with_one_path_is_told_from_others() {
+    let tree = Tree::new();
+    symlink("page.html", tree.at("link.html")).unwrap();
+    symlink("sub", tree.at("way")).unwrap();
+    fs::write(tree.at("sub/plain"), "plain").unwrap();
+    fs::write(tree.at("sub/twin"), "twin").unwrap();
+    fs::hard_link(tree.at("sub/twin"), tree.at("sub/other")).unwrap();
+    let [kernel, walk] = tree.roots();
+    let outside = Root::open_with(tree.at(""), Links::Follow).unwrap();
+    for root in [&kernel, &walk, &outside] {
+        let has_one_path = |path: &str| match root.open_file(path.as_bytes(), Reach::Disk) {
+            Ok(Opened::File { has_one_path, .. }) => Some(has_one_path),
+            _ => None,
+        };
+        let through_links = if root.mode() == Mode::NoLinks { None } else { Some(false) };
+        for (path, wanted) in [
+            ("page.html", Some(true)),
+            ("sub/plain", Some(true)),
+            ("sub/twin", Some(false)),
+            ("link.html", through_links),
+            ("way/plain", through_links),
+        ] {
+            assert_eq!(has_one_path(path), wanted, "{path} {:?}", root.mode());
+        }
+    }
 }
 
 #[test]

@@ -156,7 +156,8 @@ impl OpenFiles {
             entry.checked.set(Tick(entry.checked.get().0.wrapping_sub(CHECK_AFTER_MS)));
         }
         entry.covered.set(place.filter(|_| is_quiet));
-        entry.vouched.set(0);
+        // What was written a moment ago is read again after a second, and is then as good as any other.
+        entry.vouched.set(if entry.is_believed() { 0 } else { VOUCHED_MAX });
     }
 
     /// What it holds and has done.

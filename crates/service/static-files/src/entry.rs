@@ -145,6 +145,12 @@ impl Entry {
         }
     }
 
+    /// Whether an unchanged `meta` means that what is sent is current. Content that was read within the resolution of the file's
+    /// stamps is read again whatever they say.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.settled || self.holds_descriptor()
+    }
+
     /// Whether a descriptor is held.
     pub(crate) fn holds_descriptor(&self) -> bool {
         matches!(self.content, Content::File(_))

@@ -284,8 +284,7 @@ impl Files {
         now: Tick,
     ) -> Work {
         let check_root = is_due(self.root_checked.get(), now);
-        // Content that was read within the resolution of the file's stamps is read again whatever they say.
-        let known = entry.as_ref().filter(|e| e.settled || e.holds_descriptor());
+        let known = entry.as_ref().filter(|e| e.is_believed());
         let known = known.map(|e| KnownFile { name: e.name, meta: e.meta, siblings: e.siblings.get() });
         let lookup = Lookup {
             root: Arc::clone(&self.root.borrow()),

@@ -76,8 +76,8 @@ pub(crate) struct Begun {
     file: File,
     meta: Meta,
     siblings: Siblings,
-    /// Where changes are told of since before it was opened, if its path allows that.
-    watched: Option<Place>,
+    /// Where changes are told of since before it was read, if they are.
+    place: Option<Place>,
 }
 
 /// The files beside a file that hold it in a coding.
@@ -222,17 +222,21 @@ impl Lookup {
             let mut siblings = Siblings::default();
             self.seek(root, name, sought, &mut siblings, reach)?;
             if siblings.there == known.siblings.there {
-                // Not on the first load: most files of a large tree are asked for once.
                 let place = self.notices.as_ref().and_then(|notices| notices.cover(root, name, &known.meta));
                 return Ok(Some(Found::Unchanged(place, siblings)));
             }
         }
-        // Before it is opened, so that what changes behind that is told of. No watch is added for it.
-        let watched = self.relied_on().and_then(|notices| notices.watched_place(root, name));
+        // Before it is opened, so that what changes behind that is told of.
+        let relied_on = self.relied_on();
+        let watched = relied_on.and_then(|notices| notices.watched_place(root, name));
         match root.open_file(name, reach)? {
             Opened::Directory(_) => Ok(self.directory_counts.then_some(Found::Directory)),
-            Opened::File(file, meta) => {
-                let begun = Begun { name: i, file, meta, siblings: Siblings::default(), watched };
+            Opened::File { file, meta, has_one_path } => {
+                let relied_on = relied_on.filter(|_| has_one_path);
+                // The first file of its directory. Before it is read.
+                let cover = || relied_on.and_then(|notices| notices.cover_first(root, name, &meta));
+                let place = watched.filter(|_| has_one_path).or_else(cover);
+                let begun = Begun { name: i, file, meta, siblings: Siblings::default(), place };
                 self.go_on(root, begun, reach).map(Some)
             }
         }
@@ -250,9 +254,7 @@ impl Lookup {
             Ok(read) => {
                 let content = read.content.map_or(LoadedContent::File(begun.file), LoadedContent::Bytes);
                 let Read { meta, settled, cacheable, .. } = read;
-                let name = &self.names[begun.name];
-                let place = begun.watched.filter(|_| self.relied_on().is_some_and(|n| n.tells_of(root, name)));
-                let siblings = begun.siblings;
+                let Begun { siblings, place, .. } = begun;
                 let loaded = Loaded { name: begun.name, meta, content, settled, cacheable, siblings, place };
                 Ok(match self.compress {
                     Some(coding) => compressed(loaded, coding),
@@ -478,7 +480,7 @@ mod tests {
         let lookup = search_for(b"page.txt", Root::open_without_links(dir.path()).unwrap());
         let opened = File::open(&at).unwrap();
         let meta = Meta::of(&opened).unwrap();
-        let begun = Begun { name: 0, file: opened, meta, siblings: Siblings::default(), watched: None };
+        let begun = Begun { name: 0, file: opened, meta, siblings: Siblings::default(), place: None };
         let stopped = lookup.go_on(&lookup.root, begun, Reach::Cached);
         assert!(matches!(stopped, Err(Error::WouldBlock)), "{stopped:?}");
         std::fs::write(dir.path().join("new"), "another file").unwrap();

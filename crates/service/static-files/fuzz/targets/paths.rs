@@ -50,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(part != b"." && part != b"..");
         }
         for root in &SITE.roots {
-            let Ok(Opened::File(file, _)) = root.open_file(&name.bytes, Reach::Disk) else { continue };
+            let Ok(Opened::File { file, .. }) = root.open_file(&name.bytes, Reach::Disk) else { continue };
             let mut text = String::new();
             file.take(100).read_to_string(&mut text).expect("our own text");
             assert!(text == "public" || (hidden && text == "hidden"), "{text} at {:?}", name.bytes);

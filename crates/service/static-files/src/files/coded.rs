@@ -161,7 +161,7 @@ impl Files {
         let mut claim = Claim::new(cached, None, at.tick, self.cache.told());
         claim.is_fallback = key == FALLBACK_KEY;
         claim.coded = Some(CodedClaim::begin(coding, identity, false));
-        let known = claim.entry.as_ref().filter(|(e, _)| e.settled || e.holds_descriptor());
+        let known = claim.entry.as_ref().filter(|(e, _)| e.is_believed());
         let known = known.map(|(e, _)| KnownFile { name: 0, meta: e.meta, siblings: Siblings::default() });
         let lookup = self.lookup_of(sibling.into(), known, self.cache.content_max(), None, at.tick);
         self.try_now(request, key, at, Work { lookup, claim })

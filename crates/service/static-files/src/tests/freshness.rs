@@ -178,6 +178,46 @@ fn a_change_that_is_told_of_shows_at_once_and_without_one_nobody_looks() {
 }
 
 #[test]
+fn the_first_change_after_the_first_request_shows_at_once() {
+    let (site, notices) = told();
+    settled(&site, "a/b/f", "file");
+    settled(&site, "a/b/large", &large("a"));
+    for (name, old, new) in [("/a/b/f", "file".into(), "edited".into()), ("/a/b/large", large("a"), large("b"))] {
+        assert_eq!(site.get(name), ok(&old));
+        assert_eq!(notices.watched(), 3);
+        site.write(&name[1..], &new);
+        pass_on(&site, &notices);
+        assert_eq!(site.get(name), ok(&new));
+    }
+}
+
+#[test]
+fn what_was_written_a_moment_ago_is_read_again_after_a_second_and_kept_in_codings_then() {
+    let (mut site, _) = told();
+    let options = Options { compress: vec![crate::Coding::Gzip], ..Options::default() };
+    let root = Arc::new(::fs::Root::open(site.dir.path()).unwrap());
+    site.files = Files::new(options, root, Rc::clone(&site.cache)).unwrap();
+    // As on a worker; whether it was compressed.
+    let is_made = |site: &Site| {
+        assert_eq!(site.get("/f.txt").0, 200);
+        let asked = request("GET", "/f.txt", &[("Accept-Encoding", "gzip")]);
+        let Step::Blocking(work) = site.files.begin(&asked, b"/f.txt", site.moment()) else { return false };
+        let outcome = work.claim.coded.as_ref().unwrap().make_in_brief().unwrap();
+        site.files.conclude(&asked, b"/f.txt", site.moment(), *work, outcome);
+        true
+    };
+    site.write("f.txt", "x".repeat(5000));
+    assert!(is_made(&site));
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    assert!(is_made(&site), "the same stamps may stand for something else");
+    site.pass(1000);
+    // The root is looked at each second; whoever is asked for first then is looked at with it.
+    site.get("/other");
+    assert!(is_made(&site));
+    assert!(!is_made(&site), "no change was told of, but it was read again, and is believed now");
+}
+
+#[test]
 fn each_of_several_changes_in_a_second_shows_at_once() {
     let (mut site, notices) = told();
     settled(&site, "f", "file");
