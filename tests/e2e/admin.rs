@@ -202,7 +202,14 @@ fn handshakes_that_fail_are_counted_by_their_reason_and_one_of_each_is_told() {
     let all = |now: &BTreeMap<String, f64>| now[&name("no_common_protocol")] + now[&name("incompatible")] == 4.0;
     let now = eventually("four failures", || metrics(&site), all);
     assert_eq!(now[&name("incompatible")], 1.0);
+    // Clients that do not trust the certificate are no other case: anybody could fill the log.
+    for _ in 0..3 {
+        connect(&["-verify_return_error"]);
+    }
+    eventually("three refusals", || metrics(&site), |now| now[&name("refused")] == 3.0);
     let log = site.process.log();
-    assert_eq!(log.matches("more of the kind within a minute are counted only").count(), 2, "{log}");
+    assert_eq!(log.matches("more of the kind within a minute are counted only").count(), 3, "{log}");
+    assert_eq!(log.matches("client/handshake").count(), 3, "{log}");
+    assert!(log.contains("speaks no version of TLS that is enabled here"), "{log}");
     site.stop();
 }

@@ -138,7 +138,11 @@ impl Reason {
 
 impl Error {
     pub(crate) fn of(cause: rustls::Error, peer: Role) -> Error {
-        Error::Failed(Box::new(Failed { peer, cause }))
+        match cause {
+            // During a handshake only; afterwards it is a clean end.
+            rustls::Error::AlertReceived(AlertDescription::CloseNotify) => Error::ClosedEarly,
+            cause => Error::Failed(Box::new(Failed { peer, cause })),
+        }
     }
 
     /// Before it is known who the peer is; see [`Error::blame`].
@@ -164,6 +168,30 @@ impl Error {
             Error::Exhausted | Error::Closed => Reason::Local,
             Error::Failed(failed) => failed.reason(),
         }
+    }
+
+    /// Whether a certificate is what it failed over: the peer's, or ours in the peer's eyes.
+    pub fn is_over_certificate(&self) -> bool {
+        match self {
+            Error::Failed(failed) => match &failed.cause {
+                rustls::Error::AlertReceived(alert) => is_over_certificate(*alert),
+                cause => {
+                    matches!(cause, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
+                }
+            },
+            _ => false,
+        }
+    }
+}
+
+fn is_over_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    match alert {
+        A::NoCertificate | A::BadCertificate | A::UnsupportedCertificate | A::CertificateRevoked => true,
+        A::CertificateExpired | A::CertificateUnknown | A::UnknownCA | A::CertificateRequired => true,
+        A::AccessDenied | A::UnrecognisedName | A::CertificateUnobtainable => true,
+        A::BadCertificateStatusResponse | A::BadCertificateHashValue => true,
+        _ => false,
     }
 }
 

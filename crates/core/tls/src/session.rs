@@ -22,6 +22,7 @@ use crate::step::{self, Order, Sink, Step};
 
 mod facts;
 mod idle;
+mod refusal;
 
 pub use idle::IdleSession;
 
@@ -318,27 +319,6 @@ impl Session {
         }
     }
 
-    /// Keeps an error, and puts the alert that goes with it into the flight.
-    fn settle<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result {
-            self.failed = Some(error.clone());
-            self.left = Shared::default();
-            self.incoming.clear();
-            // While alerts wait rustls hands those out first, and looks at no input.
-            while self.common().wants_write() {
-                let Session { side, flight, .. } = self;
-                let (_, encoded) = match side {
-                    Side::Client(c) => step::take(c.process_tls_records(&mut []), flight, Sink::default()),
-                    Side::Server(s) => step::take(s.process_tls_records(&mut []), flight, Sink::default()),
-                };
-                if encoded.is_err() {
-                    break;
-                }
-            }
-        }
-        result
-    }
-
     /// Looks at the first byte that ever arrives: only a handshake record may come first.
     fn recognise(&mut self) -> Result<(), Error> {
         let Some(first) = self.incoming.filled().first() else { return Ok(()) };
@@ -356,6 +336,7 @@ impl Session {
         let (handshaking, peer) = (plain.is_none(), self.peer());
         set_peer_until(self.peer_until);
         let Session { side, incoming, flight, left, .. } = self;
+        let is_old = handshaking && refusal::is_old_hello(incoming.filled());
         let mut taken = 0;
         let sink = Sink { plain, left: Some(left), taken: Some(&mut taken) };
         let (discard, stepped) = match side {
@@ -367,7 +348,7 @@ impl Session {
         if handshaking && let Some(asked) = sni::take_asked() {
             (self.server_name, self.shown) = (asked.name, asked.shown);
         }
-        let step = stepped.map_err(|e| e.blame(peer))?;
+        let step = stepped.map_err(|e| if is_old { refusal::for_its_version(e) } else { e }.blame(peer))?;
         self.seen = if step == Step::Nothing { self.incoming.len() as u32 } else { UNSEEN };
         self.peer_closed |= step == Step::End;
         Ok((step, taken))

@@ -319,7 +319,7 @@ impl Kind {
             Kind::UpstreamGarbage | Kind::UpstreamTruncated | Kind::UpstreamSilent => Level::Warn,
             Kind::NameUnknown | Kind::UpstreamTls | Kind::UpstreamReset => Level::Warn,
             Kind::UpstreamHeadTooLarge | Kind::UpstreamSwitched => Level::Warn,
-            Kind::ExchangeTimeout | Kind::Forbidden | Kind::TlsRefused | Kind::ProxyHeader => Level::Info,
+            Kind::ExchangeTimeout | Kind::Forbidden | Kind::ProxyHeader => Level::Info,
             Kind::TunnelBroken | Kind::TunnelIdle => Level::Info,
             _ => Level::Debug,
         }

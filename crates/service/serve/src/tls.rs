@@ -162,7 +162,7 @@ async fn refuse<S: Site>(failed: Box<HandshakeFailure>, admission: Admission<S>)
     context.counters().failed(failure.kind);
     context.counters().handshake_failed(reason);
     site.failed(&failure, peer);
-    if failure.kind == Fault::TlsHandshake {
+    if matches!(failure.kind, Fault::TlsHandshake | Fault::TlsRefused) {
         let due = context.handshakes_told.borrow_mut().is_due(reason, now());
         if let Some(unsaid) = due {
             site.handshake_failed(&failure, peer, unsaid);
@@ -185,8 +185,7 @@ fn failure(failed: &HandshakeFailure) -> Failure {
     let kind = match error.reason() {
         Reason::PlainHttp => return Failure::new(Fault::PlainOnTls),
         Reason::Local => Fault::Internal,
-        Reason::Expired | Reason::NotYetValid | Reason::UnknownIssuer | Reason::NameMismatch => Fault::TlsRefused,
-        Reason::Revoked | Reason::NoCertificate | Reason::BadCertificate | Reason::Refused => Fault::TlsRefused,
+        _ if error.is_over_certificate() => Fault::TlsRefused,
         _ => Fault::TlsHandshake,
     };
     Failure::because(kind, error.to_string())

@@ -35,6 +35,16 @@ fn http_on_the_port_is_recognised() {
 }
 
 #[test]
+fn who_ends_the_handshake_politely_is_not_said_to_refuse_a_certificate() {
+    let end = |alert: &[u8]| feed(&mut server(), &[&[0x15, 3, 1, 0, 2], alert].concat()).unwrap_err();
+    assert_eq!(end(&[2, 0]), Error::ClosedEarly, "close_notify");
+    for (alert, is_over_certificate) in [(48, true), (46, true), (47, false), (40, false), (80, false)] {
+        let error = end(&[2, alert]);
+        assert_eq!((error.reason(), error.is_over_certificate()), (Reason::Refused, is_over_certificate), "{error}");
+    }
+}
+
+#[test]
 fn garbage_ends_the_handshake_with_an_alert_and_no_panic() {
     let mut random = Rng::new(7);
     for round in 0..2000 {
