@@ -63,7 +63,12 @@ impl Place {
     /// The same as it may be shown: terminals and the logs of builds have more readers than the file, so what stands behind `secret =` and
     /// the like becomes asterisks, byte for byte.
     pub(crate) fn shown(&self) -> String {
-        without_secrets(self.text())
+        let line = self.text();
+        let hidden = match open_after(&self.source.text[..self.line_start()]) {
+            Some(quotes) => end_of(line, quotes).unwrap_or(line.len()),
+            None => 0,
+        };
+        "*".repeat(hidden) + &without_secrets(&line[hidden..])
     }
 
     /// The place within [`Place::text`]: what goes on in further lines is cut off, nothing becomes one character.
@@ -85,25 +90,67 @@ impl fmt::Display for Place {
     }
 }
 
-/// The ending of every key whose value is one: `ticket_secret`.
-const SECRET: &str = "secret";
+/// The endings of the keys whose values are secrets, in lower case: `ticket_secret`, and fields that carry credentials, such as
+/// `Authorization` and `x-api-key`. (A `client_key` is the name of a file.)
+const SECRETS: [&str; 5] = ["secret", "token", "password", "authorization", "-key"];
+
+/// Where the next secret value of `line` begins, looked for from `from` on.
+fn next_secret(line: &str, mut from: usize) -> Option<usize> {
+    let lower = line.to_ascii_lowercase();
+    loop {
+        let ends = SECRETS.iter().filter_map(|key| Some(from + lower[from..].find(key)? + key.len()));
+        from = ends.min()?;
+        // The key may be quoted itself.
+        let behind = line[from..].trim_start_matches(['"', '\'']).trim_start();
+        if let Some(value) = behind.strip_prefix('=') {
+            return Some(line.len() - value.trim_start().len());
+        }
+    }
+}
 
 fn without_secrets(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find(SECRET) {
-        let (before, behind) = rest.split_at(at + SECRET.len());
-        shown.push_str(before);
-        rest = behind;
-        // The key may be quoted itself.
-        let Some(value) = behind.trim_start_matches(['"', '\'']).trim_start().strip_prefix('=') else { continue };
-        let value = value.trim_start();
-        let hidden = hidden(value);
-        shown.push_str(&behind[..behind.len() - value.len() + hidden.start]);
+    let mut done = 0;
+    while let Some(at) = next_secret(line, done) {
+        let hidden = hidden(&line[at..]);
+        shown.push_str(&line[done..at + hidden.start]);
         shown.extend(std::iter::repeat_n('*', hidden.len()));
-        rest = &value[hidden.end..];
+        done = at + hidden.end;
     }
-    shown + rest
+    shown + &line[done..]
+}
+
+/// What ends the secret that begins in `line` and goes on in the lines behind it; none where none does.
+fn opened_in(line: &str) -> Option<&'static str> {
+    let mut from = 0;
+    while let Some(at) = next_secret(line, from) {
+        for quotes in [BASIC, LITERAL] {
+            if line[at..].strip_prefix(quotes).is_some_and(|rest| end_of(rest, quotes).is_none()) {
+                return Some(quotes);
+            }
+        }
+        from = at;
+    }
+    None
+}
+
+/// What a text begins and ends with that goes over several lines: with escapes in it, or none.
+const BASIC: &str = "\"\"\"";
+const LITERAL: &str = "'''";
+
+/// Where such a text ends, if it does in this line.
+fn end_of(line: &str, quotes: &str) -> Option<usize> {
+    let escapes = |before: &str| before.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    let mut ends = line.match_indices(quotes).map(|(at, _)| at);
+    ends.find(|at| quotes == LITERAL || escapes(&line[..*at]).is_multiple_of(2))
+}
+
+/// What ends the secret within which the line behind those of `before` begins.
+fn open_after(before: &str) -> Option<&'static str> {
+    before.lines().fold(None, |open, line| match open {
+        None => opened_in(line),
+        Some(quotes) => end_of(line, quotes).is_none().then_some(quotes),
+    })
 }
 
 /// What is not shown of a secret value and what follows it: the text in its quotes, and all up to the line's end where it is not clear where
@@ -159,8 +206,34 @@ mod tests {
             ("secret", "secret"),
             ("path = \"/secret\"", "path = \"/secret\""),
             ("\"/secret\" = \"/x\"", "\"/secret\" = \"**\""),
+            ("token = \"abc\"", "token = \"***\""),
+            ("set = { Authorization = \"B c\", b = \"d\" }", "set = { Authorization = \"***\", b = \"d\" }"),
+            ("\"X-Api-Key\" = 'abc'", "\"X-Api-Key\" = '***'"),
+            ("client_key = \"tls/me.key\"", "client_key = \"tls/me.key\""),
+            ("key = \"header:authorization\"", "key = \"header:authorization\""),
         ] {
             assert_eq!(without_secrets(line), shown);
+        }
+    }
+
+    #[test]
+    fn later_lines_of_a_secret_are_not_shown_either() {
+        let shown = |text: &str| {
+            let source = Arc::new(Source { name: String::new(), folder: PathBuf::new(), text: text.to_owned() });
+            let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+            let lines: Vec<_> = starts.map(|start| Place::new(&source, start..start).shown()).collect();
+            lines.join("\n")
+        };
+        for (text, expected) in [
+            ("secret = \"\"\"\nabc\nde\"\"\"\na = 1", "secret = \"**\n***\n**\"\"\"\na = 1"),
+            ("secret = '''\na\\'''\na = \"b\"", "secret = '**\n**'''\na = \"b\""),
+            ("secret = \"\"\"a\\\"\"\"\nb\"\"\"\nc", "secret = \"*******\n*\"\"\"\nc"),
+            ("secret = \"\"\"a\"\"\"\nb = 1", "secret = \"******\nb = 1"),
+            ("body = \"\"\"\nabc\"\"\"", "body = \"\"\"\nabc\"\"\""),
+            // Never closed: all that follows may belong to it.
+            ("secret = \"\"\"\nabc\nb = 1", "secret = \"**\n***\n*****"),
+        ] {
+            assert_eq!(shown(text), expected);
         }
     }
 }
