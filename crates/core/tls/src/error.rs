@@ -186,13 +186,22 @@ impl Error {
 
 fn is_over_certificate(alert: AlertDescription) -> bool {
     use AlertDescription as A;
-    match alert {
-        A::NoCertificate | A::BadCertificate | A::UnsupportedCertificate | A::CertificateRevoked => true,
-        A::CertificateExpired | A::CertificateUnknown | A::UnknownCA | A::CertificateRequired => true,
-        A::AccessDenied | A::UnrecognisedName | A::CertificateUnobtainable => true,
-        A::BadCertificateStatusResponse | A::BadCertificateHashValue => true,
-        _ => false,
-    }
+    const ALL: [A; 13] = [
+        A::NoCertificate,
+        A::BadCertificate,
+        A::UnsupportedCertificate,
+        A::CertificateRevoked,
+        A::CertificateExpired,
+        A::CertificateUnknown,
+        A::UnknownCA,
+        A::CertificateRequired,
+        A::AccessDenied,
+        A::UnrecognisedName,
+        A::CertificateUnobtainable,
+        A::BadCertificateStatusResponse,
+        A::BadCertificateHashValue,
+    ];
+    ALL.contains(&alert)
 }
 
 impl Failed {
