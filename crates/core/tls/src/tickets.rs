@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use aws_lc_rs::digest;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use aws_lc_rs::rand;
+use hmac::digest::zeroize::Zeroizing;
 use rustls::server::ProducesTickets;
 use rustls_pki_types::UnixTime;
+use sha2::{Digest, Sha256};
 
 use crate::good_until::{peer_until, set_peer_until};
 use crate::identity::{ConfigError, Input};
@@ -24,7 +25,10 @@ const SECRET_BYTES: usize = 32;
 /// What ticket keys are derived from. One for all processes that a client may come back to, and nobody else's, since it opens
 /// every ticket of its lifetime.
 #[derive(Clone)]
-pub struct Secret([u8; SECRET_BYTES]);
+pub struct Secret(Bytes);
+
+/// In one place, however they are handed on, and wiped with it.
+type Bytes = Box<Zeroizing<[u8; SECRET_BYTES]>>;
 
 impl Secret {
     /// A new one.
@@ -32,17 +36,16 @@ impl Secret {
     /// # Errors
     /// The system gives no random numbers.
     pub fn new() -> Result<Secret, ConfigError> {
-        let mut bytes = [0; SECRET_BYTES];
+        let mut bytes = Bytes::default();
         let failed = "No keys for session tickets could be made: the system gives no random numbers.";
-        rand::fill(&mut bytes).map_err(|_| ConfigError::new(Input::Options, failed))?;
+        rand::fill(&mut bytes[..]).map_err(|_| ConfigError::new(Input::Options, failed))?;
         Ok(Secret(bytes))
     }
 
     /// The one that is made from a text which nobody can guess: the same text, the same secret.
     pub fn from_text(text: &str) -> Secret {
-        let digest = digest::digest(&digest::SHA256, text.as_bytes());
-        let mut bytes = [0; SECRET_BYTES];
-        bytes.copy_from_slice(digest.as_ref());
+        let mut bytes = Bytes::default();
+        Sha256::new_with_prefix(text).finalize_into((&mut **bytes).into());
         Secret(bytes)
     }
 }
@@ -62,7 +65,7 @@ impl Tickets {
     /// The keys of `secret` for one purpose. A resumed session shows no certificate again: whatever clients are judged by belongs
     /// into `purpose`, so that a ticket does not outlive it.
     pub fn new(secret: &Secret, purpose: &[u8]) -> Tickets {
-        let prk = Salt::new(HKDF_SHA256, b"tollgate session tickets").extract(&secret.0);
+        let prk = Salt::new(HKDF_SHA256, b"tollgate session tickets").extract(&secret.0[..]);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Tickets(Arc::new(Sealer { number, prk, format: FORMAT, purpose: purpose.into() }))
@@ -119,11 +122,11 @@ impl Sealer {
                 AES_256_GCM.key_len()
             }
         }
-        let mut key = [0; SECRET_BYTES];
+        let mut key = Zeroizing::new([0; SECRET_BYTES]);
         let (format, period) = ([self.format], period.to_be_bytes());
         let info = [&format[..], &period, &self.purpose];
-        self.prk.expand(&info, Key).ok()?.fill(&mut key).ok()?;
-        RandomizedNonceKey::new(&AES_256_GCM, &key).ok()
+        self.prk.expand(&info, Key).ok()?.fill(&mut key[..]).ok()?;
+        RandomizedNonceKey::new(&AES_256_GCM, &key[..]).ok()
     }
 
     /// Number of the period, nonce, and sealed: until when it is good, the state, and a tag ([`FORMAT`]).
@@ -231,6 +234,12 @@ mod tests {
         let open = |text: &str| opened(&sealer(&Secret::from_text(text), b""), &ticket, NOW);
         assert_eq!(open("a text that nobody can guess").as_deref(), Some(&b"state"[..]));
         assert_eq!(open("a text that nobody can guesS"), None);
+    }
+
+    #[test]
+    fn a_secret_is_wiped() {
+        fn is_wiped<T: hmac::digest::zeroize::ZeroizeOnDrop>(_: &T) {}
+        is_wiped(&*Secret::new().unwrap().0);
     }
 
     #[test]
