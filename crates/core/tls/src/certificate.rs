@@ -123,9 +123,13 @@ impl Certificate {
     }
 }
 
-/// So many days, in words.
+/// So many whole days, in words.
 pub(crate) fn days(number: i64) -> String {
-    format!("{number} day{}", if number == 1 { "" } else { "s" })
+    match number {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        n => format!("{n} days"),
+    }
 }
 
 pub(crate) fn days_between(now: u64, end: u64) -> i64 {

@@ -19,6 +19,7 @@ mod gather;
 mod good_until;
 mod identity;
 mod ocsp;
+mod pem;
 mod schedule;
 mod server;
 mod session;

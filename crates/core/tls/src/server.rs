@@ -14,7 +14,8 @@ use rustls_pki_types::pem::PemObject;
 use crate::certificate::Certificate;
 use crate::crl::List;
 use crate::good_until::ClientJudge;
-use crate::identity::{ConfigError, Identity, Input, broken, certificates};
+use crate::identity::{ConfigError, Identity, Input};
+use crate::pem::{broken, certificates};
 use crate::schedule;
 use crate::sni::Names;
 use crate::tickets::Tickets;
@@ -147,7 +148,7 @@ impl ClientAuth {
         if let Some(pem) = revocations {
             let read: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
                 .collect::<Result<_, _>>()
-                .map_err(|e| broken(Input::Revocations, &e))?;
+                .map_err(|e| broken(Input::Revocations, pem, &e))?;
             if read.is_empty() {
                 return Err(ConfigError::new(
                     Input::Revocations,

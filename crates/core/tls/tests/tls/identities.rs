@@ -86,6 +86,16 @@ fn no_byte_of_a_key_gets_into_a_sentence() {
     for behind_something in [format!("\"{}\"", lines("\\n")), lines("\n  ").replacen("-----", "  -----", 1)] {
         assert!(says_nothing(&behind_something).starts_with("The private key in it does not begin its line."));
     }
+    // An END that sticks to the base64 before it is no file that was cut.
+    let stuck = "An \"-----END\" in it does not begin its line. BEGIN, the base64 and END need lines of their own. Put the file there as it \
+                 was issued.";
+    for between in ["", " ", "\\n"] {
+        assert_eq!(says_nothing(&key.replace("\n-----END", &format!("{between}-----END"))), stuck);
+    }
+    let certificate = ISSUED.chain.replace("\n-----END", "-----END");
+    for chain in [certificate.clone(), certificate + &ISSUED.chain] {
+        assert_eq!(error(&chain, key), (Input::Certificate, stuck.to_owned()));
+    }
     // Where a certificate is expected it is no other.
     let (input, sentence) = error(&lines(" "), &ISSUED.key);
     assert_eq!((input, sentence.as_str()), (Input::Certificate, lost));
@@ -138,6 +148,8 @@ fn expiry_warns() {
     );
     let said = "The certificate for a.example expires on 2025-06-01 (1 day).";
     assert_eq!(identity.warnings(until - DAY, ShownTo::Servers), [said]);
+    let said = "The certificate for a.example expires on 2025-06-01 (less than a day).";
+    assert_eq!(identity.warnings(until - DAY + 1, ShownTo::Servers), [said]);
     for (to, refuse) in [(ShownTo::Clients, "clients"), (ShownTo::Servers, "servers")] {
         let said = format!("The certificate for a.example expired on 2025-06-01: {refuse} will refuse it. Replace it.");
         assert_eq!(identity.warnings(until + DAY, to), [said]);
