@@ -230,7 +230,12 @@ impl<'a> Cursor<'a> {
         let Some(items) = items_of(&entry.node) else {
             let wrong = match entry.node.value {
                 Value::Table(_) => {
-                    Wrong::kind(key, &entry.node).hint(format!("write `{}` with two brackets", section.title))
+                    let text = self.source.text.get(entry.node.span.clone()).unwrap_or_default();
+                    let hint = match text.starts_with('{') {
+                        true => format!("put it into brackets: `{name} = [{{ ... }}]`"),
+                        false => format!("write `{}` with two brackets", section.title),
+                    };
+                    Wrong::kind(key, &entry.node).hint(hint)
                 }
                 _ => Wrong::kind(key, &entry.node),
             };
