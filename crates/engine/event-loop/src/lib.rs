@@ -42,13 +42,14 @@ pub use worker::{Driver, Stats, Worker, WorkerConfig};
 
 use clock::{HttpDate, Tick};
 
-/// Puts a write off to the end of this turn, when all tasks that are ready in it have run. True: the task is polled once more
-/// then, so return `Pending` now, whatever else there is to wait for. False: write at once, since no other task
+/// Puts a write off to the end of this turn, when all tasks that are ready in it have run (or until 64 have put theirs off). True: the
+/// task is polled once more then, so return `Pending` now, whatever else there is to wait for. False: write at once, since no other task
 /// runs in this turn, or its end has come.
 ///
 /// Writes that leave one behind the other find their receivers awake. Spread over a turn, each of them wakes a receiver that has
 /// dealt with the last one and gone to sleep; where it runs on the same machine, that costs the writer more than the write.
-/// A poll more, about 150 instructions, is what it takes.
+/// A poll more, about 150 instructions, is what it takes. And not more than 64, since what was read is to be in the CPU's caches still when
+/// its answer is written.
 #[inline]
 pub fn put_off(cx: &mut std::task::Context<'_>) -> bool {
     reactor::with(|r| !r.is_late.get() && TaskId::of(cx.waker()).is_some_and(|task| r.tasks.put_off(task)))

@@ -233,7 +233,7 @@ impl Tasks {
         }
     }
 
-    /// Has a task of this worker polled once more in this turn, after the others. False when there are no others.
+    /// Has a task of this worker polled once more in this turn, after the others (or so many of them). False when there are no others.
     #[inline]
     pub(crate) fn put_off(&self, task: TaskId) -> bool {
         let mut late = self.late.borrow_mut();
@@ -250,9 +250,10 @@ impl Tasks {
         self.never_late.set(task.index() as u32);
     }
 
+    /// How many were put off.
     #[inline]
-    pub(crate) fn has_late(&self) -> bool {
-        !self.late.borrow().is_empty()
+    pub(crate) fn late(&self) -> usize {
+        self.late.borrow().len()
     }
 
     /// Polls those that were put off. One that ended meanwhile costs whoever has its place now a poll for nothing.
@@ -268,7 +269,7 @@ impl Tasks {
                 self.run(index, generation, future);
             }
         }
-        // Nobody is put off at the end of a turn; the room is kept.
+        // Nobody is put off while these run; the room is kept.
         self.late.replace(late);
     }
 

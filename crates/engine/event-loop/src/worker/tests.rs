@@ -118,6 +118,23 @@ fn what_is_put_off_is_done_before_the_turn_ends() {
 }
 
 #[test]
+fn a_long_turn_has_several_ends_for_what_is_put_off() {
+    run(Driver::Mio, async {
+        let notes = Rc::default();
+        let names: [&'static str; GATHERED + 2] =
+            std::array::from_fn(|n| if n < GATHERED { "first" } else { "second" });
+        for name in names {
+            spawn(twice(name, &notes));
+        }
+        sleep(Duration::from_millis(1)).await;
+        let notes: Vec<_> = notes.take();
+        let (first, second) = notes.split_at(2 * GATHERED);
+        assert!(first.iter().all(|name| *name == "first"), "{first:?}");
+        assert_eq!(second, ["second"; 4]);
+    });
+}
+
+#[test]
 fn who_ends_or_panics_late_harms_nobody() {
     for driver in DRIVERS {
         run(driver, async {
