@@ -117,12 +117,14 @@ impl Reactor {
         for index in due.drain(..) {
             let mut slots = self.slots.borrow_mut();
             let slot = slots.at(index);
+            slot.disarmed();
             if slot.flags & SET == 0 {
                 continue;
             }
             if !slot.deadline.is_due(now) {
                 // The deadline was moved later since the entry was made.
                 let at = slot.deadline;
+                slot.arm(at);
                 self.wheel.borrow_mut().arm(index, at);
                 continue;
             }
@@ -158,11 +160,9 @@ impl Reactor {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.at(index);
         (slot.deadline, slot.kind, slot.flags) = (at, kind, SET);
-        drop(slots);
-        let mut wheel = self.wheel.borrow_mut();
         // Later than the entry: the entry moves when it fires. Earlier: it must move now.
-        if wheel.armed_at(index).is_none_or(|armed| at.is_before(armed)) {
-            wheel.arm(index, at);
+        if slot.arm(at) {
+            self.wheel.borrow_mut().arm(index, at);
         }
     }
 
@@ -172,7 +172,9 @@ impl Reactor {
         for (index, slot) in slots.used() {
             if slot.flags & SET != 0 && slot.kind == kind && at.is_before(slot.deadline) {
                 slot.deadline = at;
-                wheel.arm(index, at);
+                if slot.arm(at) {
+                    wheel.arm(index, at);
+                }
             }
         }
     }

@@ -16,6 +16,10 @@ pub(crate) const ERROR: u8 = 8;
 pub(crate) const SET: u8 = 1;
 pub(crate) const FIRED: u8 = 2;
 
+/// States of a slot: somebody has it; it has an entry in the wheel.
+const USED: u8 = 1;
+const ARMED: u8 = 2;
+
 /// Who waits for a direction of a slot, in one word: nobody, a task, or a waker that is none of ours (a combinator's of
 /// another library), which is then kept beside the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +46,32 @@ impl Waiter {
 pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) deadline: Tick,
+    /// When its entry in the wheel is due, if it is [`ARMED`]. What the wheel knows too, but on a line of its own: this one is at hand.
+    armed: Tick,
     pub(crate) ready: u8,
     pub(crate) flags: u8,
     pub(crate) kind: u8,
-    used: bool,
+    state: u8,
     pub(crate) reader: Waiter,
     pub(crate) writer: Waiter,
+}
+
+impl Slot {
+    /// Notes that the entry in the wheel is due at `at`. False when it is already due by then: it moves when it fires.
+    #[inline]
+    pub(crate) fn arm(&mut self, at: Tick) -> bool {
+        let moves = self.state & ARMED == 0 || at.is_before(self.armed);
+        if moves {
+            (self.armed, self.state) = (at, self.state | ARMED);
+        }
+        moves
+    }
+
+    /// The wheel has let go of its entry.
+    #[inline]
+    pub(crate) fn disarmed(&mut self) {
+        self.state &= !ARMED;
+    }
 }
 
 /// A table with stable indices. A freed index is used again under another generation.
@@ -61,17 +85,18 @@ pub(crate) struct Slots {
 impl Slots {
     pub(crate) fn insert(&mut self) -> u32 {
         if let Some(index) = self.free.pop() {
-            self.entries[index as usize].used = true;
+            self.entries[index as usize].state = USED;
             return index;
         }
         let index = self.entries.len() as u32;
         self.entries.push(Slot {
             generation: 0,
             deadline: Tick(0),
+            armed: Tick(0),
             ready: 0,
             flags: 0,
             kind: 0,
-            used: true,
+            state: USED,
             reader: Waiter::NOBODY,
             writer: Waiter::NOBODY,
         });
@@ -81,7 +106,7 @@ impl Slots {
     pub(crate) fn remove(&mut self, index: u32) {
         let slot = &mut self.entries[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
-        (slot.ready, slot.flags, slot.kind, slot.used) = (0, 0, 0, false);
+        (slot.ready, slot.flags, slot.kind, slot.state) = (0, 0, 0, 0);
         let waiters = (slot.reader.take(), slot.writer.take());
         if waiters.0 == Waiter::FOREIGN || waiters.1 == Waiter::FOREIGN {
             self.foreign.retain(|(of, _, _)| *of != index);
@@ -132,7 +157,7 @@ impl Slots {
     /// The slot an event speaks of, unless its index was freed (or freed and taken again) since.
     pub(crate) fn of_token(&mut self, token: usize) -> Option<&mut Slot> {
         let (generation, index) = ((token >> 32) as u32, token as u32);
-        self.entries.get_mut(index as usize).filter(|s| s.used && s.generation == generation)
+        self.entries.get_mut(index as usize).filter(|s| s.state & USED != 0 && s.generation == generation)
     }
 
     pub(crate) fn token(&self, index: u32) -> usize {
@@ -144,7 +169,7 @@ impl Slots {
     }
 
     pub(crate) fn used(&mut self) -> impl Iterator<Item = (u32, &mut Slot)> {
-        self.entries.iter_mut().enumerate().filter(|(_, s)| s.used).map(|(i, s)| (i as u32, s))
+        self.entries.iter_mut().enumerate().filter(|(_, s)| s.state & USED != 0).map(|(i, s)| (i as u32, s))
     }
 }
 

@@ -49,11 +49,6 @@ impl Wheel {
         self.armed == 0
     }
 
-    /// When entry `id` is due, if it is armed.
-    pub fn armed_at(&self, id: u32) -> Option<Tick> {
-        self.nodes.get(id as usize).filter(|n| n.slot != 0).map(|n| n.at)
-    }
-
     /// Arms entry `id` for `at`, moving it when it is armed already. A time in the past is due at the next advance.
     pub fn arm(&mut self, id: u32, at: Tick) {
         if id as usize >= self.nodes.len() {
