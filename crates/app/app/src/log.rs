@@ -19,6 +19,8 @@ const QUEUE: usize = 1024;
 pub struct Log {
     lines: Option<Sender<String>>,
     dropped: Arc<AtomicU64>,
+    /// When something was said that is said rarely, in seconds since 1970.
+    rare: Arc<AtomicU64>,
 }
 
 /// A log that writes to standard error, and a guard that waits a moment for the last line when it is dropped.
@@ -31,7 +33,7 @@ pub fn stderr() -> (Log, Flush) {
         let _done = done;
         write_lines(&receive, &theirs);
     });
-    let log = Log { lines: thread.is_ok().then_some(send), dropped };
+    let log = Log { lines: thread.is_ok().then_some(send), dropped, rare: Arc::default() };
     (log.clone(), Flush { log, written })
 }
 
@@ -59,14 +61,14 @@ impl Drop for Flush {
 impl Log {
     /// A log that nobody reads; for tests and simulations.
     pub fn silent() -> Log {
-        Log { lines: None, dropped: Arc::default() }
+        Log { lines: None, dropped: Arc::default(), rare: Arc::default() }
     }
 
     /// A log whose lines a test reads.
     #[cfg(test)]
     pub(crate) fn kept() -> (Log, Receiver<String>) {
         let (send, receive) = bounded(QUEUE);
-        (Log { lines: Some(send), dropped: Arc::default() }, receive)
+        (Log { lines: Some(send), dropped: Arc::default(), rare: Arc::default() }, receive)
     }
 
     /// Writes a line.
@@ -78,7 +80,7 @@ impl Log {
             Level::Warn => "warn ",
             Level::Error => "error",
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let now = now();
         let line = format!("{} {word} {sentence}\n", HttpDate::at(now).timestamp());
         if lines.try_send(line).is_err() {
             self.dropped.fetch_add(1, Relaxed);
@@ -95,10 +97,23 @@ impl Log {
         self.say(Level::Warn, sentence);
     }
 
+    /// A line at level warn, unless there was such a one within a minute: of what may be true of thousands of files.
+    pub fn warn_rarely(&self, sentence: impl Display) {
+        let (now, last) = (now(), self.rare.load(Relaxed));
+        if now.abs_diff(last) >= 60 && self.rare.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+            self.warn(format_args!("{sentence} (more of the kind within a minute are not named)"));
+        }
+    }
+
     /// A line at level error.
     pub fn error(&self, sentence: impl Display) {
         self.say(Level::Error, sentence);
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 fn write_lines(lines: &Receiver<String>, dropped: &AtomicU64) {

@@ -51,6 +51,8 @@ impl Resources {
     /// The same, on a worker that is told of changes of files as `notices` gives them.
     pub(crate) fn with_notices(worker: u16, workers: usize, log: Log, notices: Option<Arc<fs::Notices>>) -> Resources {
         let open_files = OpenFiles::with_notices(static_files::Limits::default(), notices.clone());
+        let theirs = log.clone();
+        open_files.tell_to(move |sentence| theirs.warn_rarely(sentence));
         event_loop::spawn(static_files::sweep(Rc::downgrade(&open_files)));
         let nothing = static_files::Limits { entries: 0, ..static_files::Limits::default() };
         let no_open_files = OpenFiles::with_notices(nothing, notices);

@@ -1,7 +1,8 @@
 //! The open-file cache of a worker.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,16 @@ pub struct OpenFiles {
     /// How many changes were told of.
     told: Cell<u32>,
     turns: Turns,
+    teller: OnceCell<Teller>,
+}
+
+/// Who is told what an operator should know.
+struct Teller(Box<dyn Fn(&str)>);
+
+impl fmt::Debug for Teller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Teller")
+    }
 }
 
 /// One user of the cache: the paths of different routes mean different files.
@@ -111,7 +122,26 @@ impl OpenFiles {
     /// Whoever waits for them must pass them on to [`OpenFiles::changed`].
     pub fn with_notices(limits: Limits, notices: Option<Arc<Notices>>) -> Rc<OpenFiles> {
         let inner = Inner { indices: Vec::new(), slots: Vec::new(), hand: 0, stats: CacheStats::default() };
-        Rc::new(OpenFiles { inner: RefCell::new(inner), limits, notices, told: Cell::new(0), turns: Turns::default() })
+        Rc::new(OpenFiles {
+            inner: RefCell::new(inner),
+            limits,
+            notices,
+            told: Cell::new(0),
+            turns: Turns::default(),
+            teller: OnceCell::new(),
+        })
+    }
+
+    /// Has `teller` told what an operator should know: a sentence for each, as often as a file is loaded. The first teller stays.
+    pub fn tell_to(&self, teller: impl Fn(&str) + 'static) {
+        let _ = self.teller.set(Teller(Box::new(teller)));
+    }
+
+    /// Tells the operator.
+    pub(crate) fn tell(&self, sentence: &str) {
+        if let Some(Teller(tell)) = self.teller.get() {
+            tell(sentence);
+        }
     }
 
     /// Takes note of changes: the files that they may concern are looked at before they are sent again. Costs a pass over all

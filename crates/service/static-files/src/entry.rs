@@ -93,7 +93,10 @@ impl Entry {
             LoadedContent::Bytes(bytes) if bytes.len() as u64 != loaded.meta.size => {
                 Validators::of(&loaded.meta, now).weakened(bytes.len() as u64)
             }
-            _ => Validators::of(&loaded.meta, now),
+            _ => match how.form {
+                Form::Sibling(coding) => Validators::of_sibling(&loaded.meta, now, coding.suffix()),
+                Form::Identity | Form::Compressed(_) => Validators::of(&loaded.meta, now),
+            },
         };
         let kind = content_type(how.content_name(&loaded));
         let shrinks = shrinks(how.compress, kind.media_type, loaded.meta.size);

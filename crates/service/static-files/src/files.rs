@@ -1,6 +1,7 @@
 //! A route that serves files.
 
 use std::cell::{Cell, RefCell};
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -373,6 +374,7 @@ impl Files {
             Err(error) => return self.fail(request, path, at, Work { lookup, claim }, error),
         };
         claim.keep();
+        self.tell_of_older(&lookup, loaded.name, loaded.siblings.older);
         let (cacheable, place) = (loaded.cacheable, loaded.place);
         let rendering = Rendering {
             names: &lookup.names,
@@ -388,6 +390,17 @@ impl Files {
             false => self.cache.remove(self.owner, key),
         }
         self.answer(request, key, at, &entry)
+    }
+
+    /// Says which siblings are not sent since they are older than their file.
+    fn tell_of_older(&self, lookup: &Lookup, name: usize, older: Codings) {
+        for coding in Coding::ALL.into_iter().filter(|coding| older.has(*coding)) {
+            let file = lookup.root.path().join(std::ffi::OsStr::from_bytes(&lookup.names[name]));
+            let (file, suffix) = (file.display(), coding.suffix());
+            self.cache.tell(&format!(
+                "{file}{suffix} is older than {file} and is not sent in its place: compress the file again"
+            ));
+        }
     }
 
     fn fail(&self, request: &RequestHead, path: &[u8], at: Moment, work: Work, error: Error) -> Step {

@@ -85,8 +85,10 @@ pub(crate) struct Begun {
 pub(crate) struct Siblings {
     /// The codings that were looked for.
     pub(crate) sought: Codings,
-    /// Those of them that are there.
+    /// Those of them that are there and not older than the file.
     pub(crate) there: Codings,
+    /// Those of them that are there, but older.
+    pub(crate) older: Codings,
 }
 
 /// What the cache holds.
@@ -220,7 +222,7 @@ impl Lookup {
         {
             let sought = self.siblings_to_seek(name, known.meta.size).or(known.siblings.sought);
             let mut siblings = Siblings::default();
-            self.seek(root, name, sought, &mut siblings, reach)?;
+            self.seek(root, name, &known.meta, sought, &mut siblings, reach)?;
             if siblings.there == known.siblings.there {
                 let place = self.notices.as_ref().and_then(|notices| notices.cover(root, name, &known.meta));
                 return Ok(Some(Found::Unchanged(place, siblings)));
@@ -273,7 +275,7 @@ impl Lookup {
     fn learn(&self, root: &Root, begun: &mut Begun, reach: Reach) -> Result<Read, Error> {
         let name = &self.names[begun.name];
         let sought = self.siblings_to_seek(name, begun.meta.size);
-        self.seek(root, name, sought, &mut begun.siblings, reach)?;
+        self.seek(root, name, &begun.meta, sought, &mut begun.siblings, reach)?;
         let suffix = self.page_suffix.as_deref().filter(|_| content_type(name).media_type == "text/html");
         let content_max = if suffix.is_some() { PAGE_MAX } else { self.content_max };
         let mut read = load(&begun.file, begun.meta, content_max, reach, |file| Meta::of(file))?;
@@ -283,11 +285,12 @@ impl Lookup {
         Ok(read)
     }
 
-    /// Looks which of the siblings in `sought` are files.
+    /// Looks which of the siblings in `sought` are files, and not older than `file`.
     fn seek(
         &self,
         root: &Root,
         name: &[u8],
+        file: &Meta,
         sought: Codings,
         siblings: &mut Siblings,
         reach: Reach,
@@ -303,7 +306,8 @@ impl Lookup {
         for coding in Coding::ALL.into_iter().filter(|c| possible.has(*c)) {
             match root.stat(&[name, coding.suffix().as_bytes()].concat(), reach) {
                 Ok(meta) if meta.kind == fs::Kind::File => {
-                    siblings.there.insert(coding);
+                    let list = if is_older(&meta, file) { &mut siblings.older } else { &mut siblings.there };
+                    list.insert(coding);
                 }
                 Err(Error::WouldBlock) => return Err(Error::WouldBlock),
                 // Whatever else is the matter with it: the file itself is there.
@@ -323,6 +327,15 @@ impl Lookup {
         }
     }
 }
+
+/// Whether a sibling was made of what the file held before: one that was copied with it, in whatever order and however coarse the
+/// times are that an archive keeps (two seconds), was not.
+fn is_older(sibling: &Meta, file: &Meta) -> bool {
+    sibling.modified.secs.saturating_add(COPIED_WITHIN) < file.modified.secs
+}
+
+/// In seconds.
+const COPIED_WITHIN: i64 = 2;
 
 impl ListingWork {
     fn list(&self, root: &Root) -> Result<Found, Error> {

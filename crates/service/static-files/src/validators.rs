@@ -5,8 +5,12 @@ use clock::HttpDate;
 /// What makes a tag a weak one.
 const WEAK: &[u8] = b"W/";
 
-/// The mark of a weak tag, two quotes, two 64-bit and one 32-bit number in hexadecimal, a dash.
-const ETAG_MAX: usize = WEAK.len() + 2 + 16 + 1 + 16 + 8;
+/// The mark of a weak tag, two quotes, two 64-bit and one 32-bit number in hexadecimal, a dash, and what is behind them in the tag of a
+/// sibling.
+const ETAG_MAX: usize = WEAK.len() + 2 + 16 + 1 + 16 + 8 + SUFFIX_MAX;
+
+/// The ending of a sibling's name.
+const SUFFIX_MAX: usize = 4;
 
 /// The last second that an HTTP date can say, at the end of the year 9999.
 const DATE_MAX: u64 = 253_402_300_799;
@@ -27,6 +31,12 @@ impl Validators {
     /// A modification date that HTTP cannot say, or one that lies in the future, is left out: a Last-Modified must not be
     /// later than the Date it is sent with (§8.8.2.1).
     pub fn of(meta: &fs::Meta, now: u64) -> Validators {
+        Validators::of_sibling(meta, now, "")
+    }
+
+    /// The same of what is sent in the place of a file, from one beside it whose name ends with `suffix` besides: programs that compress
+    /// give it the file's time, and it may be as long.
+    pub fn of_sibling(meta: &fs::Meta, now: u64, suffix: &str) -> Validators {
         let mut text = EtagText { bytes: [0; ETAG_MAX], len: 0 };
         WEAK.iter().for_each(|b| text.push(*b));
         text.push(b'"');
@@ -34,6 +44,7 @@ impl Validators {
         text.push(b'-');
         text.hex(meta.modified.secs as u64, 1);
         text.hex(u64::from(meta.modified.nanos), 8);
+        suffix.bytes().take(SUFFIX_MAX).for_each(|byte| text.push(byte));
         text.push(b'"');
         let modified = u64::try_from(meta.modified.secs).ok().filter(|secs| *secs <= now.min(DATE_MAX));
         let EtagText { bytes: etag, len } = text;
@@ -111,7 +122,7 @@ pub(crate) mod tests {
         assert_eq!(v.etag(), b"\"400-2ebc98a1000000ff\"");
         assert_eq!(v.modified().unwrap().as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(Validators::of(&meta(0, 0, 0), 1).etag(), b"\"0-000000000\"");
-        let longest = Validators::of(&meta(u64::MAX, -1, 999_999_999), u64::MAX);
+        let longest = Validators::of_sibling(&meta(u64::MAX, -1, 999_999_999), u64::MAX, ".zst");
         assert_eq!(longest.etag().len(), ETAG_MAX - 2);
         assert_eq!(longest.weakened(7).etag().len(), ETAG_MAX);
         let weak = v.weakened(7);

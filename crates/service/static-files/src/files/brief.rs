@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 
-use content_coding::{Coding, Codings, compress};
+use content_coding::{Coding, compress};
 use fs::Meta;
 
 use crate::entry::{Content, Entry};
@@ -67,7 +67,7 @@ impl CodedClaim {
             content: LoadedContent::Bytes(bytes.into()),
             settled,
             cacheable: true,
-            siblings: Siblings { sought: Codings::NONE, there: Codings::NONE },
+            siblings: Siblings::default(),
             place: None,
         }
     }

@@ -111,6 +111,60 @@ fn siblings_come_and_go() {
 }
 
 #[test]
+fn a_sibling_that_is_older_than_its_file_is_not_sent() {
+    for mut site in Site::both(precompressed()) {
+        let said = Rc::new(std::cell::RefCell::new(Vec::new()));
+        let heard = Rc::clone(&said);
+        site.cache.tell_to(move |sentence| heard.borrow_mut().push(sentence.to_owned()));
+        let modified = |site: &Site, name: &str, secs| {
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(secs);
+            fs::File::options().write(true).open(site.at(name)).unwrap().set_modified(at).unwrap();
+        };
+        site.write("page.html", "plain");
+        site.write("page.html.gz", "in gzip");
+        // Copied a little earlier.
+        modified(&site, "page.html", 1_000_000_002);
+        modified(&site, "page.html.gz", 1_000_000_000);
+        assert_eq!(site.ask("GET", "/page.html", &GZIP).body, "in gzip");
+        // Edited later.
+        modified(&site, "page.html", 1_000_000_003);
+        site.pass(1000);
+        let plain = site.ask("GET", "/page.html", &GZIP);
+        assert_eq!((plain.body.as_str(), plain.fields.contains("Vary")), ("plain", false));
+        let wanted = "page.html.gz is older than ";
+        assert!(said.borrow().len() == 1 && said.borrow()[0].contains(wanted), "{said:?}");
+        // Made again.
+        modified(&site, "page.html.gz", 1_000_000_003);
+        site.pass(1000);
+        assert_eq!(site.ask("GET", "/page.html", &GZIP).body, "in gzip");
+        // Replaced by one that is older, and nothing of the file has changed.
+        modified(&site, "page.html.gz", 1_000_000_000);
+        site.pass(1000);
+        assert_eq!(site.ask("GET", "/page.html", &GZIP).body, "plain");
+        assert_eq!(site.ask("GET", "/page.html.gz", &GZIP).body, "in gzip", "by its own name");
+    }
+}
+
+#[test]
+fn a_sibling_as_long_and_as_old_as_its_file_has_another_tag() {
+    for site in Site::both(precompressed()) {
+        for name in ["page.html", "page.html.gz", "page.html.br"] {
+            site.write(name, "as long");
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+            fs::File::options().write(true).open(site.at(name)).unwrap().set_modified(at).unwrap();
+        }
+        let tag = |accept| {
+            let fields = site.ask("GET", "/page.html", &[("Accept-Encoding", accept)]).fields;
+            fields.split_once("ETag: \"").unwrap().1.split_once('"').unwrap().0.to_owned()
+        };
+        let (plain, gzip, br) = (tag("identity"), tag("gzip"), tag("br"));
+        assert!(plain != gzip && plain != br && gzip != br, "{plain} {gzip} {br}");
+        let held = format!("\"{plain}\"");
+        assert_eq!(site.ask("GET", "/page.html", &[GZIP[0], ("If-None-Match", &held)]).status, 200);
+    }
+}
+
+#[test]
 fn index_and_fallback_have_siblings_too() {
     let options = Options { fallback: Some("/index.html".into()), ..precompressed() };
     for site in Site::both(options) {
