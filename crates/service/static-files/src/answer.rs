@@ -12,7 +12,7 @@ use serve::{Chunk, Response};
 
 use crate::decide::{Decision, decide};
 use crate::entry::{Content, Entry};
-use crate::listing::Form;
+use crate::load::Listed;
 use crate::multipart::Multipart;
 use crate::range::Part;
 use crate::stream::Stream;
@@ -161,20 +161,25 @@ fn page(request: &RequestHead, status: u16, text: &'static [u8], lines: &[Line<'
     Answer::Send { head, body }
 }
 
-/// What is in a directory. It is made for each request, since nothing tells when it changes.
-pub(crate) fn listing(request: &RequestHead, form: Form, text: String) -> Answer {
+/// What is in a directory. It is made for each request, since nothing tells when it changes. `varies`: with the codings that a client
+/// takes, too.
+pub(crate) fn listing(request: &RequestHead, listed: Listed, varies: bool) -> Answer {
+    let Listed { form, coding, bytes } = listed;
     let mut fields = FieldsBuilder::new();
     fields.push_known(Known::CacheControl, b"Cache-Control", b"no-cache");
-    fields.push_known(Known::Vary, b"Vary", b"Accept");
+    fields.push_known(Known::Vary, b"Vary", if varies { b"Accept, Accept-Encoding" } else { b"Accept" });
+    if let Some(coding) = coding {
+        fields.push_known(Known::ContentEncoding, b"Content-Encoding", coding.token().as_bytes());
+    }
     fields.push_known(Known::ContentType, b"Content-Type", form.content_type().as_bytes());
     fields.push(b"X-Content-Type-Options", b"nosniff");
     // The page holds names that strangers may have chosen; it needs no script and no other place.
     fields.push(b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'");
-    let length = text.len();
+    let length = bytes.len();
     let head = Head::Own(ResponseHead::new(200, fields.finish(), BodyLength::Known(length as u64)));
     let body = match request.method {
         Method::Head => Body::Empty,
-        _ => Body::Memory(text.into_bytes().into(), 0..length),
+        _ => Body::Memory(bytes.into(), 0..length),
     };
     Answer::Send { head, body }
 }

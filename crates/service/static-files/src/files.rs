@@ -273,6 +273,7 @@ impl Files {
                 form: listing::Form::of(&request.fields),
                 order: Order::of_query(request.query_bytes()),
             },
+            coding: self.coding_made(request),
         })
     }
 
@@ -364,10 +365,10 @@ impl Files {
                 claim.keep();
                 return Step::Ready(answer::to_directory(request, path));
             }
-            Ok(Found::Listing(form, text)) => {
+            Ok(Found::Listing(listed)) => {
                 self.cache.remove(self.owner, key);
                 claim.keep();
-                return Step::Ready(answer::listing(request, form, text));
+                return Step::Ready(answer::listing(request, listed, !self.made.is_empty()));
             }
             // Nothing was compressed.
             Ok(Found::Incompressible) => return refuse(Kind::Internal),

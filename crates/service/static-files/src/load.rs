@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use clock::Tick;
-use content_coding::{Coding, Codings, compress};
+use content_coding::{Coding, Codings, SIZE_MIN, compress};
 use fs::{Error, ListLimits, Meta, Notices, Opened, Place, Reach, Root};
 
 use crate::entry::shrinks;
@@ -111,6 +111,16 @@ pub(crate) struct ListingWork {
     pub(crate) hidden: bool,
     /// How it is asked for.
     pub(crate) asked: listing::Asked,
+    /// The coding that it is to be sent in, if it is long enough to gain by it.
+    pub(crate) coding: Option<Coding>,
+}
+
+/// What is in a directory, as it is sent.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) form: Form,
+    pub(crate) coding: Option<Coding>,
+    pub(crate) bytes: Box<[u8]>,
 }
 
 /// What a search came to.
@@ -131,7 +141,7 @@ pub(crate) enum Found {
     /// A directory, asked for without the slash at its end.
     Directory,
     /// What is in a directory.
-    Listing(Form, String),
+    Listing(Listed),
     /// A file that compressing would not make smaller.
     Incompressible,
 }
@@ -350,7 +360,11 @@ impl ListingWork {
             modified: e.meta.modified.secs,
         };
         let items = listed.entries.into_iter().map(item).collect();
-        Ok(Found::Listing(self.asked.form, listing::render(&self.asked, items, listed.left_out)))
+        let text = listing::render(&self.asked, items, listed.left_out);
+        let coding = self.coding.filter(|_| text.len() as u64 >= SIZE_MIN);
+        let compressed = coding.and_then(|coding| Some((coding, compress(coding, text.as_bytes())?)));
+        let (coding, bytes) = compressed.map_or((None, text.into_bytes()), |(coding, bytes)| (Some(coding), bytes));
+        Ok(Found::Listing(Listed { form: self.asked.form, coding, bytes: bytes.into() }))
     }
 }
 

@@ -85,6 +85,12 @@ impl Files {
         sought.has_all(self.siblings) || sought.has_all(self.siblings_taken(request))
     }
 
+    /// The coding that a client gets in which is made for it alone.
+    pub(super) fn coding_made(&self, request: &RequestHead) -> Option<Coding> {
+        let may = !self.made.is_empty() && request.fields.has_any(NEGOTIATING);
+        if may { accepted(request).best(self.options.compress.iter().copied()) } else { None }
+    }
+
     /// The coding that this request gets the file in; `None`: as it is.
     fn coding_for(&self, request: &RequestHead, accepted: &Accepted, identity: &Entry) -> Option<Coding> {
         let there = identity.siblings.get().there;

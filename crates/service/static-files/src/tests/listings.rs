@@ -44,6 +44,34 @@ fn a_folder_without_index_is_listed() {
 }
 
 #[test]
+fn a_long_listing_is_compressed_for_who_takes_it() {
+    use std::io::Read;
+    let options = Options { compress: vec![crate::Coding::Zstd, crate::Coding::Gzip], ..Options::default() };
+    for site in listing(options) {
+        (0..100).for_each(|n| site.write(&format!("many/file-{n}.txt"), "1"));
+        let plain = site.ask("GET", "/many/", &[]);
+        assert!(plain.fields.contains("Vary: Accept, Accept-Encoding\r\n"), "{}", plain.fields);
+        for (accept, json) in [("gzip", ""), ("gzip, zstd;q=0", "application/json")] {
+            let lines = [("Accept-Encoding", accept), ("Accept", json)];
+            let seen = site.ask("GET", "/many/", &lines);
+            assert!(seen.fields.contains("Content-Encoding: gzip\r\n"), "{}", seen.fields);
+            let bytes = site.bytes("/many/", &lines);
+            let mut text = String::new();
+            flate2::read::GzDecoder::new(&*bytes).read_to_string(&mut text).unwrap();
+            assert!(bytes.len() * 5 < text.len() && text.contains("file-99.txt"));
+            assert!(!json.is_empty() || text == plain.body);
+            assert_eq!(site.ask("HEAD", "/many/", &lines), Seen { body: String::new(), ..seen });
+        }
+        // Nothing is gained by it, or nobody takes it.
+        for (target, accept) in [("/sub/deeper/", "gzip"), ("/many/", "br"), ("/many/", "gzip;q=0")] {
+            let json = ("Accept", "application/json");
+            let seen = site.ask("GET", target, &[("Accept-Encoding", accept), json]);
+            assert!(!seen.fields.contains("Content-Encoding"), "{}", seen.fields);
+        }
+    }
+}
+
+#[test]
 fn what_is_new_is_listed_at_once() {
     for site in listing(Options::default()) {
         assert!(!site.get("/sub/").1.contains("fresh"));
