@@ -126,9 +126,22 @@ fn a_large_file_is_compressed_on_its_way() {
         assert_eq!(reply.field("content-encoding").as_deref(), Some(coding));
         assert_eq!(reply.field("transfer-encoding").as_deref(), Some("chunked"));
         assert!(reply.body.len() < text.len() / 3, "{coding}: {}", reply.body.len());
+        // The next one gets the same without a compressor.
+        let again = asked(server.address(), "GET", &get("/log.txt", coding));
+        assert_eq!(again.field("content-length"), Some(again.body.len().to_string()), "{coding}");
+        for name in ["content-encoding", "content-type", "etag", "last-modified", "vary"] {
+            assert_eq!(again.field(name), reply.field(name), "{name}");
+        }
+        assert!(again.body == reply.body, "{coding}");
+        let tag = again.field("etag").expect("a tag");
+        let held = get("/log.txt", coding).replace("Host", &format!("If-None-Match: {tag}\r\nHost"));
+        assert_eq!(asked(server.address(), "GET", &held).status, 304);
     }
     let ended = curl(["--compressed", "-H", "Accept-Encoding: gzip", &server.url("/log.txt")]);
     assert!(ended.code == Some(0) && ended.out == text, "{}", ended.err);
+    // A change shows, and is compressed on its way.
+    let text = text + "more\n";
+    write(root.path(), "log.txt", &text);
     // An old client is told the end by the end of the connection.
     let ended = curl(["--http1.0", "--compressed", "-H", "Accept-Encoding: gzip", &server.url("/log.txt")]);
     assert!(ended.code == Some(0) && ended.out == text, "{}", ended.err);
@@ -137,6 +150,20 @@ fn a_large_file_is_compressed_on_its_way() {
     for _ in 0..3 {
         assert!(client.ask(get("/log.txt", "zstd")).complete);
         assert_eq!(client.get("/ten.txt").text(), "0123456789");
+    }
+}
+
+#[test]
+fn what_is_too_large_for_the_cache_is_compressed_each_time() {
+    let root = site();
+    let noise = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let text: String = (0..400_000).map(|n| format!("{:x}\n", noise(n) ^ noise(n) >> 31)).collect();
+    write(root.path(), "noise.txt", &text);
+    let server = Tollgate::server(root.path());
+    for _ in 0..2 {
+        let reply = asked(server.address(), "GET", &get("/noise.txt", "gzip"));
+        assert!(reply.body.len() > 2 << 20, "{}", reply.body.len());
+        assert_eq!(reply.field("transfer-encoding").as_deref(), Some("chunked"));
     }
 }
 

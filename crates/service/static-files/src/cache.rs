@@ -205,6 +205,11 @@ impl OpenFiles {
         self.drop_where(|slot| slot.entry.holds_descriptor())
     }
 
+    /// How much of it one file may have that is compressed on its way.
+    pub(crate) fn share(&self) -> usize {
+        self.limits.bytes / 8
+    }
+
     pub(crate) fn content_max(&self) -> u64 {
         self.limits.content_max.min(self.limits.bytes) as u64
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use clock::Tick;
 use content_coding::{Coding, Codings, SIZE_MIN, is_compressible};
 use fs::{Meta, Place};
-use message::{BodyLength, Fields, FieldsBuilder, Known, ResponseHead};
+use message::{BodyLength, FieldRef, Fields, FieldsBuilder, Known, ResponseHead};
 use serve::Whole;
 
 use crate::load::{Loaded, LoadedContent, Siblings};
@@ -51,6 +51,8 @@ pub(crate) struct Entry {
     pub(crate) shrinks: Cell<Codings>,
     /// The codings that it is being compressed in.
     pub(crate) under_way: Cell<Codings>,
+    /// The codings of which it is known that what comes of them is too large to be kept.
+    pub(crate) too_large: Cell<Codings>,
 }
 
 /// Where the bytes of a file come from.
@@ -137,7 +139,40 @@ impl Entry {
             siblings: Cell::new(loaded.siblings),
             shrinks: Cell::new(shrinks),
             under_way: Cell::default(),
+            too_large: Cell::default(),
         }
+    }
+
+    /// The form of `identity` that was compressed here in `coding`; as current as that is.
+    pub(crate) fn compressed(identity: &Entry, coding: Coding, bytes: Box<[u8]>) -> Entry {
+        let validators = identity.validators.weakened(bytes.len() as u64);
+        let answer = Whole::new(200, identity.compressed_fields(coding).kept_copy(), bytes.into());
+        let not_modified = with_tag(identity.not_modified.fields.iter(), validators.etag()).finish();
+        Entry {
+            meta: identity.meta,
+            name: identity.name,
+            settled: true,
+            checked: identity.checked.clone(),
+            covered: Cell::default(),
+            vouched: Cell::default(),
+            validators,
+            whole: Rc::clone(answer.head()),
+            not_modified: kept_head(304, &not_modified, BodyLength::None),
+            content: Content::Memory(answer),
+            varies: true,
+            siblings: Cell::default(),
+            shrinks: Cell::new(Codings::NONE),
+            under_way: Cell::default(),
+            too_large: Cell::default(),
+        }
+    }
+
+    /// The fields of the 200 of what is compressed here: those of the file as it is, but for its tag and its parts.
+    pub(crate) fn compressed_fields(&self, coding: Coding) -> Fields {
+        let lines = self.whole.fields.iter().filter(|line| line.known != Known::AcceptRanges);
+        let mut fields = with_tag(lines, self.validators.weakened(0).etag());
+        fields.push_known(Known::ContentEncoding, b"Content-Encoding", coding.token().as_bytes());
+        fields.finish()
     }
 
     /// Bytes of content held in memory.
@@ -191,6 +226,16 @@ fn validator_lines(validators: &Validators, cache_control: Option<&str>, varies:
         lines.push_known(Known::Vary, b"Vary", b"Accept-Encoding");
     }
     lines
+}
+
+/// These lines, with another entity tag.
+pub(crate) fn with_tag<'l>(lines: impl Iterator<Item = FieldRef<'l>>, etag: &[u8]) -> FieldsBuilder {
+    let mut fields = FieldsBuilder::new();
+    for line in lines {
+        let value = if line.known == Known::Etag { etag } else { line.value };
+        fields.push_known(line.known, line.name, value);
+    }
+    fields
 }
 
 /// A head that is kept for long, in memory of its own size.

@@ -25,7 +25,7 @@ use crate::path::{Relative, behind_prefix, relative};
 use crate::stream::Streams;
 
 mod brief;
-mod coded;
+pub(crate) mod coded;
 
 /// The cache's key of the fallback file. The path of a request is never empty.
 const FALLBACK_KEY: &[u8] = b"";

@@ -4,15 +4,18 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
+use clock::Tick;
 use content_coding::{Coding, Encoder};
 use event_loop::{BlockingError, blocking};
-use message::{BodyLength, FieldsBuilder, Known, ResponseHead};
+use message::{BodyLength, ResponseHead};
 use observe::{Failure, Kind};
 use serve::{Chunk, Response};
 
+use crate::cache::{OpenFiles, Owner};
 use crate::entry::Entry;
+use crate::files::coded::CodedClaim;
 
 /// A file larger than this is sent as it is, by the kernel: compressing it would keep a thread busy for seconds.
 pub(crate) const STREAM_MAX: u64 = 16 << 20;
@@ -20,12 +23,21 @@ pub(crate) const STREAM_MAX: u64 = 16 << 20;
 /// So many streams of one route are compressed at a time on a worker, each in up to 4 MiB; further ones get the file as it is.
 const STREAMS_MAX: usize = 16;
 
+/// What so many of them make is kept.
+const KEEPERS_MAX: usize = 4;
+
 /// What one call on the pool reads and compresses: some milliseconds.
 const SLICE: usize = 128 << 10;
 
-/// How many streams there are.
+/// How many streams there are, and how many of them are kept.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Streams(Rc<Cell<usize>>);
+pub(crate) struct Streams(Rc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    streams: Cell<usize>,
+    keepers: Cell<usize>,
+}
 
 /// A file that is compressed on its way.
 #[derive(Debug)]
@@ -34,23 +46,97 @@ pub struct Stream {
     file: Rc<File>,
     size: u64,
     streams: Streams,
+    keeper: Option<Keeper>,
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.streams.0.set(self.streams.0.get() - 1);
+        self.streams.0.streams.set(self.streams.0.streams.get() - 1);
+    }
+}
+
+/// Gathers what a stream makes, and puts it into the cache when that is complete.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    cache: Rc<OpenFiles>,
+    owner: Owner,
+    key: Box<[u8]>,
+    /// Gone when the owner has: then there is nobody to keep it for.
+    route: Weak<Cell<Tick>>,
+    made: CodedClaim,
+    gathered: Vec<u8>,
+    streams: Streams,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.streams.0.keepers.set(self.streams.0.keepers.get() - 1);
+    }
+}
+
+impl Keeper {
+    /// For the form that is claimed, of a file whose stamps will tell of every change from now on; `None` when there are enough.
+    pub(crate) fn begin(
+        streams: &Streams,
+        cache: &Rc<OpenFiles>,
+        owner: Owner,
+        key: &[u8],
+        route: &Rc<Cell<Tick>>,
+        made: CodedClaim,
+    ) -> Option<Keeper> {
+        let count = streams.0.keepers.get();
+        if count >= KEEPERS_MAX {
+            return None;
+        }
+        streams.0.keepers.set(count + 1);
+        Some(Keeper {
+            cache: Rc::clone(cache),
+            owner,
+            key: key.into(),
+            route: Rc::downgrade(route),
+            made,
+            gathered: Vec::new(),
+            streams: streams.clone(),
+        })
+    }
+
+    /// Takes the next bytes; `None` when that is more than a file may have of the cache.
+    fn gather(mut self, bytes: &[u8]) -> Option<Keeper> {
+        if self.gathered.len() + bytes.len() > self.cache.share() {
+            self.made.is_too_large();
+            return None;
+        }
+        self.gathered.extend_from_slice(bytes);
+        Some(self)
+    }
+
+    /// All of it is there.
+    fn keep(mut self, file: &File) {
+        let (identity, coding) = (self.made.identity(), self.made.coding());
+        let is_the_same = fs::Meta::of(file).is_ok_and(|meta| meta == identity.meta);
+        if is_the_same && self.route.upgrade().is_some() {
+            let gathered = std::mem::take(&mut self.gathered).into_boxed_slice();
+            let entry = Entry::compressed(self.made.identity(), coding, gathered);
+            self.cache.insert(self.owner, &self.key, &Rc::new(entry), event_loop::now());
+        }
     }
 }
 
 impl Stream {
     /// The stream of an open file; `None` when there are enough.
     pub(crate) fn begin(streams: &Streams, coding: Coding, file: &Rc<File>, size: u64) -> Option<Stream> {
-        let count = streams.0.get();
+        let count = streams.0.streams.get();
         if count >= STREAMS_MAX {
             return None;
         }
-        streams.0.set(count + 1);
-        Some(Stream { coding, file: Rc::clone(file), size, streams: streams.clone() })
+        streams.0.streams.set(count + 1);
+        Some(Stream { coding, file: Rc::clone(file), size, streams: streams.clone(), keeper: None })
+    }
+
+    /// The same stream, whose bytes go to `keeper` too.
+    pub(crate) fn kept_by(mut self, keeper: Option<Keeper>) -> Stream {
+        self.keeper = keeper;
+        self
     }
 
     /// Sends a whole answer of this body behind `head`. The pool is never further ahead of the client than one slice.
@@ -58,7 +144,7 @@ impl Stream {
     /// # Errors
     /// The client has gone, the file ended before its size or could not be read, the pool is overloaded. What has begun then must
     /// not end as if it were complete.
-    pub async fn send(self, head: &ResponseHead, response: &mut Response<'_>) -> Result<(), Failure> {
+    pub async fn send(mut self, head: &ResponseHead, response: &mut Response<'_>) -> Result<(), Failure> {
         let file = self.file.try_clone().map_err(|e| unreadable(&e))?;
         let encoder = Encoder::new(self.coding).map_err(|e| unreadable(&e))?;
         let mut work = Some(Slices { encoder, file, at: 0, size: self.size });
@@ -72,6 +158,7 @@ impl Stream {
             if !response.is_started() {
                 response.start(head);
             }
+            self.keeper = self.keeper.take().and_then(|keeper| keeper.gather(&bytes));
             if !bytes.is_empty() {
                 let length = bytes.len();
                 response.push(Chunk::Cached(bytes.into(), 0..length))?;
@@ -79,20 +166,16 @@ impl Stream {
             }
             work = rest;
         }
+        if let Some(keeper) = self.keeper.take() {
+            keeper.keep(&self.file);
+        }
         response.finish(None)
     }
 }
 
 /// The head of the 200 that such a stream follows.
 pub(crate) fn head(identity: &Entry, coding: Coding) -> ResponseHead {
-    let weak = identity.validators.weakened(0);
-    let mut fields = FieldsBuilder::new();
-    for line in identity.whole.fields.iter().filter(|l| l.known != Known::AcceptRanges) {
-        let value = if line.known == Known::Etag { weak.etag() } else { line.value };
-        fields.push_known(line.known, line.name, value);
-    }
-    fields.push_known(Known::ContentEncoding, b"Content-Encoding", coding.token().as_bytes());
-    ResponseHead::new(200, fields.finish(), BodyLength::Streamed)
+    ResponseHead::new(200, identity.compressed_fields(coding), BodyLength::Streamed)
 }
 
 /// What is left of a file to be compressed.
@@ -173,6 +256,6 @@ mod tests {
         all.pop();
         assert!(begin().is_some());
         drop(all);
-        assert_eq!(streams.0.get(), 0);
+        assert_eq!(streams.0.streams.get(), 0);
     }
 }

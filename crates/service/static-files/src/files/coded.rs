@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use clock::Tick;
 use content_coding::{Accepted, Coding, Codings};
-use message::{BodyLength, FieldsBuilder, Known, KnownSet, Method, RequestHead, ResponseHead};
+use message::{BodyLength, Known, KnownSet, Method, RequestHead, ResponseHead};
 use observe::Kind;
 use serve::Response;
 
 use crate::answer::{self, Answer, Body, Head};
 use crate::conditional::{Verdict, evaluate};
 use crate::decide::{Decision, decide};
-use crate::entry::{Content, Entry, Form, Rendering};
+use crate::entry::{Content, Entry, Form, Rendering, with_tag};
 use crate::files::{Claim, FALLBACK_KEY, Files, Moment, Step, Work, refuse};
 use crate::load::{Found, Known as KnownFile, Lookup, Outcome, Siblings};
-use crate::stream::{self, Stream};
+use crate::stream::{self, Keeper, Stream};
 
 /// Without this field the client gets the file as it is.
 const NEGOTIATING: KnownSet = KnownSet::of(&[Known::AcceptEncoding]);
@@ -52,6 +52,18 @@ impl CodedClaim {
             identity.under_way.set(under_way);
         }
         CodedClaim { coding, identity: Rc::clone(identity), is_compressing }
+    }
+
+    /// What it is made in.
+    pub(crate) fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// What comes of it is not kept, however often it is made.
+    pub(crate) fn is_too_large(&self) {
+        let mut too_large = self.identity.too_large.get();
+        too_large.insert(self.coding);
+        self.identity.too_large.set(too_large);
     }
 
     /// The file as it is.
@@ -178,11 +190,11 @@ impl Files {
         if evaluate(&request.fields, &weak) == Verdict::NotModified {
             return Step::Ready(not_modified(identity, weak.etag()));
         }
-        // Large files are compressed on their way, each time: they would push all others out of the cache.
+        // Large files are compressed on their way. What comes of it is kept unless it would push too many others out of the cache.
         if let Content::File(file) = &identity.content
             && identity.meta.size > COMPRESS_MAX
         {
-            return Step::Ready(self.stream(request, coding, identity, file));
+            return Step::Ready(self.stream(request, key, coding, identity, file));
         }
         // Somebody else's request has it made already; until that is done there is the file as it is.
         let name = self.name_of(key, identity.name).filter(|_| !identity.under_way.get().has(coding));
@@ -194,7 +206,14 @@ impl Files {
         Step::Blocking(Box::new(Work { lookup, claim }))
     }
 
-    fn stream(&self, request: &RequestHead, coding: Coding, identity: &Entry, file: &Rc<File>) -> Answer {
+    fn stream(
+        &self,
+        request: &RequestHead,
+        key: &[u8],
+        coding: Coding,
+        identity: &Rc<Entry>,
+        file: &Rc<File>,
+    ) -> Answer {
         let head = || Head::Own(stream::head(identity, coding));
         if decide(request, &identity.validators.weakened(0), answer::date_now) != Decision::Whole {
             return answer::of_file(request, identity);
@@ -203,9 +222,19 @@ impl Files {
             return Answer::Send { head: head(), body: Body::Empty };
         }
         match Stream::begin(&self.streams, coding, file, identity.meta.size) {
-            Some(body) => Answer::Stream { head: head(), body },
+            Some(body) => Answer::Stream { head: head(), body: body.kept_by(self.keeper(key, coding, identity)) },
             None => answer::of_file(request, identity),
         }
+    }
+
+    /// Who keeps what a stream makes; nobody where another one is kept already, or where it cannot be.
+    fn keeper(&self, key: &[u8], coding: Coding, identity: &Rc<Entry>) -> Option<Keeper> {
+        let owner = self.coded_owners[coding.index()]?;
+        if identity.under_way.get().or(identity.too_large.get()).has(coding) || !identity.meta.is_settled() {
+            return None;
+        }
+        let claim = CodedClaim::begin(coding, identity, true);
+        Keeper::begin(&self.streams, &self.cache, owner, key, &self.root_checked, claim)
     }
 
     /// Makes an answer of what the search for a coded form came to.
@@ -290,10 +319,6 @@ const COMPRESS_MAX: u64 = 1 << 20;
 
 /// The 304 of a form that is not made because the client has it.
 fn not_modified(identity: &Entry, etag: &[u8]) -> Answer {
-    let mut fields = FieldsBuilder::new();
-    for line in identity.not_modified.fields.iter() {
-        let value = if line.known == Known::Etag { etag } else { line.value };
-        fields.push_known(line.known, line.name, value);
-    }
-    Answer::Send { head: Head::Own(ResponseHead::new(304, fields.finish(), BodyLength::None)), body: Body::Empty }
+    let fields = with_tag(identity.not_modified.fields.iter(), etag).finish();
+    Answer::Send { head: Head::Own(ResponseHead::new(304, fields, BodyLength::None)), body: Body::Empty }
 }
