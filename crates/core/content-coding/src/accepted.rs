@@ -47,6 +47,11 @@ impl Accepted {
         best
     }
 
+    /// Whether the client says that it does not take content as it is.
+    pub fn refuses_identity(&self) -> bool {
+        self.identity == Some(0)
+    }
+
     /// All that the client takes, however little it likes them.
     pub fn codings(&self) -> Codings {
         Coding::ALL.into_iter().filter(|c| self.codings[c.index()] > 0).collect()
@@ -168,6 +173,20 @@ mod tests {
         ] {
             let taken = Accepted::of([value.as_bytes()].into_iter()).codings();
             assert_eq!(taken, want.iter().copied().collect(), "{value}");
+        }
+    }
+
+    #[test]
+    fn identity_is_refused_by_name_or_with_all_others() {
+        for (value, wanted) in [
+            ("identity;q=0", true),
+            ("gzip, *;q=0", true),
+            ("*;q=0, identity;q=0.1", false),
+            ("gzip", false),
+            ("identity", false),
+            ("", false),
+        ] {
+            assert_eq!(Accepted::of([value.as_bytes()].into_iter()).refuses_identity(), wanted, "{value}");
         }
     }
 

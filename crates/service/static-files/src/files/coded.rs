@@ -196,8 +196,9 @@ impl Files {
         {
             return Step::Ready(self.stream(request, key, coding, identity, file));
         }
-        // Somebody else's request has it made already; until that is done there is the file as it is.
-        let name = self.name_of(key, identity.name).filter(|_| !identity.under_way.get().has(coding));
+        // Somebody else's request has it made already; until that is done there is the file as it is, for those who take that.
+        let may_make = !identity.under_way.get().has(coding) || accepted(request).refuses_identity();
+        let name = self.name_of(key, identity.name).filter(|_| may_make);
         let Some(name) = name else { return Step::Ready(answer::of_file(request, identity)) };
         let mut claim = Claim::new(None, None, at.tick, self.cache.told());
         claim.is_fallback = key == FALLBACK_KEY;

@@ -281,6 +281,8 @@ fn while_one_compresses_the_others_get_the_file_as_it_is() {
     assert_eq!(site.get("/a.txt"), ok(&text));
     let Step::Blocking(work) = site.files.begin(&request, b"/a.txt", site.moment()) else { panic!("not compressed") };
     assert_eq!(site.ask("GET", "/a.txt", &GZIP).body, text);
+    assert_eq!(unzip(&site.bytes("/a.txt", &[("Accept-Encoding", "gzip, identity;q=0")])), text);
+    site.cache.remove(site.files.coded_owners[Coding::Gzip.index()].unwrap(), b"/a.txt");
     // Given up: the next one does it.
     drop(work);
     assert_eq!(unzip(&site.bytes("/a.txt", &GZIP)), text);
