@@ -58,6 +58,18 @@ fn siblings_are_served_as_nginx_does() {
 }
 
 #[test]
+fn a_sibling_that_is_older_than_its_file_is_named_in_the_log_and_not_sent() {
+    let root = site();
+    write(root.path(), "page.html.gz", "in gzip");
+    fs::write(root.path().join("page.html"), page()).expect("a file of ours");
+    let server = Tollgate::server(root.path());
+    let reply = asked(server.address(), "GET", &get("/page.html", "gzip"));
+    assert_eq!(reply.field("content-encoding").as_deref(), Some("gzip"), "compressed here");
+    assert!(reply.body.starts_with(&[0x1f, 0x8b]) && reply.body != b"in gzip");
+    server.process.logged("page.html.gz is older than ", 1);
+}
+
+#[test]
 fn what_curl_decodes_is_the_file() {
     let root = site();
     write(root.path(), "page.html", page());
