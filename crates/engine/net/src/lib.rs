@@ -7,6 +7,7 @@
 //! Knows nothing of HTTP.
 
 mod addr;
+mod bulk;
 mod connect;
 mod listener;
 pub mod memory;

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use rustix::pipe::{SpliceFlags, splice};
 
+use crate::bulk::looks_behind;
 use crate::resident::is_resident;
 use crate::transport::{FileSend, Transport};
 
@@ -163,9 +164,11 @@ impl<S: Source + AsFd> Transport for Socket<S> {
             // The file has become shorter than what was promised. The socket is as ready as before: who asks again is told again.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
-        // After a full piece, too: filling the socket to the brim costs more, in calls cut short, than waiting until a third of it
+        // After full pieces, too: filling the socket to the brim costs more, in calls cut short, than waiting until a third of it
         // is free.
-        if range.len > sent as u64 && !self.has_room() {
+        let moved = sent as u64;
+        let looks = range.len > moved && (moved < piece || looks_behind(self.fd(), range.offset, moved));
+        if looks && !self.has_room() {
             self.registration.clear(Ready::WRITE);
         }
         Poll::Ready(Ok(FileSend::Sent(sent)))
