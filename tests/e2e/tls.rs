@@ -260,7 +260,7 @@ fn server_speaks_tls_with_a_certificate_that_proxy_made() {
     let again = make("other.test");
     assert!(again.code == Some(0) && !again.out.contains("made a local authority"), "{}", again.out);
     // `--tls` makes one for localhost by itself, and takes it again.
-    for _ in 0..2 {
+    for is_first in [true, false] {
         let mut command = Tollgate::command("server");
         command
             .arg(folder.path())
@@ -268,6 +268,8 @@ fn server_speaks_tls_with_a_certificate_that_proxy_made() {
             .env("XDG_DATA_HOME", &data);
         let served = Tollgate::listening(&mut command, 1, tests::folder());
         assert_eq!(curl(["--cacert", authority, &served.url("/")]).out, "hello\n");
+        let made = "made a certificate for localhost; it is taken by clients that trust ";
+        assert_eq!(served.process.log().contains(&format!("{made}{authority}")), is_first, "{}", served.process.log());
     }
     let wrong = Tollgate::command("server").args(["--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key"]).output();
     let wrong = wrong.expect("it starts");

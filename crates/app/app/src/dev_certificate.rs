@@ -50,7 +50,12 @@ pub fn for_localhost() -> Result<CertificateFiles, String> {
     let authority = fs::read_to_string(folder.join("authority.pem")).unwrap_or_default();
     let is_ours = !authority.is_empty() && is_signed_by(&files.cert, &authority);
     if !(is_ours && present.is_ok_and(|identity| identity.certificate().days_left(now) > 30)) {
-        issue(&["localhost", "127.0.0.1", "::1"].map(str::to_owned), &folder, &folder)?;
+        let issued = issue(&["localhost", "127.0.0.1", "::1"].map(str::to_owned), &folder, &folder)?;
+        let authority = issued.authority.display();
+        let _ = writeln!(
+            io::stderr(),
+            "made a certificate for localhost; it is taken by clients that trust {authority} (import it into the browser, or curl --cacert)"
+        );
     }
     Ok(files)
 }
