@@ -389,7 +389,7 @@ fn incompatible_sentence(f: &mut fmt::Formatter<'_>, peer: Role, what: &PeerInco
         | P::ServerDoesNotSupportTls12Or13
         | P::ServerTlsVersionIsDisabledByOurConfig
         | P::SupportedVersionsExtensionRequired => {
-            write!(f, "The {peer} speaks no version of TLS that is enabled here ({what:?}).")
+            write!(f, "The {peer} speaks no version of TLS that is enabled here.")
         }
         P::NoCipherSuitesInCommon => write!(f, "The {peer} and we have no cipher suite in common."),
         P::NoKxGroupsInCommon | P::NamedGroupsExtensionRequired | P::KeyShareExtensionRequired => {
