@@ -194,6 +194,25 @@ fn clients_show_certificates() {
     assert_ne!(site.curl(&["--tls-max", "1.2"]).code, Some(0));
 }
 
+/// In TLS 1.3 a client is told when it believes the handshake done, and may be sending already.
+#[test]
+fn who_is_refused_while_it_sends_learns_why() {
+    let folder = folder();
+    Authority::new("clients").write(folder.path(), "clients");
+    let site = secure_in(folder, "client_ca = \"clients.pem\"\nclient_auth = \"require\"");
+    let got = site.python(
+        "import socket, ssl, sys, time\n\
+         context = ssl.create_default_context(cafile=sys.argv[2])\n\
+         s = context.wrap_socket(socket.create_connection(('127.0.0.1', int(sys.argv[1])), 9), server_hostname='localhost')\n\
+         for part in (b'POST / HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 9\\r\\n\\r\\n', b'one', b'two'):\n\
+         \x20   s.sendall(part)\n\
+         \x20   time.sleep(0.1)\n\
+         try: s.recv(1)\n\
+         except ssl.SSLError as e: print(e.reason)",
+    );
+    assert_eq!(got.out.trim(), "TLSV13_ALERT_CERTIFICATE_REQUIRED", "{}", got.err);
+}
+
 #[test]
 fn clients_may_show_certificates() {
     let folder = folder();

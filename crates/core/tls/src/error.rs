@@ -172,13 +172,23 @@ impl Error {
 
     /// Whether a certificate is what it failed over: the peer's, or ours in the peer's eyes.
     pub fn is_over_certificate(&self) -> bool {
-        match self {
+        let alert = match self {
             Error::Failed(failed) => match &failed.cause {
-                rustls::Error::AlertReceived(alert) => is_over_certificate(*alert),
-                cause => {
-                    matches!(cause, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
-                }
+                rustls::Error::AlertReceived(alert) => Some(*alert),
+                _ => None,
             },
+            _ => None,
+        };
+        self.is_our_refusal() || alert.is_some_and(is_over_certificate)
+    }
+
+    /// Whether it was the peer's certificate, or that there was none, of which it is told by an alert.
+    pub fn is_our_refusal(&self) -> bool {
+        use rustls::Error as E;
+        match self {
+            Error::Failed(failed) => {
+                matches!(failed.cause, E::InvalidCertificate(_) | E::NoCertificatesPresented)
+            }
             _ => false,
         }
     }

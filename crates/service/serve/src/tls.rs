@@ -173,6 +173,11 @@ async fn refuse<S: Site>(failed: Box<HandshakeFailure>, admission: Admission<S>)
         refuse_broken(&wire, &failure, false);
         linger::close(&wire, &mut ReadBuf::new(Class::K4), context).await;
     }
+    if failed.tls().is_some_and(|error| error.is_our_refusal()) {
+        // In TLS 1.3 the client holds the handshake for done, and sends its request before it reads why there will be no answer.
+        let wire = Wire::new(&failed.stream, site.settings().timeouts);
+        linger::close(&wire, &mut ReadBuf::new(Class::K4), context).await;
+    }
 }
 
 fn failure(failed: &HandshakeFailure) -> Failure {
