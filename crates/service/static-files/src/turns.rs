@@ -12,7 +12,7 @@ use event_loop::spawn;
 const WAITING_MAX: usize = 128;
 
 /// Lets one through in each turn of the worker's loop, the others wait in the order in which they came: between two of them all who
-/// are ready are served.
+/// are ready are served, or 256 of them (`event_loop::WorkerConfig`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turns(Rc<Inner>);
 
