@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tests::{Client, Origin, Signal, closed_port, peers};
+use tests::{Client, Origin, PATIENCE, Signal, Tollgate, closed_port, peers};
 
 use crate::{SHORT, proxy_with, under_load};
 
@@ -39,13 +39,58 @@ fn all_refuse_and_the_client_knows_in_time() {
         let asked = Instant::now();
         let reply = Client::connect(proxy.address()).get("/");
         assert!(asked.elapsed() < Duration::from_millis(700), "{:?}", asked.elapsed());
-        match reply.status {
-            502 => {}
-            503 => assert!(reply.field("retry-after").is_some(), "{}", reply.head),
-            other => panic!("{other}: {}", reply.text()),
-        }
+        assert!(matches!(reply.status, 502 | 503), "{}: {}", reply.status, reply.text());
+        let again: u16 =
+            reply.field("retry-after").and_then(|seconds| seconds.parse().ok()).expect("when to ask again");
+        assert!((1..=10).contains(&again), "{again}");
         assert!(reply.field("tollgate-reason").is_some_and(|r| r.starts_with("UREF ") || r.starts_with("UNON ")));
     }
+}
+
+/// Whatever hinders a connection: the answer comes in time and says when to ask again.
+#[test]
+fn a_server_that_cannot_be_reached_is_worth_another_request_later() {
+    let (_listener, _waiting, full) = crate::verdicts::full();
+    let refused = closed_port();
+    for (servers, more, status, code) in [
+        (format!("\"{refused}\""), "", 502, "UREF"),
+        (format!("\"{full}\""), "retry = { attempts = 1 }", 504, "UCTO"),
+        // Whichever is asked last.
+        (format!("\"{full}\", \"{refused}\""), "", 0, ""),
+        ("\"nowhere.invalid:80\"".to_owned(), "", 502, "UDNS"),
+    ] {
+        let proxy = Tollgate::config(&format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\nreason = true\n[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"api\" }}\n\
+             [upstream.api]\nservers = [{servers}]\n{more}\ntimeouts = {{ connect = \"300ms\" }}\n"
+        ));
+        let asked = Instant::now();
+        let reply = Client::connect(proxy.address()).get("/");
+        let reason = reply.field("tollgate-reason").unwrap_or_default();
+        assert!(reply.status == status || status == 0, "{servers}: {reason}");
+        assert!(reason.starts_with(code), "{servers}: {reason}");
+        assert!(asked.elapsed() < Duration::from_millis(300) + PATIENCE / 2, "{servers}: {:?}", asked.elapsed());
+        assert_eq!(reply.field("retry-after").as_deref(), Some("1"), "{servers}: {reason}");
+    }
+    // Its checks decide when it is back.
+    let proxy = proxy_with(&[refused], "[upstream.api.health]\ninterval = \"7s\"");
+    proxy.process.logged("down after 1 failure", 1);
+    let reply = Client::connect(proxy.address()).get("/");
+    assert_eq!((reply.status, reply.field("retry-after").as_deref()), (503, Some("7")), "{}", reply.text());
+}
+
+/// Ejection leaves somebody to ask, who is asked though it has failed: nobody waits for an ejection to end.
+#[test]
+fn with_all_ejected_that_may_be_the_rest_is_asked_at_once() {
+    let ejection = "[upstream.api.ejection]\nconsecutive = 1\nfor = \"60s\"\nmax_ejected = 0.5";
+    let proxy = proxy_with(&[closed_port(), closed_port()], &format!("{SHORT}\n{ejection}"));
+    let mut client = Client::connect(proxy.address());
+    for _ in 0..20 {
+        let asked = Instant::now();
+        let reply = client.get("/");
+        assert_eq!(reply.status, 502, "{}", reply.text());
+        assert!(asked.elapsed() < Duration::from_millis(700), "{:?}", asked.elapsed());
+    }
+    assert_eq!(proxy.process.log().matches("is ejected for 60s").count(), 1, "{}", proxy.process.log());
 }
 
 /// An event goes out when it comes in. The origin writes the moment into each event; both are on one clock.

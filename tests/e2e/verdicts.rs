@@ -192,7 +192,7 @@ fn faults_inside_the_answer() {
 }
 
 /// A listener that takes no connection: its queue is full.
-fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
+pub(crate) fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
     use socket2::{Domain, Socket, Type};
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");

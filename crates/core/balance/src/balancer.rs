@@ -318,6 +318,13 @@ impl Balancer {
         self.servers.iter().filter(|s| s.is_in_use() && s.weight > 0).count()
     }
 
+    /// How long it is until one of the servers that are passed over for failed connects has its turn. None while a server is in the
+    /// choice or full, and when all are out of use.
+    pub fn next_turn(&self, now: Tick) -> Option<Duration> {
+        let all_are_marked = !self.marked.is_empty() && self.available() == self.marked.len();
+        all_are_marked.then(|| self.release_at.since(now))
+    }
+
     /// Whether `server` is passed over for failed connects.
     pub fn is_marked(&self, server: ServerId) -> bool {
         self.marked.contains(&server)

@@ -114,6 +114,11 @@ impl Ejector {
         until.is_some()
     }
 
+    /// How long it is until an ejected server is back.
+    pub fn next_release(&self, now: Tick) -> Option<Duration> {
+        self.ejected.iter().map(|(_, until)| until.since(now)).min()
+    }
+
     /// How many servers are ejected.
     pub fn ejected(&self) -> usize {
         self.ejected.len()
@@ -218,6 +223,7 @@ mod tests {
             assert_eq!(ejector.result(ServerId(0), false, at(now), || true), Some(Duration::from_secs(expected)));
             assert_eq!(ejector.result(ServerId(0), false, at(now), || true), None, "late results change nothing");
             assert_eq!(ejector.release(at(now + expected - 1)), None);
+            assert_eq!(ejector.next_release(at(now + expected - 3)), Some(Duration::from_secs(3)));
             now += expected;
             assert_eq!(ejector.release(at(now)), Some(ServerId(0)));
         }

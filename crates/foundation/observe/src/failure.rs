@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use crate::kind::{Kind, Side};
 
@@ -18,12 +19,21 @@ pub struct Failure {
     pub server: Option<Box<str>>,
     /// The methods for the Allow field of a 405.
     pub allow: Option<Cow<'static, str>>,
+    /// Seconds after which asking again may help, for Retry-After. A 503 that does not know says 1.
+    pub retry_after: Option<u16>,
 }
 
 impl Failure {
     /// A failure about which no more is known than its kind.
     pub const fn new(kind: Kind) -> Failure {
-        Failure { kind, status: kind.status(), sentence: Cow::Borrowed(kind.sentence()), server: None, allow: None }
+        Failure {
+            kind,
+            status: kind.status(),
+            sentence: Cow::Borrowed(kind.sentence()),
+            server: None,
+            allow: None,
+            retry_after: None,
+        }
     }
 
     /// A failure with a sentence of its own.
@@ -35,6 +45,13 @@ impl Failure {
     #[must_use]
     pub fn with_server(self, server: &str) -> Failure {
         Failure { server: Some(server.into()), ..self }
+    }
+
+    /// The same, where asking again may help after `wait`: told in whole seconds, at least one.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Failure {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Failure { retry_after: Some(u16::try_from(seconds.max(1)).unwrap_or(u16::MAX)), ..self }
     }
 
     /// The verdict: `UREF upstream/connect: sentence`.
@@ -55,7 +72,14 @@ impl Failure {
 
     /// A request that `http1` refuses.
     pub const fn refused(status: u16, sentence: &'static str) -> Failure {
-        Failure { kind: Kind::BadRequest, status, sentence: Cow::Borrowed(sentence), server: None, allow: None }
+        Failure {
+            kind: Kind::BadRequest,
+            status,
+            sentence: Cow::Borrowed(sentence),
+            server: None,
+            allow: None,
+            retry_after: None,
+        }
     }
 
     /// A 405 with the methods that are allowed.

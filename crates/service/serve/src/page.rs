@@ -13,8 +13,8 @@ pub(crate) struct Page {
     pub(crate) body: Shared,
 }
 
-/// Seconds a client is asked to wait before it tries again.
-const RETRY_AFTER: &[u8] = b"1";
+/// Seconds a client is asked to wait before it tries again, where nothing is known.
+const RETRY_AFTER: u16 = 1;
 
 /// The page of a failure; with `reasons` it says all that is known. `more` is what the route adds.
 pub(crate) fn of(failure: &Failure, request: Option<&RequestHead>, reasons: bool, more: &ErrorPages) -> Page {
@@ -40,8 +40,9 @@ pub(crate) fn head(
     if let Some(allow) = &failure.allow {
         fields.push_known(Known::Allow, b"Allow", allow.as_bytes());
     }
-    if failure.status == 503 {
-        fields.push_known(Known::RetryAfter, b"Retry-After", RETRY_AFTER);
+    let retry_after = failure.retry_after.or((failure.status == 503).then_some(RETRY_AFTER));
+    if let Some(seconds) = retry_after {
+        fields.push_known(Known::RetryAfter, b"Retry-After", seconds.to_string().as_bytes());
     }
     if reasons {
         fields.push_known(Known::Other, b"Tollgate-Reason", as_field_value(&failure.verdict().to_string()).as_bytes());
@@ -91,6 +92,8 @@ fn contains_ignoring_case(haystack: &[u8], needle: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use observe::Kind;
 
     use super::*;
@@ -106,7 +109,16 @@ mod tests {
     #[test]
     fn a_503_says_when_to_try_again_and_a_405_what_is_allowed() {
         let page = of(&Failure::new(Kind::NoServer), None, false, &ErrorPages::default());
-        assert_eq!(page.head.fields.first(Known::RetryAfter), Some(RETRY_AFTER));
+        assert_eq!(page.head.fields.first(Known::RetryAfter), Some(&b"1"[..]));
+        let after = |kind, wait| {
+            let page = of(&Failure::new(kind).with_retry_after(wait), None, false, &ErrorPages::default());
+            page.head.fields.first(Known::RetryAfter).map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        assert_eq!(after(Kind::NoServer, Duration::from_millis(4_001)).as_deref(), Some("5"));
+        assert_eq!(after(Kind::ConnectFailed, Duration::ZERO).as_deref(), Some("1"), "a 502 too, where it is known");
+        assert_eq!(after(Kind::ConnectTimeout, Duration::MAX).as_deref(), Some("65535"));
+        let page = of(&Failure::new(Kind::ConnectFailed), None, false, &ErrorPages::default());
+        assert_eq!(page.head.fields.first(Known::RetryAfter), None);
         let page = of(&Failure::method_not_allowed("GET, HEAD"), None, false, &ErrorPages::default());
         assert_eq!(page.head.fields.first(Known::Allow), Some(&b"GET, HEAD"[..]));
     }

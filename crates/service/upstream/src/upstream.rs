@@ -253,7 +253,7 @@ impl Upstream {
         let is_down = |number: &u32| health.is_some_and(|health| !health.is_up(ServerId(*number)));
         if count == 0 || !(0..count as u32).all(|number| is_down(&number)) {
             let sentence = format!("upstream {name} has no server that could take the request");
-            return Failure::because(Kind::NoServer, sentence);
+            return Failure::because(Kind::NoServer, sentence).with_retry_after(self.next_chance());
         }
         let down = |(number, server): (u32, &Server)| {
             let why = health.and_then(|health| health.why_down(ServerId(number)));
@@ -263,7 +263,23 @@ impl Upstream {
         let more = count.saturating_sub(TOLD);
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
         let sentence = format!("upstream {name} has no server that is up: {}{more}", down.join("; "));
-        Failure::because(Kind::NoServer, sentence)
+        Failure::because(Kind::NoServer, sentence).with_retry_after(self.next_chance())
+    }
+
+    /// How long it is until a server may be there again: one that was passed over has its turn, an ejected one is back, or the next
+    /// checks have been made. Nothing while one can be asked.
+    fn next_chance(&self) -> Duration {
+        let balancer = self.balancer.borrow();
+        let turn = balancer.next_turn(now());
+        if turn.is_none() && balancer.available() > 0 {
+            return Duration::ZERO;
+        }
+        let ejector = self.ejector.as_ref().map(|ejector| ejector.borrow());
+        let back = ejector.and_then(|ejector| ejector.next_release(now()));
+        let is_down = |number| self.options.health.as_ref().is_some_and(|h| !h.shared.is_up(ServerId(number)));
+        let checked = (0..self.servers.len() as u32).any(is_down);
+        let checked = self.options.health.as_ref().filter(|_| checked).map(|h| h.shared.policy().interval);
+        [turn, back, checked].into_iter().flatten().min().unwrap_or_default()
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -326,7 +342,7 @@ impl Upstream {
             }
             Err(failure) => {
                 self.balancer.borrow_mut().connect_failed(server, now());
-                Err(failure)
+                Err(failure.with_retry_after(self.next_chance()))
             }
         }
     }

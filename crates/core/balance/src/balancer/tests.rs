@@ -131,7 +131,11 @@ fn many_failures_of_one_moment_count_once() {
 #[test]
 fn when_all_are_marked_all_are_tried() {
     let mut balancer = Balancer::new(&[1, 5, 1], 0);
-    (0..3).for_each(|id| balancer.connect_failed(ServerId(id), NOW));
+    (0..2).for_each(|id| balancer.connect_failed(ServerId(id), NOW));
+    assert_eq!(balancer.next_turn(NOW), None, "there is another");
+    balancer.connect_failed(ServerId(2), NOW);
+    assert_eq!(balancer.next_turn(NOW), Some(Duration::from_secs(1)));
+    assert_eq!(balancer.next_turn(NOW.after(Duration::from_secs(2))), Some(Duration::ZERO));
     let seen = picks(&mut balancer, 3);
     assert_eq!(seen.len(), 3);
     (0..3).for_each(|id| assert!(seen.contains(&id)));
