@@ -45,8 +45,8 @@ pub fn response(
     if !rules.taken_out().contains(Known::Via) {
         tell_way(head, out);
     }
-    if tells_upgrade(head, options) {
-        write_upgrade(&head.fields, out);
+    if tells_upgrade(head, options) && !write_upgrade(&head.fields, out) && head.status == 426 {
+        write_upgrade_whole(&head.fields, out);
     }
     // A 101 is the last head that there is, and no news of another.
     if !head.is_interim() || head.status == 101 {
@@ -71,6 +71,16 @@ fn tells_upgrade(head: &ResponseHead, options: &ResponseOptions<'_>) -> bool {
         101 => options.upgrade,
         426 => true,
         _ => false,
+    }
+}
+
+/// A 426 that offers only what is not relayed names it all the same: without the field it would break a rule (RFC 9110 §15.5.22), and nobody
+/// would learn what the server wants.
+#[cold]
+fn write_upgrade_whole(fields: &Fields, out: &mut HeadWriter<'_>) {
+    let protocols = fields.all(Known::Upgrade).filter(|value| !value.is_empty());
+    if protocols.clone().next().is_some() {
+        out.push_list(Known::Upgrade, b"Upgrade", protocols, &[]);
     }
 }
 

@@ -107,7 +107,9 @@ fn an_answer_that_requires_an_upgrade_says_to_what() {
     for status in [200, 204, 400, 425] {
         assert_eq!(plain(status, BodyLength::Streamed, &lines), ["Via: 1.1 tollgate"]);
     }
-    assert_eq!(plain(426, BodyLength::Streamed, &["Upgrade: h2c"]), ["Via: 1.1 tollgate"]);
+    assert_eq!(plain(426, BodyLength::Streamed, &["Upgrade: h2c"]), ["Via: 1.1 tollgate", "Upgrade: h2c"]);
+    assert_eq!(plain(426, BodyLength::Streamed, &["Upgrade: h2c", "upgrade:"]), ["Via: 1.1 tollgate", "Upgrade: h2c"]);
+    assert_eq!(plain(426, BodyLength::Streamed, &["Upgrade:", "a: b"]), ["a: b", "Via: 1.1 tollgate"]);
 }
 
 #[test]
