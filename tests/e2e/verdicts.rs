@@ -314,6 +314,114 @@ fn faults_of_a_client() {
     assert_eq!(counted(proxy, "CBAD"), 3);
 }
 
+/// Whose time it was that the route's timeout ended, and how far things were: in the log, and no client's business.
+#[test]
+fn an_exchange_that_takes_too_long_names_server_and_limit() {
+    let stuck = full_of_patience().address();
+    let slow = Origin::start(|connection, _| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nsome");
+        connection.wait_for_end();
+    });
+    let (_listener, _waiting, full) = full();
+    let config = |reason: bool| {
+        let route = |path: &str, more: &str| {
+            format!("[[route]]\npath = \"/{path}\"\ntimeout = \"300ms\"\nproxy = {{ upstream = \"{path}\" }}\n{more}\n")
+        };
+        let upstream = |name: &str, server: SocketAddr| format!("[upstream.{name}]\nservers = [\"{server}\"]\n");
+        format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\nreason = {reason}\n{}{}{}{}{}{}{}{}",
+            route("stuck", ""),
+            route("slow", ""),
+            route("full", ""),
+            route("read", "buffer_request = true\nbody_bytes = \"1KiB\""),
+            upstream("stuck", stuck),
+            upstream("slow", slow.address()),
+            upstream("full", full),
+            upstream("read", stuck),
+        )
+    };
+    let proxy = Tollgate::config(&config(true));
+    let get = |path: &str| format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let put = |path: &str| format!("PUT /{path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
+    let over = "when the route's timeout of 300ms was over";
+    for (request, sentence) in [
+        (get("stuck"), format!("upstream stuck {stuck} had the request but had not answered it {over}")),
+        (put("stuck"), format!("upstream stuck {stuck} had not all of the request from the client {over}")),
+        (get("full"), format!("upstream full {full} was not connected to {over}")),
+        (put("read"), format!("upstream read was not asked: the body was not complete {over}")),
+    ] {
+        assert_eq!(
+            verdict_of(&proxy, &request),
+            (504, "LXTO local/response-body".into(), sentence.clone()),
+            "{request}"
+        );
+        proxy.process.logged(&format!("504 LXTO local/response-body: {sentence} (client 127.0.0.1"), 1);
+    }
+    let mut client = Client::connect(proxy.address());
+    client.send(get("slow"));
+    assert!(client.read_to_end().0.ends_with(b"some"));
+    let slow = slow.address();
+    proxy
+        .process
+        .logged(&format!("upstream slow {slow} had not sent all of its answer, or the client not read it, {over}"), 1);
+    let public = Tollgate::config(&config(false));
+    let reply = Client::connect(public.address()).ask(get("stuck"));
+    assert!(reply.status == 504 && !reply.text().contains("stuck"), "{}", reply.text());
+    public.process.logged(&stuck.to_string(), 1);
+}
+
+/// The client has what it was to have; who runs the server has to learn of the rest.
+#[test]
+fn an_answer_that_is_longer_than_declared_is_told_of() {
+    for (extra, delay) in [("more", false), ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", false), ("late", true)]
+    {
+        let origin = Origin::start(move |connection, _| {
+            while connection.request().is_some() {
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+                match delay {
+                    false => connection.send(format!("{answer}{extra}")),
+                    true => {
+                        connection.send(answer) && {
+                            thread::sleep(Duration::from_millis(100));
+                            connection.send(extra)
+                        }
+                    }
+                };
+            }
+        });
+        let proxy = proxy_with(&[origin.address()], "");
+        let reply = Client::connect(proxy.address()).get("/");
+        assert_eq!((reply.status, reply.text(), reply.complete), (200, "hello".into(), true));
+        let server = origin.address();
+        let what =
+            if delay { "sent more behind".into() } else { format!("sent at least {} bytes behind", extra.len()) };
+        proxy
+            .process
+            .logged(&format!("UEXC upstream/response-body: upstream api {server} {what} the end of its answer"), 1);
+        assert_eq!(counted(proxy, "UEXC"), 1, "{extra}");
+    }
+}
+
+/// A server that closes an idle connection, with a word why or without, has done nothing wrong.
+#[test]
+fn the_end_of_an_idle_connection_is_no_excess() {
+    for last in ["", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"] {
+        let origin = Origin::start(move |connection, _| {
+            connection.request();
+            connection.send(tests::answer("200 OK", "ok"));
+            thread::sleep(Duration::from_millis(50));
+            connection.send(last);
+            connection.end();
+        });
+        let proxy = proxy_with(&[origin.address()], "");
+        assert_eq!(Client::connect(proxy.address()).get("/").text(), "ok");
+        thread::sleep(Duration::from_millis(1_300));
+        assert_eq!(Client::connect(proxy.address()).get("/").text(), "ok");
+        assert!(!proxy.process.log().contains("UEXC"), "{}", proxy.process.log());
+    }
+}
+
 /// Takes connections and says nothing for the rest of the process.
 fn full_of_patience() -> &'static Origin {
     Box::leak(Box::new(Origin::start(|connection, _| {

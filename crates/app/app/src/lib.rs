@@ -18,6 +18,7 @@ mod facts;
 mod fields;
 mod handlers;
 mod heap;
+mod heard;
 mod listeners;
 mod live;
 mod log;

@@ -5,11 +5,13 @@ use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clock::HttpDate;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use observe::Level;
+
+use crate::heard::Heard;
 
 /// Lines that may wait to be written. Beyond that lines are dropped and counted.
 const QUEUE: usize = 1024;
@@ -21,6 +23,7 @@ pub struct Log {
     dropped: Arc<AtomicU64>,
     /// When something was said that is said rarely, in seconds since 1970.
     rare: Arc<AtomicU64>,
+    heard: Arc<Heard>,
 }
 
 /// A log that writes to standard error, and a guard that waits a moment for the last line when it is dropped.
@@ -33,7 +36,7 @@ pub fn stderr() -> (Log, Flush) {
         let _done = done;
         write_lines(&receive, &theirs);
     });
-    let log = Log { lines: thread.is_ok().then_some(send), dropped, rare: Arc::default() };
+    let log = Log { lines: thread.is_ok().then_some(send), dropped, rare: Arc::default(), heard: Arc::default() };
     (log.clone(), Flush { log, written })
 }
 
@@ -61,14 +64,14 @@ impl Drop for Flush {
 impl Log {
     /// A log that nobody reads; for tests and simulations.
     pub fn silent() -> Log {
-        Log { lines: None, dropped: Arc::default(), rare: Arc::default() }
+        Log { lines: None, dropped: Arc::default(), rare: Arc::default(), heard: Arc::default() }
     }
 
     /// A log whose lines a test reads.
     #[cfg(test)]
     pub(crate) fn kept() -> (Log, Receiver<String>) {
         let (send, receive) = bounded(QUEUE);
-        (Log { lines: Some(send), dropped: Arc::default(), rare: Arc::default() }, receive)
+        (Log { lines: Some(send), dropped: Arc::default(), rare: Arc::default(), heard: Arc::default() }, receive)
     }
 
     /// Writes a line.
@@ -84,6 +87,13 @@ impl Log {
         let line = format!("{} {word} {sentence}\n", HttpDate::at(now).timestamp());
         if lines.try_send(line).is_err() {
             self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Writes a line about what every worker finds out, if `worker` is the first.
+    pub(crate) fn say_once(&self, worker: u16, level: Level, sentence: &str) {
+        if self.heard.is_news(worker, sentence, Instant::now()) {
+            self.say(level, sentence);
         }
     }
 

@@ -11,12 +11,12 @@ use forward::{FieldRules, HostPolicy, PathRewrite, Side};
 use http1::Limits;
 use message::{Method, TargetForm};
 use net::Peer;
-use observe::{Failure, Kind, Level};
+use observe::{Counters, Failure, Kind, Level};
 use reverse_proxy::{Proxy, Rewrite};
 use router::{Asked, Found, Normalised, Router, Scheme, Scratch, normalise};
 use serve::{ErrorPage, ErrorPages, Exchange, Handled, Record, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
-use upstream::Upstream;
+use upstream::{News, Upstream};
 
 use crate::access::Access;
 use crate::access_log::AccessLog;
@@ -40,6 +40,7 @@ pub struct Resources {
     no_open_files: Rc<OpenFiles>,
     live_pages: Rc<LivePages>,
     log: Log,
+    counters: Arc<Counters>,
 }
 
 impl Resources {
@@ -57,7 +58,23 @@ impl Resources {
         let nothing = static_files::Limits { entries: 0, ..static_files::Limits::default() };
         let no_open_files = OpenFiles::with_notices(nothing, notices);
         let live_pages = LivePages::new();
-        Resources { worker, workers, upstreams: RefCell::default(), open_files, no_open_files, live_pages, log }
+        let counters = Arc::default();
+        Resources {
+            worker,
+            workers,
+            upstreams: RefCell::default(),
+            open_files,
+            no_open_files,
+            live_pages,
+            log,
+            counters,
+        }
+    }
+
+    /// The same, with this worker's counters.
+    #[must_use]
+    pub(crate) fn counting(self, counters: Arc<Counters>) -> Resources {
+        Resources { counters, ..self }
     }
 
     /// Files have changed; `version` counts such times.
@@ -76,8 +93,14 @@ impl Resources {
         match self.upstreams.borrow().get(&options.name) {
             Some(present) if *present.options() == options => Rc::clone(present),
             _ => {
-                let log = self.log.clone();
-                let say = move |level, sentence: &str| log.say(level, sentence);
+                let (log, worker, counters) = (self.log.clone(), self.worker, Arc::clone(&self.counters));
+                let say = move |news: News<'_>| match news {
+                    News::Change(level, sentence) => log.say_once(worker, level, sentence),
+                    News::Verdict(failure) => {
+                        counters.failed(failure.kind);
+                        log.say(failure.kind.level(), failure.verdict());
+                    }
+                };
                 Upstream::start_telling(options, self.worker, Rc::new(say))
             }
         }
@@ -199,6 +222,7 @@ impl Site {
                     let to = |upstream: UpstreamId| {
                         Proxy::new(Rc::clone(&upstreams[upstream.0]), rewrite.clone(), settings.limits)
                             .buffering(route.buffer_request)
+                            .limited(route.timeout)
                     };
                     match &proxy.to {
                         Destination::One(upstream) => Handler::Proxy(Box::new(to(*upstream))),

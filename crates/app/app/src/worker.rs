@@ -158,7 +158,8 @@ struct Accepting {
 impl State {
     fn new(spec: Spec) -> Result<State, PrepareError> {
         let notices = spec.notices.clone();
-        let resources = Resources::with_notices(spec.number as u16, spec.workers, spec.log.clone(), notices);
+        let resources = Resources::with_notices(spec.number as u16, spec.workers, spec.log.clone(), notices)
+            .counting(Arc::clone(&spec.counters));
         let site = Site::new(spec.snapshot.load_full(), &resources)?;
         let state = State {
             context: Context::new(Rc::new(site), spec.counters, spec.max_connections),

@@ -325,6 +325,11 @@ impl Balancer {
         all_are_marked.then(|| self.release_at.since(now))
     }
 
+    /// Whether no connection to `server` came about of late, and none has since.
+    pub fn has_failed(&self, server: ServerId) -> bool {
+        self.servers.get(server.index()).is_some_and(|state| state.failures > 0)
+    }
+
     /// Whether `server` is passed over for failed connects.
     pub fn is_marked(&self, server: ServerId) -> bool {
         self.marked.contains(&server)

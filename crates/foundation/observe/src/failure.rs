@@ -50,7 +50,7 @@ impl Failure {
     /// The same, where asking again may help after `wait`: told in whole seconds, at least one.
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Failure {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
         Failure { retry_after: Some(u16::try_from(seconds.max(1)).unwrap_or(u16::MAX)), ..self }
     }
 
@@ -66,6 +66,8 @@ impl Failure {
     pub fn public_sentence(&self) -> &str {
         match self.kind.side() {
             Side::Upstream => self.kind.sentence(),
+            // What a proxied exchange that took too long waited for.
+            Side::Local if self.kind == Kind::ExchangeTimeout => self.kind.sentence(),
             Side::Client | Side::Local => &self.sentence,
         }
     }

@@ -147,6 +147,8 @@ pub enum Kind {
     UpstreamTruncated,
     /// A server's answer fell silent.
     UpstreamSilent,
+    /// A server sent something behind the end of its answer.
+    UpstreamExcess,
     /// There is no server to ask.
     NoServer,
     /// A server broke the connection of a tunnel.
@@ -197,6 +199,7 @@ impl Kind {
         Kind::UpstreamSwitched,
         Kind::UpstreamTruncated,
         Kind::UpstreamSilent,
+        Kind::UpstreamExcess,
         Kind::NoServer,
         Kind::TunnelBroken,
         Kind::TunnelIdle,
@@ -241,6 +244,7 @@ impl Kind {
             Kind::UpstreamSwitched => "USWI",
             Kind::UpstreamTruncated => "UTRU",
             Kind::UpstreamSilent => "USIL",
+            Kind::UpstreamExcess => "UEXC",
             Kind::NoServer => "UNON",
             Kind::TunnelBroken => "UTUN",
             Kind::TunnelIdle => "LTIL",
@@ -262,7 +266,7 @@ impl Kind {
             Kind::FileError | Kind::Internal => 500,
             Kind::ConnectFailed | Kind::NameUnknown | Kind::UpstreamTls | Kind::UpstreamClosed => 502,
             Kind::UpstreamReset | Kind::UpstreamGarbage | Kind::UpstreamHeadTooLarge => 502,
-            Kind::UpstreamSwitched | Kind::UpstreamTruncated | Kind::TunnelBroken => 502,
+            Kind::UpstreamSwitched | Kind::UpstreamTruncated | Kind::UpstreamExcess | Kind::TunnelBroken => 502,
             Kind::NoServer | Kind::Overload => 503,
             Kind::ConnectTimeout | Kind::UpstreamTimeout | Kind::UpstreamSilent => 504,
             Kind::ExchangeTimeout | Kind::TunnelIdle => 504,
@@ -284,7 +288,7 @@ impl Kind {
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::UpstreamClosed | Kind::UpstreamTimeout => Side::Upstream,
             Kind::UpstreamGarbage | Kind::UpstreamTruncated | Kind::UpstreamSilent | Kind::NoServer => Side::Upstream,
             Kind::NameUnknown | Kind::UpstreamTls | Kind::UpstreamReset | Kind::TunnelBroken => Side::Upstream,
-            Kind::UpstreamHeadTooLarge | Kind::UpstreamSwitched => Side::Upstream,
+            Kind::UpstreamHeadTooLarge | Kind::UpstreamSwitched | Kind::UpstreamExcess => Side::Upstream,
         }
     }
 
@@ -303,9 +307,8 @@ impl Kind {
             Kind::UpstreamClosed | Kind::UpstreamTimeout | Kind::UpstreamGarbage => Phase::ResponseHead,
             Kind::UpstreamReset | Kind::UpstreamHeadTooLarge | Kind::UpstreamSwitched => Phase::ResponseHead,
             Kind::TunnelBroken | Kind::TunnelIdle => Phase::Tunnel,
-            Kind::UpstreamTruncated | Kind::UpstreamSilent | Kind::FileError | Kind::ExchangeTimeout => {
-                Phase::ResponseBody
-            }
+            Kind::UpstreamTruncated | Kind::UpstreamSilent | Kind::UpstreamExcess => Phase::ResponseBody,
+            Kind::FileError | Kind::ExchangeTimeout => Phase::ResponseBody,
             Kind::ClientGone | Kind::WriteTimeout => Phase::Write,
         }
     }
@@ -318,7 +321,7 @@ impl Kind {
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::UpstreamClosed | Kind::UpstreamTimeout => Level::Warn,
             Kind::UpstreamGarbage | Kind::UpstreamTruncated | Kind::UpstreamSilent => Level::Warn,
             Kind::NameUnknown | Kind::UpstreamTls | Kind::UpstreamReset => Level::Warn,
-            Kind::UpstreamHeadTooLarge | Kind::UpstreamSwitched => Level::Warn,
+            Kind::UpstreamHeadTooLarge | Kind::UpstreamSwitched | Kind::UpstreamExcess => Level::Warn,
             Kind::ExchangeTimeout | Kind::Forbidden | Kind::ProxyHeader => Level::Info,
             Kind::TunnelBroken | Kind::TunnelIdle => Level::Info,
             _ => Level::Debug,
@@ -377,6 +380,7 @@ impl Kind {
                 "The server behind this proxy closed the connection before its answer was complete."
             }
             Kind::UpstreamSilent => "The server behind this proxy fell silent before its answer was complete.",
+            Kind::UpstreamExcess => "The server behind this proxy sent more than its answer was to have.",
             Kind::NoServer => "There is no healthy server behind this proxy.",
             Kind::TunnelBroken => "The server behind this proxy broke the connection.",
             Kind::TunnelIdle => "Nothing passed through the connection for too long.",

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use balance::{Cause, Decision, FailedTry, GiveUp, ServerId, Tried};
 use buf::Class;
@@ -17,7 +18,7 @@ use upstream::{Checkout, Lease, Upstream};
 
 use crate::buffered::Buffered;
 use crate::choice;
-use crate::failure::{Seen, TryFailed};
+use crate::failure::{Seen, TryFailed, Who};
 use crate::relay::Relay;
 use crate::tunnel;
 
@@ -43,6 +44,8 @@ pub struct Proxy {
     pub(crate) input_class: Class,
     /// Whether a body is read whole before a server is asked.
     buffers: bool,
+    /// How long an exchange may take, for sentences.
+    limit: Option<Duration>,
     /// Where rewritten targets are put together.
     pub(crate) target: RefCell<Vec<u8>>,
 }
@@ -97,13 +100,19 @@ impl Proxy {
     /// A handler that sends requests to `upstream`. `limits` bound the heads of its answers.
     pub fn new(upstream: Rc<Upstream>, rewrite: Rewrite, limits: Limits) -> Proxy {
         let input_class = Class::for_bytes(limits.header_bytes);
-        Proxy { upstream, rewrite, limits, input_class, buffers: false, target: RefCell::default() }
+        Proxy { upstream, rewrite, limits, input_class, buffers: false, limit: None, target: RefCell::default() }
     }
 
     /// The same, which reads a request's body whole before it asks a server (`buffers`).
     #[must_use]
     pub fn buffering(self, buffers: bool) -> Proxy {
         Proxy { buffers, ..self }
+    }
+
+    /// The same, whose exchanges may take so long altogether. Whoever calls it keeps that time ([`serve::Client::limit_exchange`]); here it is told.
+    #[must_use]
+    pub fn limited(self, limit: Option<Duration>) -> Proxy {
+        Proxy { limit, ..self }
     }
 
     /// The upstream.
@@ -118,7 +127,10 @@ impl Proxy {
     pub async fn handle(&self, exchange: &mut Exchange<'_>, rewritten: Option<Box<[u8]>>) -> Result<(), Failure> {
         let mut buffered = None;
         if self.buffers && !exchange.body.is_done() {
-            buffered = Some(Box::new(Box::pin(Buffered::read(exchange, &self.rewrite.request_fields)).await?));
+            let read = Box::pin(Buffered::read(exchange, &self.rewrite.request_fields)).await;
+            buffered = Some(Box::new(
+                read.map_err(|failure| self.unasked(failure, "was not asked: the body was not complete"))?,
+            ));
         }
         let lease = match self.upstream.is_plain() {
             true => None,
@@ -160,6 +172,8 @@ impl Proxy {
                     relay.checkout.give_back();
                 } else if relay.switched.is_some() {
                     return Box::pin(tunnel::run(self, &mut relay, exchange)).await;
+                } else {
+                    relay.tell_excess();
                 }
                 return Ok(());
             };
@@ -191,7 +205,7 @@ impl Proxy {
         if let Some(lease) = tries.lease.as_ref().filter(|_| is_its_fault) {
             lease.failed();
         }
-        let Some(decision) = decision else { return Err(failure) };
+        let Some(decision) = decision else { return Err(self.out_of_time(failure, seen, tries, exchange)) };
         match decision {
             Decision::FreshConnection => {
                 tries.fresh_tried = true;
@@ -217,6 +231,36 @@ impl Proxy {
         }
         exchange.client.counters().retries.add(1);
         Ok(())
+    }
+
+    /// A failure of ours or the client's; with the server and how far things were, when the time of the exchange was over.
+    fn out_of_time(&self, failure: Failure, seen: Seen, tries: &Tries<'_>, exchange: &Exchange<'_>) -> Failure {
+        if failure.kind != Kind::ExchangeTimeout {
+            return failure;
+        }
+        let how_far = match () {
+            () if exchange.response.is_started() => "had not sent all of its answer, or the client not read it,",
+            () if !seen.request_bytes_written => "was not connected to",
+            () if exchange.body.is_done() => "had the request but had not answered it",
+            () => "had not all of the request from the client",
+        };
+        let who = Who { upstream: &self.upstream, server: tries.server };
+        let limit = self.limit_text();
+        told(who.failed(failure.kind, format_args!("{how_far} when {limit} was over")), tries, GiveUp::NotListed)
+    }
+
+    /// The same before a server was asked.
+    #[cold]
+    fn unasked(&self, failure: Failure, how_far: &str) -> Failure {
+        if failure.kind != Kind::ExchangeTimeout {
+            return failure;
+        }
+        let (name, limit) = (&self.upstream.options().name, self.limit_text());
+        Failure::because(failure.kind, format!("upstream {name} {how_far} when {limit} was over"))
+    }
+
+    fn limit_text(&self) -> String {
+        self.limit.map_or_else(|| "the route's timeout".into(), |limit| format!("the route's timeout of {limit:?}"))
     }
 
     /// A connection that another worker can spare, or a new one, unless the client goes away meanwhile.
@@ -261,7 +305,7 @@ impl Proxy {
         client.end_wait();
         come.map_err(|failure| match failure.kind {
             Kind::NoServer => self.upstream.waited_in_vain(),
-            _ => failure,
+            _ => self.unasked(failure, "had no server below its max_connections"),
         })
     }
 }

@@ -346,6 +346,18 @@ impl<'p> Relay<'p> {
         self.upload == Upload::Sent && self.decoder.keep_alive() && self.input.is_empty()
     }
 
+    /// Tells of bytes that came behind the answer's end: its length was wrong, or it had none to have a body at all.
+    #[cold]
+    pub(crate) fn tell_excess(&self) {
+        let more = self.input.len();
+        if more > 0 {
+            let sentence = format_args!(
+                "sent at least {more} bytes behind the end of its answer; they were not passed on, and its connection was closed"
+            );
+            self.checkout.upstream().tell_excess(self.checkout.server(), sentence);
+        }
+    }
+
     /// How far the try has come.
     #[cold]
     pub(crate) fn seen(&self) -> Seen {

@@ -28,4 +28,4 @@ pub use queue::Place;
 pub use server::{Server, Target};
 pub use sticky::StickyOptions;
 pub use tls::Tls;
-pub use upstream::{KeepAlive, Options, Say, ServerOptions, Timeouts, Upstream};
+pub use upstream::{KeepAlive, News, Options, Say, ServerOptions, Timeouts, Upstream};

@@ -1,7 +1,7 @@
 //! The idle connections to one server, on one worker.
 
-use std::cell::RefCell;
-use std::task::{Context, Waker};
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use buf::{Class, ReadBuf};
@@ -60,12 +60,14 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Box<Connection>>>,
     /// What other workers see of it, where there are any.
     sign: Option<Sign>,
+    /// Whether something came over one of them that was no answer.
+    unasked: Cell<bool>,
 }
 
 impl Pool {
     /// An empty pool.
     pub(crate) fn new(sign: Option<Sign>) -> Pool {
-        Pool { idle: RefCell::default(), sign }
+        Pool { idle: RefCell::default(), sign, unasked: Cell::new(false) }
     }
 
     /// The connection that was used last and is still good.
@@ -79,7 +81,7 @@ impl Pool {
                 sign.show(None);
             }
             drop(idle);
-            if is_good(&connection, now, keep) {
+            if self.is_good(&connection, now, keep) {
                 return Some(connection);
             }
         }
@@ -92,7 +94,7 @@ impl Pool {
             let place = idle.iter().rposition(|connection| connection.header.as_deref() == Some(header))?;
             let connection = idle.remove(place);
             drop(idle);
-            if is_good(&connection, now, keep) {
+            if self.is_good(&connection, now, keep) {
                 return Some(connection);
             }
         }
@@ -127,7 +129,7 @@ impl Pool {
             drop(idle);
             self.show();
             let connection = connection?;
-            if is_good(&connection, now, keep) {
+            if self.is_good(&connection, now, keep) {
                 return Some(connection);
             }
         }
@@ -151,7 +153,7 @@ impl Pool {
 
     /// Closes what was idle for too long, and what its server has closed.
     pub(crate) fn prune(&self, now: Tick, keep: &Keep) {
-        self.idle.borrow_mut().retain(|connection| is_good(connection, now, keep));
+        self.idle.borrow_mut().retain(|connection| self.is_good(connection, now, keep));
         self.show();
     }
 
@@ -170,29 +172,62 @@ impl Pool {
         drop(idle);
         self.show();
     }
-}
 
-/// An idle connection on which something arrived was closed by its server, or never was in step.
-#[inline(always)]
-fn is_good(connection: &Connection, now: Tick, keep: &Keep) -> bool {
-    !is_old(connection.idle_since, now, keep.idle_timeout)
-        && !is_old(connection.born, now, keep.max_age)
-        && is_quiet(&connection.stream)
+    /// Whether something came over an idle connection, since this was asked last, that nobody had asked for.
+    pub(crate) fn take_unasked(&self) -> bool {
+        self.unasked.take()
+    }
+
+    /// An idle connection on which something arrived was closed by its server, or never was in step.
+    #[inline(always)]
+    fn is_good(&self, connection: &Connection, now: Tick, keep: &Keep) -> bool {
+        !is_old(connection.idle_since, now, keep.idle_timeout)
+            && !is_old(connection.born, now, keep.max_age)
+            && (!connection.stream.maybe_readable() || self.is_quiet_after_all(&connection.stream))
+    }
+
+    #[cold]
+    fn is_quiet_after_all(&self, stream: &Stream) -> bool {
+        let arrived = look(stream);
+        self.unasked.set(self.unasked.get() || arrived == Arrived::Bytes);
+        arrived == Arrived::Nothing
+    }
 }
 
 /// Whether nothing has arrived.
 #[inline]
 pub(crate) fn is_quiet(stream: &Stream) -> bool {
-    !stream.maybe_readable() || is_quiet_after_all(stream)
+    !stream.maybe_readable() || look(stream) == Arrived::Nothing
 }
 
-/// A last read that filled its window exactly leaves that open: one more read tells.
+/// What came over an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrived {
+    Nothing,
+    /// Its end, perhaps with a word why.
+    End,
+    Bytes,
+}
+
+/// A last read that filled its window exactly leaves open whether there is more: one more read tells.
 #[cold]
-fn is_quiet_after_all(stream: &Stream) -> bool {
+fn look(stream: &Stream) -> Arrived {
     let mut window = ReadBuf::new(Class::K4);
-    let read = stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut window);
-    // Pending with the bit still set: the task's operations are used up, and nothing is known.
-    read.is_pending() && !stream.maybe_readable()
+    match stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut window) {
+        // Pending with the bit still set: the task's operations are used up, and nothing is known.
+        Poll::Pending => {
+            if stream.maybe_readable() {
+                Arrived::End
+            } else {
+                Arrived::Nothing
+            }
+        }
+        Poll::Ready(Ok(0)) => Arrived::End,
+        // Some servers say so before they close a connection that was idle for too long.
+        Poll::Ready(Ok(_)) if window.filled().get(9..12) == Some(b"408") => Arrived::End,
+        Poll::Ready(Ok(_)) => Arrived::Bytes,
+        Poll::Ready(Err(_)) => Arrived::End,
+    }
 }
 
 #[inline(always)]

@@ -98,8 +98,16 @@ pub struct Options {
     pub hand_over: Option<HandOverOptions>,
 }
 
-/// Who is told what happens to servers, in sentences.
-pub type Say = Rc<dyn Fn(Level, &str)>;
+/// What happens to a server.
+pub enum News<'a> {
+    /// It goes down, is ejected or passed over, or comes back, in a sentence. Each worker finds that out for itself.
+    Change(Level, &'a str),
+    /// It did something wrong of which no client learns: to be counted, too.
+    Verdict(&'a Failure),
+}
+
+/// Who is told what happens to servers.
+pub type Say = Rc<dyn Fn(News<'_>)>;
 
 /// An upstream on one worker.
 pub struct Upstream {
@@ -127,10 +135,10 @@ impl Upstream {
     /// Begins to use an upstream: its names are looked up, its idle connections looked after, until it is dropped. `worker` is
     /// this worker's number, so that not all begin with the same server.
     pub fn start(options: Options, worker: u16) -> Rc<Upstream> {
-        Upstream::start_telling(options, worker, Rc::new(|_, _| {}))
+        Upstream::start_telling(options, worker, Rc::new(|_| {}))
     }
 
-    /// The same; `say` is told of servers that go down or are ejected, and of those that come back.
+    /// The same; `say` is told what happens to servers.
     pub fn start_telling(options: Options, worker: u16, say: Say) -> Rc<Upstream> {
         // A connection that began with a PROXY header speaks for one client, and stays where it is.
         let hand_over = options.hand_over.as_ref().filter(|_| options.proxy_protocol.is_none());
@@ -241,7 +249,15 @@ impl Upstream {
     }
 
     pub(crate) fn say(&self, level: Level, sentence: fmt::Arguments<'_>) {
-        (self.say)(level, &sentence.to_string());
+        (self.say)(News::Change(level, &sentence.to_string()));
+    }
+
+    /// Tells and counts that `server` sent bytes that nobody had asked for. They go nowhere, and their connection is closed.
+    #[cold]
+    pub fn tell_excess(&self, server: ServerId, sentence: fmt::Arguments<'_>) {
+        let text = self.server(server).map_or("?", |s| s.text());
+        let sentence = format!("upstream {} {text} {sentence}", self.options.name);
+        (self.say)(News::Verdict(&Failure::because(Kind::UpstreamExcess, sentence).with_server(text)));
     }
 
     /// Why no server can take a request.
@@ -335,13 +351,23 @@ impl Upstream {
         let by = now().after(self.options.timeouts.connect);
         match state.connect(&self.options.name, by, &self.connect_text, header).await {
             Ok(connection) => {
+                let has_failed = self.balancer.borrow().has_failed(server);
                 self.balancer.borrow_mut().succeeded(server, now());
+                if has_failed {
+                    let (name, text) = (&self.options.name, state.text());
+                    self.say(Level::Info, format_args!("upstream {name} {text} can be connected to again"));
+                }
                 // It may be back, with room for those who wait.
                 self.serve_queue();
                 Ok(Checkout::new(self, server, connection))
             }
             Err(failure) => {
+                let has_failed = self.balancer.borrow().has_failed(server);
                 self.balancer.borrow_mut().connect_failed(server, now());
+                if !has_failed && self.balancer.borrow().has_failed(server) {
+                    let why = &failure.sentence;
+                    self.say(Level::Warn, format_args!("{why}; passed over until it can be connected to"));
+                }
                 Err(failure.with_retry_after(self.next_chance()))
             }
         }
@@ -374,6 +400,12 @@ async fn look_after(upstream: Weak<Upstream>) {
         upstream.release_ejected();
         upstream.serve_queue();
         upstream.servers.iter().for_each(|s| s.pool.prune(now(), &upstream.kept));
+        for (number, server) in (0..).zip(&upstream.servers) {
+            if server.pool.take_unasked() {
+                let sentence = "sent more behind the end of its answer, or an answer that nobody had asked for; its connection was closed";
+                upstream.tell_excess(ServerId(number), format_args!("{sentence}"));
+            }
+        }
     }
 }
 
