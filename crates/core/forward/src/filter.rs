@@ -94,7 +94,8 @@ pub(crate) enum XForwarded {
     /// In a request of an untrusted client: none passes.
     Stays,
     /// In a request of a trusted one: not even Connection removes them. Whoever stands behind a trusted proxy could have
-    /// us forget where the request came from, if that proxy passes on what Connection names.
+    /// us forget where the request came from, if that proxy passes on what Connection names. But one that is spelled with an
+    /// underscore is no proxy's: it came from a client, past a proxy that knows the other spelling only, and stays.
     Passes,
     /// In a response: like any other field.
     Ordinary,
@@ -117,7 +118,7 @@ impl Filter<'_> {
     /// Whether a name that is not known may have to stay, though Connection does not name it.
     #[inline]
     fn looks_at_others(&self) -> bool {
-        self.x_forwarded == XForwarded::Stays || self.rules.takes_out_others()
+        self.x_forwarded != XForwarded::Ordinary || self.rules.takes_out_others()
     }
 
     #[inline(never)]
@@ -177,16 +178,26 @@ impl Filter<'_> {
             });
         } else {
             out.copy_where(fields, |line| {
-                !stays.contains(line.known) && (line.known != Known::Other || !is_x_forwarded(line.name.of(bytes)))
+                !stays.contains(line.known) && (line.known != Known::Other || !self.is_unwanted(line.name.of(bytes)))
             });
         }
     }
 
     fn passes_other(&self, name: &[u8], nominated: &[&[u8]]) -> bool {
-        let unwanted = self.x_forwarded == XForwarded::Stays && is_x_forwarded(name);
-        let stays =
-            unwanted || self.rules.takes_out_other(name) || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
+        let stays = self.is_unwanted(name)
+            || self.rules.takes_out_other(name)
+            || nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
         !stays
+    }
+
+    /// Whether a field tells of a client what is not believed.
+    #[inline]
+    fn is_unwanted(&self, name: &[u8]) -> bool {
+        match self.x_forwarded {
+            XForwarded::Stays => is_x_forwarded(name),
+            XForwarded::Passes => is_x_forwarded(name) && name[..X_FORWARDED.len()].contains(&b'_'),
+            XForwarded::Ordinary => false,
+        }
     }
 
     /// Whether an option that is no well-known name names a field that stays behind. `close` is no field.
@@ -201,6 +212,9 @@ fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
 }
 
+/// What the names of the family begin with.
+const X_FORWARDED: &[u8] = b"x-forwarded-";
+
 /// Whether a name is of the X-Forwarded-* family. Underscores count as hyphens: a server that turns fields into
 /// variables (CGI and its kin) cannot tell them apart, and would take the client's word for ours.
 #[inline]
@@ -210,7 +224,6 @@ pub(crate) fn is_x_forwarded(name: &[u8]) -> bool {
 
 #[cold]
 fn has_x_forwarded_prefix(name: &[u8]) -> bool {
-    const PREFIX: &[u8] = b"x-forwarded-";
     let same = |(b, prefix): (&u8, &u8)| b.eq_ignore_ascii_case(prefix) || (*prefix == b'-' && *b == b'_');
-    name.len() > PREFIX.len() && name.iter().zip(PREFIX).all(same)
+    name.len() > X_FORWARDED.len() && name.iter().zip(X_FORWARDED).all(same)
 }

@@ -308,6 +308,18 @@ fn what_is_taken_out_is_not_carried_into_its_own_field() {
     assert!(!lines.iter().any(|line| line.starts_with("Forwarded")), "{lines:?}");
 }
 
+/// A server that turns fields into variables cannot tell these from a proxy's own.
+#[test]
+fn what_a_client_smuggles_past_a_trusted_proxy_stays() {
+    let setup = Setup { trusted: true, ..Setup::default() };
+    let lines = ["X_Forwarded_For: 10.0.0.1", "x-forwarded_proto: https", "X_FORWARDED-Port: 1"];
+    let kept = ["X-Forwarded-Port: 443", "x_y: 1", "X-Forwarded-User_Id: 7"];
+    let lines = [&[HOST], &lines[..], &kept].concat();
+    assert_eq!(passed(&setup, &lines), [&[HOST], &kept[..]].concat());
+    let named = ["Connection: x_forwarded_for, x-forwarded-port", kept[0], "X_Forwarded_For: 10.0.0.1", HOST];
+    assert_eq!(passed(&setup, &named), [kept[0], HOST]);
+}
+
 #[test]
 fn via_grows_whoever_sent_it() {
     for trusted in [false, true] {
