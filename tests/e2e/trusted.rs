@@ -191,6 +191,29 @@ fn two_of_ours_behind_a_trusted_proxy_agree() {
     }
 }
 
+/// A proxy in the middle that is reached through a Unix socket has no address to be known by: the third would look no further.
+#[test]
+fn a_unix_socket_in_the_middle_hides_nobody() {
+    let origin = origin();
+    let third = link(origin.address());
+    let middle = |listen: &str, next: &str| {
+        Tollgate::config(&format!(
+            "[[listener]]\naddress = \"{listen}\"\ntrusted_proxies = [\"127.0.0.1\", \"unix:\"]\n[[route]]\npath = \"/*\"\n\
+             proxy = {{ upstream = \"next\" }}\n[upstream.next]\nservers = [\"{next}\"]\n"
+        ))
+    };
+    let second = middle("unix:front.sock", &third.address().to_string());
+    let first = middle("127.0.0.1:0", &format!("unix:{}", second.folder().join("front.sock").display()));
+    let client = &mut Client::connect(first.address());
+    for lines in ["X-Forwarded-For: 5.5.5.5\r\nX-Forwarded-Proto: https\r\n", "Forwarded: for=5.5.5.5;proto=https\r\n"]
+    {
+        assert_eq!(status(client, "/secure", lines), 200, "{lines}");
+    }
+    access_logged(&third, &["\"client\":\"5.5.5.5\"", "\"target\":\"/secure\""]);
+    let seen = origin.seen_text();
+    assert!(seen.contains("X-Forwarded-For: 5.5.5.5, 127.0.0.1, 127.0.0.1\r\n"), "{seen}");
+}
+
 /// The scheme that the first passes on is the client's for the second: a redirect to https would be followed without end.
 #[test]
 fn a_redirect_to_https_behind_two_proxies_does_not_loop() {

@@ -54,6 +54,11 @@ impl ClientAddress {
         ClientAddress::format(false, format_args!("unknown"))
     }
 
+    /// Whether there is none.
+    pub fn is_unknown(&self) -> bool {
+        self.node() == b"unknown"
+    }
+
     /// As X-Forwarded-For has it: `192.0.2.1`, `2001:db8::1`, `unknown`.
     pub fn address(&self) -> &[u8] {
         let node = self.node();

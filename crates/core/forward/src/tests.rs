@@ -134,7 +134,7 @@ impl Setup {
     }
 
     fn try_send(&self, head: &RequestHead) -> Result<(Fields, Sent), TooManyOptions> {
-        let address = ClientAddress::new(self.address.parse::<IpAddr>().expect("an address"));
+        let address = self.address.parse::<IpAddr>().map_or(ClientAddress::unknown(), ClientAddress::new);
         let client =
             ClientInfo { address: &address, scheme: self.scheme, trusted: self.trusted, certificate: self.certificate };
         let options = RequestOptions {

@@ -22,21 +22,31 @@ pub(crate) fn tell_one_by_one(
 ) {
     let fields = &head.fields;
     let passes = |known: Known| !rules.taken_out().contains(known);
+    let adds = adds_hop(fields, client);
     if passes(Known::XForwardedFor) {
-        list_addresses(fields, client, out);
+        list_addresses(fields, client, adds, out);
     }
     if passes(Known::XForwardedProto) {
-        list_schemes(fields, client, out);
+        list_schemes(fields, client, adds, out);
     }
     if form != Form::Unfit && passes(Known::XForwardedHost) {
-        append(fields, Known::XForwardedHost, b"X-Forwarded-Host", client.trusted, &[head.authority_bytes()], out);
+        let adds = adds || fields.first(Known::XForwardedHost).is_none_or(<[u8]>::is_empty);
+        let asked: &[&[u8]] = if adds { &[head.authority_bytes()] } else { &[] };
+        append(fields, Known::XForwardedHost, b"X-Forwarded-Host", client.trusted, asked, out);
     }
     if passes(Known::Forwarded) {
-        list_hops(head, form, client, out);
+        list_hops(head, form, client, adds, out);
     }
     if passes(Known::Via) {
         append(fields, Known::Via, b"Via", true, &via(head.version), out);
     }
+}
+
+/// Whether whoever connected is a hop of its own in the lists. A trusted proxy without an address (behind a Unix socket) that has told of
+/// its client is not: as an `unknown` it would hide that client from the next proxy, which cannot know that it was trusted here.
+fn adds_hop(fields: &Fields, client: &ClientInfo<'_>) -> bool {
+    let goes_on = client.trusted && client.address.is_unknown();
+    !goes_on || (listed(fields).next().is_none() && hops(fields).next().is_none())
 }
 
 /// The most bytes that are written into one of the lists from what stands in another.
@@ -53,36 +63,39 @@ pub(crate) fn carried_len_max(fields: &Fields, client: &ClientInfo<'_>) -> usize
 
 const LISTS: KnownSet = KnownSet::of(&[Known::XForwardedFor, Known::Forwarded]);
 
-fn list_addresses(fields: &Fields, client: &ClientInfo<'_>, out: &mut HeadWriter<'_>) {
+fn list_addresses(fields: &Fields, client: &ClientInfo<'_>, adds: bool, out: &mut HeadWriter<'_>) {
     const NAME: &[u8] = b"X-Forwarded-For";
-    let address = client.address.address();
+    let ours: &[&[u8]] = if adds { &[client.address.address()] } else { &[] };
     if client.trusted && listed(fields).next().is_none() {
         let addresses = hops(fields).map(|hop| hop.node.listed());
-        return out.push_list(Known::XForwardedFor, NAME, addresses, &[address]);
+        return out.push_list(Known::XForwardedFor, NAME, addresses, ours);
     }
-    append(fields, Known::XForwardedFor, NAME, client.trusted, &[address], out);
+    append(fields, Known::XForwardedFor, NAME, client.trusted, ours, out);
 }
 
-fn list_schemes(fields: &Fields, client: &ClientInfo<'_>, out: &mut HeadWriter<'_>) {
+fn list_schemes(fields: &Fields, client: &ClientInfo<'_>, adds: bool, out: &mut HeadWriter<'_>) {
     const NAME: &[u8] = b"X-Forwarded-Proto";
     let ours = client.scheme.as_str().as_bytes();
-    let is_carried =
-        client.trusted && schemes(fields).next().is_none() && hops(fields).any(|hop| hop.over_tls.is_some());
-    if is_carried {
+    let added: &[&[u8]] = if adds { &[ours] } else { &[] };
+    if client.trusted && schemes(fields).next().is_some() {
+        return append(fields, Known::XForwardedProto, NAME, true, added, out);
+    }
+    if client.trusted && hops(fields).any(|hop| hop.over_tls.is_some()) {
         // Each at the place of its hop. What a proxy does not say is taken to be as the connection it came by, here and wherever
         // a client's scheme is asked for.
         let told = hops(fields).map(|hop| hop.over_tls.map_or(ours, |tls| scheme(tls).as_bytes()));
-        return out.push_list(Known::XForwardedProto, NAME, told, &[ours]);
+        return out.push_list(Known::XForwardedProto, NAME, told, added);
     }
     append(fields, Known::XForwardedProto, NAME, client.trusted, &[ours], out);
 }
 
-fn list_hops(head: &RequestHead, form: Form, client: &ClientInfo<'_>, out: &mut HeadWriter<'_>) {
+fn list_hops(head: &RequestHead, form: Form, client: &ClientInfo<'_>, adds: bool, out: &mut HeadWriter<'_>) {
     const NAME: &[u8] = b"Forwarded";
     let (node, scheme) = (client.address.node(), client.scheme.as_str().as_bytes());
     let asked = head.authority_bytes();
     let whole: [&[u8]; 8];
     let element: &[&[u8]] = match form {
+        _ if !adds => &[],
         Form::Unfit => &[b"for=", node, b";proto=", scheme],
         Form::Token | Form::Quoted => {
             let quote: &[u8] = if form == Form::Quoted { b"\"" } else { b"" };
@@ -94,6 +107,9 @@ fn list_hops(head: &RequestHead, form: Form, client: &ClientInfo<'_>, out: &mut 
     if client.trusted && hops(fields).next().is_none() && listed(fields).next().is_some() {
         out.push_with(Known::Forwarded, NAME, |out| {
             carry_addresses(fields, out);
+            if adds {
+                out.put(b", ");
+            }
             element.iter().for_each(|part| out.put_slice(part));
         });
         return;
@@ -109,6 +125,9 @@ fn carry_addresses(fields: &Fields, out: &mut HeadWriter<'_>) {
     let is_aligned = count == listed(fields).count();
     for (i, node) in listed(fields).enumerate() {
         let told = if is_aligned || (i == 0 && count == 1) { schemes.next().flatten() } else { None };
+        if i > 0 {
+            out.put(b", ");
+        }
         put_hop(&node, told, out);
     }
 }
@@ -120,7 +139,6 @@ fn put_hop(node: &Node<'_>, over_tls: Option<bool>, out: &mut HeadWriter<'_>) {
         out.put(b";proto=");
         out.put_slice(scheme(tls).as_bytes());
     }
-    out.put(b", ");
 }
 
 fn scheme(over_tls: bool) -> &'static str {

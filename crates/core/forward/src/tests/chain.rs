@@ -61,7 +61,7 @@ proptest! {
         nodes in prop::collection::vec((node(), prop::option::of(scheme())), 1..6),
         schemes in prop::collection::vec(scheme(), 0..7),
         sends in prop::sample::select(vec![Sends::List, Sends::Pairs, Sends::Both]),
-        over_tls in any::<bool>(),
+        over_tls in any::<bool>(), address in prop::sample::select(vec![FIRST, "unknown"]),
     ) {
         let list = nodes.iter().map(|(node, _)| (*node).to_owned()).collect::<Vec<_>>().join(", ");
         let pair = |(node, scheme): &(&str, Option<&str>)| match scheme {
@@ -83,7 +83,7 @@ proptest! {
         let head = request_head("GET / HTTP/1.1", &lines);
         let heard = hear(&head.fields);
         let ours = if over_tls { Scheme::Https } else { Scheme::Http };
-        let setup = Setup { trusted: true, scheme: ours, ..Setup::default() };
+        let setup = Setup { trusted: true, scheme: ours, address, ..Setup::default() };
         let (sent, _) = setup.try_send(&head).expect("it can be sent");
         let further = hear(&sent);
         prop_assert_eq!(further.client, heard.client, "{:?}", sent);

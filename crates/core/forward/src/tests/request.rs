@@ -320,6 +320,32 @@ fn what_a_client_smuggles_past_a_trusted_proxy_stays() {
     assert_eq!(passed(&setup, &named), [kept[0], HOST]);
 }
 
+/// Behind a Unix socket: a hop that nobody could look for, which has said whom it speaks for.
+#[test]
+fn a_trusted_proxy_without_an_address_is_no_hop() {
+    let setup = Setup { trusted: true, address: "unknown", ..Setup::default() };
+    let get = |lines: &[&str]| setup.get(&[&[HOST], lines].concat())[1..].to_vec();
+    let both = [
+        "X-Forwarded-For: 5.5.5.5",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: example.com",
+        "Forwarded: for=5.5.5.5;proto=https",
+        "Via: 1.1 tollgate",
+    ];
+    assert_eq!(get(&["X-Forwarded-For: 5.5.5.5", "X-Forwarded-Proto: https"]), both);
+    assert_eq!(get(&["Forwarded: for=5.5.5.5;proto=https"]), both);
+    assert_eq!(
+        get(&["X-Forwarded-For: 5.5.5.5", "Forwarded: for=5.5.5.5"])[1..4],
+        ["X-Forwarded-Proto: http", both[2], "Forwarded: for=5.5.5.5"]
+    );
+    // It speaks for itself.
+    let alone = get(&["X-Forwarded-Proto: https", "X-Forwarded-For:"]);
+    assert_eq!(alone[..2], ["X-Forwarded-For: unknown", "X-Forwarded-Proto: https, http"]);
+    // Anybody else there is a client.
+    let stranger = Setup { address: "unknown", ..Setup::default() };
+    assert_eq!(stranger.get(&[HOST, "X-Forwarded-For: 5.5.5.5"])[1], "X-Forwarded-For: unknown");
+}
+
 #[test]
 fn via_grows_whoever_sent_it() {
     for trusted in [false, true] {
