@@ -92,20 +92,31 @@ impl fmt::Display for Place {
 
 /// The endings of the keys whose values are secrets, in lower case: `ticket_secret`, and fields that carry credentials, such as
 /// `Authorization` and `x-api-key`. (A `client_key` is the name of a file.)
-const SECRETS: [&str; 5] = ["secret", "token", "password", "authorization", "-key"];
+const SECRETS: [&str; 6] = ["secret", "token", "password", "authorization", "-key", COOKIE];
+
+/// The key of a field that carries a session, and of the name of one.
+const COOKIE: &str = "cookie";
 
 /// Where the next secret value of `line` begins, looked for from `from` on.
 fn next_secret(line: &str, mut from: usize) -> Option<usize> {
     let lower = line.to_ascii_lowercase();
     loop {
-        let ends = SECRETS.iter().filter_map(|key| Some(from + lower[from..].find(key)? + key.len()));
-        from = ends.min()?;
+        let ends = SECRETS.iter().filter_map(|key| Some((from + lower[from..].find(key)? + key.len(), *key)));
+        let (end, key) = ends.min()?;
+        from = end;
         // The key may be quoted itself.
         let behind = line[from..].trim_start_matches(['"', '\'']).trim_start();
-        if let Some(value) = behind.strip_prefix('=') {
-            return Some(line.len() - value.trim_start().len());
+        let Some(value) = behind.strip_prefix('=').map(str::trim_start) else { continue };
+        if key != COOKIE || !is_name(value) {
+            return Some(line.len() - value.len());
         }
     }
+}
+
+/// Whether a value is no more than a name in quotes.
+fn is_name(value: &str) -> bool {
+    let quoted = value.split(['"', '\'']).nth(1);
+    quoted.is_some_and(|name| !name.is_empty() && !name.contains(['=', ';']))
 }
 
 fn without_secrets(line: &str) -> String {
@@ -209,6 +220,8 @@ mod tests {
             ("token = \"abc\"", "token = \"***\""),
             ("set = { Authorization = \"B c\", b = \"d\" }", "set = { Authorization = \"***\", b = \"d\" }"),
             ("\"X-Api-Key\" = 'abc'", "\"X-Api-Key\" = '***'"),
+            ("Cookie = \"sid=abc\"", "Cookie = \"*******\""),
+            ("sticky = { cookie = \"t g\", secret = \"a\" }", "sticky = { cookie = \"t g\", secret = \"*\" }"),
             ("client_key = \"tls/me.key\"", "client_key = \"tls/me.key\""),
             ("key = \"header:authorization\"", "key = \"header:authorization\""),
         ] {
