@@ -24,6 +24,9 @@ const WATCHES_MAX: usize = 4096;
 /// So many of them for what was asked for once: the others are left to what is asked for again.
 const FIRST_MAX: usize = 2048;
 
+/// When the system has no watches left, so many files are passed over that were asked for once: it takes calls to be refused again.
+const PAUSE: u32 = 1024;
+
 /// So many changed names are told one by one; of more, only that there were many.
 const NAMES_MAX: usize = 64;
 
@@ -102,6 +105,8 @@ struct Table {
     watches: HashMap<Box<[u8]>, Watch>,
     /// The paths of a watch: one, but where a directory is mounted twice.
     paths: HashMap<i32, Vec<Box<[u8]>>>,
+    /// So many files are still passed over.
+    pause: u32,
 }
 
 impl Notices {
@@ -134,7 +139,13 @@ impl Notices {
 
     /// As [`Notices::cover`], as long as few directories are watched: for a file that nobody may ask for again.
     pub fn cover_first(&self, root: &Root, path: &[u8], known: &Meta) -> Option<Place> {
-        if self.watched() < FIRST_MAX { self.cover(root, path, known) } else { None }
+        let mut table = self.locked();
+        if table.pause > 0 || table.watches.len() >= FIRST_MAX {
+            table.pause = table.pause.saturating_sub(1);
+            return None;
+        }
+        drop(table);
+        self.cover(root, path, known)
     }
 
     /// The place of the file at `path` if all directories on the way to it are watched already. Whoever opens the file behind
@@ -213,7 +224,11 @@ impl Notices {
         if table.watches.len() >= WATCHES_MAX {
             return Err(Errno::NOSPC);
         }
-        let number = inotify::add_watch(&self.inotify, name_of(directory).as_slice(), EVENTS)?;
+        let added = inotify::add_watch(&self.inotify, name_of(directory).as_slice(), EVENTS);
+        if matches!(added, Err(Errno::NOSPC | Errno::NOMEM)) {
+            table.pause = PAUSE;
+        }
+        let number = added?;
         let paths = table.paths.entry(number).or_default();
         if !paths.contains(&path) {
             paths.push(path.clone());
@@ -481,6 +496,16 @@ mod tests {
         (0..FIRST_MAX).for_each(|n| notices.watch_directory(&root, format!("d{n}").as_bytes()));
         assert!(notices.cover_first(&root, b"top", &known).is_none());
         assert_eq!(cover(&notices, &root, b"top"), Some(Place::of(folder.path().as_os_str().as_bytes())));
+    }
+
+    #[test]
+    fn a_system_without_watches_is_not_asked_for_each_file() {
+        let (_folder, root, notices) = tree();
+        let known = root.stat(b"top", crate::Reach::Disk).unwrap();
+        // As it is after a refusal.
+        notices.locked().pause = PAUSE;
+        assert!((0..PAUSE).all(|_| notices.cover_first(&root, b"top", &known).is_none()));
+        assert!(notices.cover_first(&root, b"top", &known).is_some());
     }
 
     #[test]
