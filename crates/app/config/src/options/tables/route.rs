@@ -160,15 +160,15 @@ pub(crate) static FILES: Section = Section {
             "precompressed",
             Kind::Choices(&CODINGS),
             "[]",
-            "Serve file.br, file.zst or file.gz in the place of file where it is there and the client takes it; what the client \
-             takes equally well is served in the order of this list.",
+            "Serve file.br, file.zst or file.gz in the place of file where it is there, no more than two seconds older than \
+             file, and the client takes it; what the client takes equally well is served in the order of this list.",
         ),
         key(
             "compress",
             Kind::Choices(&CODINGS),
             "[]",
             "Compress what gains by it (text, JSON, fonts and the like, of 1 KiB to 16 MiB) for clients that take it, and keep \
-             results of files of up to 1 MiB in memory; in the order of this list.",
+             what comes of it in memory, of files above 1 MiB if that is at most 2 MiB; in the order of this list.",
         ),
         key(
             "symlinks",
