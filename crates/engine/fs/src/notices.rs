@@ -24,7 +24,7 @@ const WATCHES_MAX: usize = 4096;
 /// So many of them for what was asked for once: the others are left to what is asked for again.
 const FIRST_MAX: usize = 2048;
 
-/// When the system has no watches left, so many files are passed over that were asked for once: it takes calls to be refused again.
+/// When the system gives no watch, so many files are passed over that were asked for once: it takes calls to be refused again.
 const PAUSE: u32 = 1024;
 
 /// So many changed names are told one by one; of more, only that there were many.
@@ -97,6 +97,9 @@ struct Watch {
     number: i32,
     /// Device and inode of the directory.
     identity: (u64, u64),
+    place: Place,
+    /// The root beneath which all directories on the way to it are watched too, if they are. None of them is forgotten without it.
+    beneath: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -125,12 +128,10 @@ impl Notices {
     /// says, or there are too many watches. Blocks for no disk where the path was just looked up. Costs three system calls when
     /// all is watched, six more a directory that is not.
     pub fn cover(&self, root: &Root, path: &[u8], known: &Meta) -> Option<Place> {
-        let base = root.path().as_os_str().as_bytes();
-        // From the top, so that a directory that moves is told of by the one above it.
-        let mut place = self.watch(root, base, &[])?;
-        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            place = self.watch(root, base, &path[..at])?;
-        }
+        let place = match self.watched_place(root, path) {
+            Some(place) => place,
+            None => self.watch_all(root, path)?,
+        };
         // After the watches: what changes behind this look is told of, and what changed before it shows in it.
         let file = root.look_without_links(path).ok()?;
         let is_known = Meta::and_names_of(&file).is_ok_and(|(meta, names)| meta == *known && names == 1);
@@ -148,22 +149,36 @@ impl Notices {
         self.cover(root, path, known)
     }
 
+    /// Has all directories on the way watched, from the top, so that a directory that moves is told of by the one above it.
+    fn watch_all(&self, root: &Root, path: &[u8]) -> Option<Place> {
+        let base = root.path().as_os_str().as_bytes();
+        let mut directories = vec![&[][..]];
+        directories.extend(path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]));
+        let mut place = None;
+        for directory in &directories {
+            place = Some(self.watch(root, base, directory)?);
+        }
+        // Unless one of them was forgotten meanwhile.
+        let mut table = self.locked();
+        let all: Vec<_> = directories.iter().map(|directory| joined(base, directory)).collect();
+        if all.iter().all(|whole| table.watches.contains_key(whole)) {
+            for whole in &all {
+                if let Some(watch) = table.watches.get_mut(whole) {
+                    watch.beneath = Some(root.identity());
+                }
+            }
+        }
+        place
+    }
+
     /// The place of the file at `path` if all directories on the way to it are watched already. Whoever opens the file behind
     /// this, and finds that it has one path ([`crate::Opened`]), is told of every change since. Costs no system call.
     pub fn watched_place(&self, root: &Root, path: &[u8]) -> Option<Place> {
-        let base = root.path().as_os_str().as_bytes();
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        let mut last = joined(base, &[]);
-        if !self.is_watched(root, &last, &[]) {
-            return None;
-        }
-        for end in ends {
-            last = joined(base, &path[..end]);
-            if !self.is_watched(root, &last, &path[..end]) {
-                return None;
-            }
-        }
-        Some(Place::of(&last))
+        let directory = path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |end| &path[..end]);
+        let whole = joined(root.path().as_os_str().as_bytes(), directory);
+        let table = self.locked();
+        let watch = table.watches.get(&whole)?;
+        (watch.beneath == Some(root.identity())).then_some(watch.place)
     }
 
     /// Has the directory at `path` beneath `root` watched, whatever links lead to it; promises nothing. Where it is not there, the
@@ -225,7 +240,8 @@ impl Notices {
             return Err(Errno::NOSPC);
         }
         let added = inotify::add_watch(&self.inotify, name_of(directory).as_slice(), EVENTS);
-        if matches!(added, Err(Errno::NOSPC | Errno::NOMEM)) {
+        // A directory that is closed to this user says nothing of the others.
+        if added.is_err_and(|error| error != Errno::ACCESS) {
             table.pause = PAUSE;
         }
         let number = added?;
@@ -233,7 +249,8 @@ impl Notices {
         if !paths.contains(&path) {
             paths.push(path.clone());
         }
-        table.watches.insert(path, Watch { number, identity });
+        let place = Place::of(&path);
+        table.watches.insert(path, Watch { number, identity, place, beneath: None });
         Ok(())
     }
 
