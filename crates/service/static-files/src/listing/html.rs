@@ -63,6 +63,7 @@ fn summary(out: &mut String, items: &[Item], left_out: Option<usize>) {
     }
     let _ = match left_out {
         Some(0) => writeln!(out, "</p>"),
+        Some(1) => writeln!(out, "; 1 more, which comes behind these by name, is not shown</p>"),
         Some(n) => writeln!(out, "; {n} more, which come behind these by name, are not shown</p>"),
         None => writeln!(out, "; there are more, which are not shown</p>"),
     };

@@ -58,6 +58,11 @@ fn the_page_leads_everywhere() {
     assert!(page.contains("<a href=\"./apes/\"><bdi>apes</bdi>/</a>"));
     assert!(page.contains("<a href=\"./a.txt\"><bdi>a.txt</bdi></a></td><td title=\"10 bytes\">10 B</td>"));
     assert!(page.contains("<p>2 folders, 3 files, 2.5 KiB</p>"));
+    let more = render(&asked("/", Form::Html, ""), vec![], Some(1));
+    assert!(
+        more.contains("<p>0 folders, 0 files; 1 more, which comes behind these by name, is not shown</p>"),
+        "{more}"
+    );
     let one = render(&asked("/", Form::Html, ""), vec![item("a", false, 1, 1)], Some(0));
     assert!(one.contains("<td title=\"1 byte\">1 B</td>"), "{one}");
     let top = render(&asked("/", Form::Html, ""), vec![], None);
