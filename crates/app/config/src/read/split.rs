@@ -2,8 +2,8 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Destination, Share, SplitBy, UpstreamId};
-use crate::read::Cursor;
-use crate::read::leaf::Word;
+use crate::read::leaf::{Word, Wrong};
+use crate::read::{Cursor, items_of};
 use crate::source::Place;
 
 /// The destination, and the upstreams' names. Until these are looked up, the ids are their places in this list.
@@ -14,6 +14,12 @@ pub(crate) fn destination(table: &Cursor<'_>) -> (Option<Destination>, Vec<(Stri
         if table.node("split_by").is_some() {
             let alone = Diagnostic::error(format!("`{}` without `split` says nothing", table.full_name("split_by")));
             table.notes().push(alone.at(table.key_place("split_by")).expected("leave it out, or add `split`"));
+        }
+        if let Some(node) = table.node("upstream").filter(|node| items_of(node).is_some()) {
+            let wrong = Wrong::new("is one upstream, not a list", "expected its name");
+            let several = "several of them, each with its share: `split = [{ upstream = \"a\", weight = 9 }, { upstream = \"b\", weight = 1 }]`";
+            table.wrong("upstream", node, wrong.hint(several));
+            return (None, Vec::new());
         }
         let named: Vec<_> =
             table.required("upstream").map(|name: String| (name, table.value_place("upstream"))).into_iter().collect();
