@@ -19,7 +19,7 @@ use crate::transport::{FileSend, Transport};
 
 /// The most one `sendfile` moves. While the call lasts the socket is locked, and what the peer acknowledges piles up for us to take
 /// care of, where otherwise the CPU on which it arrives would.
-const FILE_PIECE: u64 = 192 << 10;
+const FILE_PIECE: u64 = 256 << 10;
 
 /// The smallest page there is.
 const PAGE: u64 = 4096;

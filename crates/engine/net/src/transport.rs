@@ -33,7 +33,7 @@ pub trait Transport {
     /// segment may wait for them.
     fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>], more: bool) -> Poll<io::Result<usize>>;
 
-    /// Sends the beginning of `range`, at most 192 KiB of it at a time. With `check`, refuses ([`FileSend::Cold`]) what is not in
+    /// Sends the beginning of `range`, at most 256 KiB of it at a time. With `check`, refuses ([`FileSend::Cold`]) what is not in
     /// memory.
     fn poll_send_file(&self, cx: &mut Context<'_>, range: &FileRange, check: bool) -> Poll<io::Result<FileSend>>;
 
