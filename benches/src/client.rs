@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     answer::Answer,
+    upstreams::Upstreams,
     usage,
     wire::{self, Epoll, connect_from},
 };
@@ -50,6 +51,9 @@ pub struct Sample {
     pub client: Duration,
     /// Busy time of all CPUs, with everything else that ran.
     pub machine: Duration,
+    /// What connections a proxy held at the end of it, where that was counted.
+    #[serde(skip)]
+    pub upstreams: Option<Upstreams>,
 }
 
 /// Connections to one server. Feed: `run_for` or `run_count`, in any order and as often as wanted. The requests in
@@ -295,6 +299,7 @@ impl Meter {
             server: usage::cpu_time(watch)? - self.server,
             client: usage::cpu_time(&[std::process::id()])? - self.client,
             machine: usage::machine_busy()?.saturating_sub(self.machine),
+            upstreams: None,
         })
     }
 }

@@ -19,6 +19,7 @@ pub mod report;
 pub mod secure;
 pub mod suite;
 pub mod tree;
+pub mod upstreams;
 pub mod usage;
 pub mod walk;
 pub mod wire;

@@ -57,6 +57,24 @@ pub enum Peer {
     /// HAProxy with as many connections.
     #[value(name = "haproxy-512")]
     Haproxy512,
+    /// Our reverse proxy in front of ten servers with a hundred connections to each, all of them busy.
+    #[value(name = "proxy-10x100")]
+    Proxy10x100,
+    /// The same in front of a thousand with one to each.
+    #[value(name = "proxy-1000x1")]
+    Proxy1000x1,
+    /// The yardstick of a proxy with as many connections.
+    #[value(name = "bare-relay-10x100")]
+    BareRelay10x100,
+    /// The same in front of a thousand.
+    #[value(name = "bare-relay-1000x1")]
+    BareRelay1000x1,
+    /// HAProxy in front of ten servers with a hundred connections to each.
+    #[value(name = "haproxy-10x100")]
+    Haproxy10x100,
+    /// The same in front of a thousand with one to each.
+    #[value(name = "haproxy-1000x1")]
+    Haproxy1000x1,
     /// The yardstick of a proxy of large messages: copies bytes.
     BareCopy,
     /// The same through a pipe.
@@ -118,6 +136,12 @@ impl fmt::Display for Peer {
             Peer::BareRelay512 => "bare-relay-512",
             Peer::NginxProxy512 => "nginx-proxy-512",
             Peer::Haproxy512 => "haproxy-512",
+            Peer::Proxy10x100 => "proxy-10x100",
+            Peer::Proxy1000x1 => "proxy-1000x1",
+            Peer::BareRelay10x100 => "bare-relay-10x100",
+            Peer::BareRelay1000x1 => "bare-relay-1000x1",
+            Peer::Haproxy10x100 => "haproxy-10x100",
+            Peer::Haproxy1000x1 => "haproxy-1000x1",
             Peer::BareCopy => "bare-copy",
             Peer::BareSplice => "bare-splice",
             Peer::BareWrite => "bare-write",
@@ -153,13 +177,20 @@ impl Peer {
 
     /// The most connections to the origin, where that matters.
     pub(crate) fn most(self) -> Option<usize> {
-        matches!(self, Peer::Proxy512 | Peer::BareRelay512 | Peer::NginxProxy512 | Peer::Haproxy512).then_some(512)
+        match self {
+            Peer::Proxy512 | Peer::BareRelay512 | Peer::NginxProxy512 | Peer::Haproxy512 => Some(512),
+            Peer::Proxy10x100 | Peer::BareRelay10x100 | Peer::Haproxy10x100 => Some(1_000),
+            Peer::Proxy1000x1 | Peer::BareRelay1000x1 | Peer::Haproxy1000x1 => Some(1_000),
+            _ => None,
+        }
     }
 
     /// How many addresses of the origin it is in front of, where that matters.
     pub(crate) fn servers(self) -> Option<u32> {
         match self {
             Peer::Proxy10 | Peer::BareRelay10 | Peer::NginxProxy10 | Peer::Haproxy10 => Some(10),
+            Peer::Proxy10x100 | Peer::BareRelay10x100 | Peer::Haproxy10x100 => Some(10),
+            Peer::Proxy1000x1 | Peer::BareRelay1000x1 | Peer::Haproxy1000x1 => Some(1_000),
             Peer::Proxy1000 | Peer::BareRelay1000 | Peer::NginxProxy1000 | Peer::Haproxy1000 => Some(1_000),
             _ => None,
         }
@@ -168,7 +199,7 @@ impl Peer {
     /// It is ours, the thing under test.
     pub fn is_ours(self) -> bool {
         matches!(self, Peer::Server | Peer::Proxy | Peer::Proxy10 | Peer::Proxy1000 | Peer::Proxy512)
-            || matches!(self, Peer::Echo | Peer::ServerTls)
+            || matches!(self, Peer::Proxy10x100 | Peer::Proxy1000x1 | Peer::Echo | Peer::ServerTls)
     }
 
     /// It speaks TLS.
@@ -187,7 +218,7 @@ impl Peer {
             Peer::Nginx | Peer::NginxRead | Peer::NginxProxy | Peer::NginxGzip | Peer::NginxTls => Some("nginx"),
             Peer::NginxProxy10 | Peer::NginxProxy1000 | Peer::NginxProxy512 => Some("nginx"),
             Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 | Peer::Haproxy512 => Some("haproxy"),
-            Peer::HaproxyTls => Some("haproxy"),
+            Peer::Haproxy10x100 | Peer::Haproxy1000x1 | Peer::HaproxyTls => Some("haproxy"),
             Peer::Pingora => Some("pingora-peer"),
             Peer::Sozu => Some("sozu"),
             Peer::Lighttpd => Some("lighttpd"),
@@ -235,6 +266,18 @@ impl Peer {
                 "one worker, `keepalive 512`; its free version has no queue, so that a limit (`max_conns`) would answer 502"
             }
             Peer::Haproxy512 => "one thread, `maxconn 512 pool-max-conn 512` for the server, http-reuse always, no log",
+            Peer::Proxy10x100 => {
+                "`max_connections = 100` for each of ten servers, a queue with room for all others, so that all connections are busy and each is used \
+                 as long after its last use as any"
+            }
+            Peer::Proxy1000x1 => "the same with `max_connections = 1` for each of a thousand servers",
+            Peer::BareRelay10x100 | Peer::BareRelay1000x1 => {
+                "as bare-relay; who comes while all connections are busy waits unread for the next that is not"
+            }
+            Peer::Haproxy10x100 => {
+                "one thread, `maxconn 100 pool-max-conn 100` for each server, http-reuse always, no log"
+            }
+            Peer::Haproxy1000x1 => "the same with 1",
             Peer::BareCopy => {
                 "epoll, a connection to the origin for each client's, reads of up to 64 KiB written as they come, no parsing"
             }

@@ -134,11 +134,6 @@ impl<T> Slots<T> {
             self.free.push(n);
         }
     }
-
-    /// The most there were at a time.
-    pub fn most(&self) -> usize {
-        self.slots.len()
-    }
 }
 
 /// How many loopback source addresses clients use, so that many thousands of connections to one server do not run

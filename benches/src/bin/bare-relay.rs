@@ -24,7 +24,7 @@ struct Args {
     /// So many addresses of it from there on, which take turns
     #[arg(long, default_value_t = 1)]
     servers: u32,
-    /// The most connections to it; requests beyond wait unread. With one address only
+    /// The most connections to it, shared out over the addresses; requests beyond wait unread
     #[arg(long)]
     most: Option<usize>,
 }
@@ -45,7 +45,8 @@ struct Relay {
     origins: Slots<Origin>,
     /// For each server the connections that no client waits for.
     idle: Vec<Vec<usize>>,
-    most: usize,
+    /// Connections that may still be made to each.
+    room: Vec<usize>,
     /// Clients whose requests wait for a connection.
     waiting: VecDeque<usize>,
     buffer: Vec<u8>,
@@ -69,7 +70,7 @@ impl Relay {
             clients: Slots::default(),
             origins: Slots::default(),
             idle: vec![Vec::new(); args.servers as usize],
-            most: args.most.unwrap_or(usize::MAX),
+            room: vec![args.most.map_or(usize::MAX, |most| most / args.servers as usize); args.servers as usize],
             waiting: VecDeque::new(),
             buffer: vec![0; 16 * 1024],
         })
@@ -100,7 +101,8 @@ impl Relay {
     }
 
     fn relay_request(&mut self, n: usize) -> io::Result<()> {
-        if self.idle[self.next].is_empty() && self.origins.most() >= self.most {
+        let server = self.next;
+        if self.idle[server].is_empty() && self.room[server] == 0 {
             self.waiting.push_back(n);
             return Ok(());
         }
@@ -113,7 +115,6 @@ impl Relay {
                 return Ok(());
             }
         };
-        let server = self.next;
         self.next = if server + 1 == self.servers.len() { 0 } else { server + 1 };
         let origin = match self.idle[server].pop() {
             Some(origin) => origin,
@@ -133,20 +134,22 @@ impl Relay {
             Err(error) => return Err(error),
         };
         let client = origin.client.take();
-        self.idle[origin.server].push(n);
+        let server = origin.server;
+        self.idle[server].push(n);
         let Some(client) = client else { return Err(io::Error::other("an answer came in pieces, or unasked")) };
         // A client that went away meanwhile is of no interest.
         if let Some(stream) = self.clients.get(client) {
             stream.write(&self.buffer[..read]).map_or(Ok(()), |written| whole(written, read))?;
         }
-        self.call_waiting()
+        self.call_waiting(server)
     }
 
-    /// Has those who wait use the connections that are free. Who has gone meanwhile leaves his to the next.
-    fn call_waiting(&mut self) -> io::Result<()> {
-        while !self.idle[self.next].is_empty()
+    /// Has those who wait use the connections to this server that are free. Who has gone meanwhile leaves his to the next.
+    fn call_waiting(&mut self, server: usize) -> io::Result<()> {
+        while !self.idle[server].is_empty()
             && let Some(next) = self.waiting.pop_front()
         {
+            self.next = server;
             self.relay_request(next)?;
         }
         Ok(())
@@ -156,6 +159,7 @@ impl Relay {
         let stream = TcpStream::connect(self.servers[server])?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
+        self.room[server] -= 1;
         let n = self.origins.insert(Origin { stream, server, client: None });
         if let Some(origin) = self.origins.get(n) {
             self.epoll.add(&origin.stream, n as u64 | ORIGIN)?;

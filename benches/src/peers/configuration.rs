@@ -92,10 +92,13 @@ pub fn nginx_of_many(address: SocketAddr, workers: usize, servers: &[SocketAddr]
     nginx_frame(false, &http).replace("worker_processes 1;", &format!("worker_processes {workers};"))
 }
 
-/// `most` and `large` as with nginx.
+/// `most` and `large` as with nginx; the connections are shared out over the servers.
 pub(super) fn haproxy(address: SocketAddr, servers: &[SocketAddr], most: Option<usize>, large: bool) -> String {
     let (limit, clients) = match most {
-        Some(most) => (format!("maxconn {most} pool-max-conn {most}"), 9_400),
+        Some(most) => {
+            let each = most / servers.len();
+            (format!("maxconn {each} pool-max-conn {each}"), 9_400)
+        }
         None => ("pool-max-conn 128".to_owned(), 4_000),
     };
     let (buffers, splice) = if large { ("tune.bufsize 131072", "option splice-auto") } else { ("", "") };

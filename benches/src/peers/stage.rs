@@ -159,10 +159,15 @@ impl Stage {
             Peer::Server => words("server", &[&site, "--listen", &listen, "--workers", "1"]),
             Peer::Proxy => words("proxy", &["--listen", &listen, "--to", &origin, "--workers", "1"]),
             Peer::Proxy512 => words("proxy", &["--config", &self.proxy_of_few(address)?]),
-            Peer::Proxy10 | Peer::Proxy1000 => words("proxy", &["--config", &self.proxy_of(address, peer)?]),
-            Peer::BareRelay10 | Peer::BareRelay1000 => {
+            Peer::Proxy10 | Peer::Proxy1000 | Peer::Proxy10x100 | Peer::Proxy1000x1 => {
+                words("proxy", &["--config", &self.proxy_of(address, peer)?])
+            }
+            Peer::BareRelay10 | Peer::BareRelay1000 | Peer::BareRelay10x100 | Peer::BareRelay1000x1 => {
                 let servers = peer.servers().unwrap_or(1).to_string();
-                words("bare-relay", &["--listen", &listen, "--to", &origin, "--servers", &servers])
+                let most = peer.most().map(|most| ["--most".to_owned(), most.to_string()]);
+                let mut line = words("bare-relay", &["--listen", &listen, "--to", &origin, "--servers", &servers])?;
+                line.extend(most.into_iter().flatten());
+                Ok(line)
             }
             Peer::BareEpoll => words("bare-epoll", &["--listen", &listen, "--body", &self.served.bytes.to_string()]),
             Peer::BareWrite => bare("write"),
@@ -189,7 +194,12 @@ impl Stage {
                     configuration::nginx_proxy(address, &self.servers(peer)?, peer.most(), self.served.is_large());
                 self.nginx(peer, single, &http)
             }
-            Peer::Haproxy | Peer::Haproxy10 | Peer::Haproxy1000 | Peer::Haproxy512 => {
+            Peer::Haproxy
+            | Peer::Haproxy10
+            | Peer::Haproxy1000
+            | Peer::Haproxy512
+            | Peer::Haproxy10x100
+            | Peer::Haproxy1000x1 => {
                 let text = configuration::haproxy(address, &self.servers(peer)?, peer.most(), self.served.is_large());
                 let file = self.write(&format!("{peer}.cfg"), &text)?;
                 Ok(["haproxy", "-db", "-f", &file].map(str::to_owned).into())
@@ -245,13 +255,25 @@ impl Stage {
 
     /// The configuration of our proxy in front of so many servers, which all are the origin under other names.
     fn proxy_of(&mut self, address: SocketAddr, peer: Peer) -> io::Result<String> {
-        let servers: Vec<String> = self.servers(peer)?.iter().map(|server| format!("\"{server}\"")).collect();
+        let servers = self.servers(peer)?;
+        let each = peer.most().map(|most| most / servers.len());
+        let server = |server: &SocketAddr| match each {
+            Some(each) => format!("{{ address = \"{server}\", max_connections = {each} }}"),
+            None => format!("\"{server}\""),
+        };
+        let servers: Vec<String> = servers.iter().map(server).collect();
+        let more = match each {
+            Some(each) => {
+                format!("queue = 16384\ntimeouts = {{ queue = \"60s\" }}\nkeep_alive = {{ idle = {each} }}\n")
+            }
+            None => String::new(),
+        };
         let text = format!(
             "[runtime]\nworkers = 1\n[[listener]]\naddress = \"{address}\"\n[[route]]\nproxy = {{ upstream = \"origin\" }}\n\
-             [upstream.origin]\nservers = [{}]\n",
+             [upstream.origin]\nservers = [{}]\n{more}",
             servers.join(", ")
         );
-        self.write(&format!("proxy-{}.toml", servers.len()), &text)
+        self.write(&format!("{peer}.toml"), &text)
     }
 
     /// The configuration of our proxy with at most 512 requests under way to its server.

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, io, time::Duration};
 
 use serde_json::json;
 
-use super::{Options, client, measure};
+use super::{Options, client, measure, measure_with_upstreams};
 use crate::{
     client::Sample,
     peers::{Peer, Running, Served, Stage, Wrap},
     report::{Evidence, Goal, Spread, Table, number},
+    upstreams::{LATELY_MS, Upstreams},
 };
 
 /// What distinguishes the benches.
@@ -23,6 +24,8 @@ pub(super) struct Plan {
     /// One after the other: so many connections, so many requests deep.
     pub(super) cases: &'static [Case],
     pub(super) unit: Unit,
+    /// Whether a proxy's connections to the origin are counted: in runs that are about their number.
+    pub(super) counts_upstreams: bool,
     /// (subject, reference, at most, binding)
     pub(super) goals: &'static [(Peer, Peer, f64, bool)],
 }
@@ -93,7 +96,7 @@ pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<Cas
     for round in 0..=options.few_rounds() {
         for (case, of_case) in cases.iter().zip(&mut samples) {
             for one in &running {
-                let sample = once(*case, options, one)?;
+                let sample = once(plan, *case, options, one)?;
                 let figure = number(plan.unit.figure(&sample));
                 eprintln!("  round {round}: {} {figure} {}, {}", one.peer, plan.unit.short(), busy(&sample));
                 if round > 0 {
@@ -106,10 +109,10 @@ pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<Cas
     Ok((cases, samples))
 }
 
-fn once((connections, depth): Case, options: &Options, running: &Running) -> io::Result<Sample> {
+fn once(plan: &Plan, (connections, depth): Case, options: &Options, running: &Running) -> io::Result<Sample> {
     let mut command = client(running, connections, depth, &running.program.pids)?;
     command.args(["time", "--warmup", &options.warmup.to_string(), "--seconds", &options.seconds.to_string()]);
-    measure(running, &mut command)
+    if plan.counts_upstreams { measure_with_upstreams(running, &mut command) } else { measure(running, &mut command) }
 }
 
 fn evidence(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[Case], samples: &[Samples]) -> Evidence {
@@ -156,9 +159,14 @@ fn table(plan: &Plan, chosen: &[Peer], case: Case, samples: &Samples) -> Table {
         Unit::Request => "requests/s",
         Unit::Gigabyte => "MB/s",
     };
+    let over = format!("/ {}", chosen[0]);
+    let mut heads = vec!["peer", "median", "min", "max", &over, rate, "its CPU busy", "others busy"];
+    if plan.counts_upstreams {
+        heads.extend(["connections to the origin", "in use"]);
+    }
     let mut table = Table::new(
         &format!("Server {}, {}, user and system of all its processes:", plan.unit.words(), connections_words(case.0)),
-        &["peer", "median", "min", "max", &format!("/ {}", chosen[0]), rate, "its CPU busy", "others busy"],
+        &heads,
     );
     for peer in chosen {
         let of = &samples[peer];
@@ -167,7 +175,10 @@ fn table(plan: &Plan, chosen: &[Peer], case: Case, samples: &Samples) -> Table {
             Unit::Request => one.requests as f64 / one.wall.as_secs_f64(),
             Unit::Gigabyte => one.bytes as f64 / 1e6 / one.wall.as_secs_f64(),
         };
-        table.rows.push(vec![
+        let upstreams = |figure: fn(Upstreams) -> usize| {
+            number(Spread::of(of.iter().filter_map(|one| one.upstreams).map(|one| figure(one) as f64)).median)
+        };
+        let mut row = vec![
             peer.to_string(),
             number(cpu.median),
             number(cpu.min),
@@ -176,7 +187,11 @@ fn table(plan: &Plan, chosen: &[Peer], case: Case, samples: &Samples) -> Table {
             number(Spread::of(of.iter().map(rate)).median),
             percent(Spread::of(of.iter().map(|one| share(one.server, one.wall))).median),
             percent(Spread::of(of.iter().map(others)).median),
-        ]);
+        ];
+        if plan.counts_upstreams {
+            row.extend([upstreams(|one| one.held), upstreams(|one| one.used)]);
+        }
+        table.rows.push(row);
     }
     table
 }
@@ -198,13 +213,21 @@ fn method(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[Case]) -> St
         true => " The origin is `bare-epoll` on the load's CPU.",
         false => "",
     };
+    let counted = if plan.counts_upstreams {
+        format!(
+            " The connections to the origin are those at the end of each sample, in use those of them that a request went out on in its last \
+             {LATELY_MS} ms (`ss`)."
+        )
+    } else {
+        String::new()
+    };
     let post = if plan.post > 0 { format!("POST of {} bytes, ", plan.post) } else { String::new() };
     format!(
         "Loopback, {} keep-alive connections, closed loop, {post}body {} bytes, every answer checked. The server alone \
          on one CPU, the load on the other.{origin} {} rounds in which the peers take turns, and who comes first changes, \
          {} s each after {} s of warm-up, one whole round of warm-up before. CPU time is the scheduler's run time of all threads. \
          Ratios are medians of the ratios within a round. \"Others busy\" is what ran on the machine besides the server, the load \
-         and the idle, in CPUs: noise, and for a proxy the origin.",
+         and the idle, in CPUs: noise, and for a proxy the origin.{counted}",
         cases.join(" and "),
         plan.bytes,
         options.few_rounds(),
@@ -266,6 +289,8 @@ pub(super) fn figures(samples: &[Sample]) -> serde_json::Value {
             "server_cpu_us": sample.server.as_micros(),
             "load_cpu_us": sample.client.as_micros(),
             "machine_busy_us": sample.machine.as_micros(),
+            "upstreams_held": sample.upstreams.map(|upstreams| upstreams.held),
+            "upstreams_used": sample.upstreams.map(|upstreams| upstreams.used),
         })
     };
     samples.iter().map(one).collect()

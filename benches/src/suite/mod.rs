@@ -12,6 +12,7 @@ use crate::{
     peers::{Peer, Running},
     process::{LOAD_CPU, on_cpu, sibling},
     report::Evidence,
+    upstreams::Upstreams,
 };
 
 mod cold;
@@ -76,6 +77,8 @@ pub enum Bench {
     ProxiedLatency,
     /// CPU per proxied request in front of 10 and of 1,000 servers: ours, the bare relay, nginx, HAProxy
     ProxiedServers,
+    /// The same over 1,000 connections, 100 to each of 10 servers or 1 to each of 1,000: ours, the bare relay, HAProxy
+    ProxiedServersMany,
     /// How much later an event comes for having been proxied: ours, nginx, HAProxy
     EventStream,
     /// How often a request finds an open connection to its server, at 2 and 8 workers: ours, nginx
@@ -173,6 +176,7 @@ pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
         Bench::ProxiedPost64k => load::run(&plans::PROXIED_POST_64K, options),
         Bench::ProxiedBulk => load::run(&plans::PROXIED_BULK, options),
         Bench::ProxiedServers => load::run(&plans::PROXIED_SERVERS, options),
+        Bench::ProxiedServersMany => load::run(&plans::PROXIED_SERVERS_MANY, options),
         Bench::Proxied10g => ten_gigabytes::run(options),
         Bench::EventStream => event_stream::run(options),
         Bench::PoolReuse => pool_reuse::run(options),
@@ -206,6 +210,15 @@ fn client(running: &Running, connections: usize, depth: usize, watch: &[u32]) ->
         command.args(["--watch", &watch.join(",")]);
     }
     Ok(command)
+}
+
+/// Runs the load program to its end and gives what it measured, with the connections that the proxy held just then.
+fn measure_with_upstreams(running: &Running, command: &mut Command) -> io::Result<Sample> {
+    let mut held = Held::start(running, command)?;
+    let upstreams = Some(Upstreams::of(&running.program.pids, running.address)?);
+    let sample = Sample { upstreams, ..held.sample };
+    held.release()?;
+    Ok(sample)
 }
 
 /// Runs the load program to its end and gives what it measured.

@@ -26,6 +26,7 @@ pub(super) const STATIC_1K: Plan = Plan {
     cases: &[(64, 1)],
     unit: Unit::Request,
     goals: SMALL_GOALS,
+    counts_upstreams: false,
 };
 
 pub(super) const STATIC_1K_MANY: Plan = Plan { bench: "static-1k-many", cases: &[(10_000, 1)], ..STATIC_1K };
@@ -38,6 +39,7 @@ pub(super) const STATIC_PIPELINED: Plan = Plan {
     cases: &[(64, 16)],
     unit: Unit::Request,
     goals: &[(Peer::Server, Peer::Nginx, 0.2, true), (Peer::Server, Peer::NginxRead, 0.2, true)],
+    counts_upstreams: false,
 };
 
 pub(super) const STATIC_100K: Plan = Plan {
@@ -48,6 +50,7 @@ pub(super) const STATIC_100K: Plan = Plan {
     cases: &[(64, 1)],
     unit: Unit::Request,
     goals: &[(Peer::Server, Peer::Nginx, 1.0, true)],
+    counts_upstreams: false,
 };
 
 pub(super) const STATIC_BULK: Plan = Plan {
@@ -62,6 +65,7 @@ pub(super) const STATIC_BULK: Plan = Plan {
         (Peer::Server, Peer::Nginx, 1.0, false),
         (Peer::Server, Peer::H2o, 1.0, false),
     ],
+    counts_upstreams: false,
 };
 
 pub(super) const PROXIED_SERVERS: Plan = Plan {
@@ -87,6 +91,29 @@ pub(super) const PROXIED_SERVERS: Plan = Plan {
         (Peer::NginxProxy1000, Peer::NginxProxy10, 1.05, false),
         (Peer::Haproxy1000, Peer::Haproxy10, 1.05, false),
     ],
+    counts_upstreams: false,
+};
+
+/// With 64 clients ten servers are reached over some 64 sockets and a thousand over a thousand, which are cold. Here both are reached over a
+/// thousand, all of them busy, so that each waits as long for its next use and only the number of servers differs.
+pub(super) const PROXIED_SERVERS_MANY: Plan = Plan {
+    bench: "proxied-servers-many",
+    peers: &[
+        Peer::Proxy10x100,
+        Peer::Proxy1000x1,
+        Peer::BareRelay10x100,
+        Peer::BareRelay1000x1,
+        Peer::Haproxy10x100,
+        Peer::Haproxy1000x1,
+    ],
+    cases: &[(2_000, 1)],
+    goals: &[
+        (Peer::Proxy1000x1, Peer::Proxy10x100, 1.05, false),
+        (Peer::BareRelay1000x1, Peer::BareRelay10x100, 1.05, false),
+        (Peer::Haproxy1000x1, Peer::Haproxy10x100, 1.05, false),
+    ],
+    counts_upstreams: true,
+    ..PROXIED_SERVERS
 };
 
 pub(super) const PROXIED_1K: Plan = Plan {
@@ -101,6 +128,7 @@ pub(super) const PROXIED_1K: Plan = Plan {
         (Peer::Proxy, Peer::NginxProxy, 0.75, false),
         (Peer::Proxy, Peer::Haproxy, 0.75, false),
     ],
+    counts_upstreams: false,
 };
 
 pub(super) const PROXIED_1K_MANY: Plan = Plan {
