@@ -352,14 +352,18 @@ fn names_sentence(f: &mut fmt::Formatter<'_>, presented: &[String]) -> fmt::Resu
             _ if i + 1 == presented.len() => " and ",
             _ => ", ",
         };
-        // The verifier writes each as Rust would print the type that held it: `DnsName("a.example")`.
-        let bare = name.split('"').nth(1).unwrap_or(name);
-        write!(f, "{before}{}", bare.escape_default())?;
+        write!(f, "{before}{}", bare(name).escape_default())?;
     }
     match presented.len().saturating_sub(SHOWN) {
         0 => f.write_str("."),
         more => write!(f, " and {more} more."),
     }
+}
+
+/// The verifier writes each as Rust would print the type that held it: `DnsName("a.example")`, `IpAddress(127.0.0.1)`.
+fn bare(name: &str) -> &str {
+    let address = name.strip_prefix("IpAddress(").and_then(|rest| rest.strip_suffix(')'));
+    address.or_else(|| name.split('"').nth(1)).unwrap_or(name)
 }
 
 struct Name<'a>(&'a ServerName<'static>);
