@@ -42,6 +42,9 @@ const POINTS_LOOKED_AT: usize = 256;
 /// by as much within a second or two.
 const EQUAL: f64 = 1.1;
 
+/// Milliseconds that are no different from none: the clock counts them whole, and may turn during the shortest answer.
+const NOTHING: f64 = 1.0;
+
 /// What a stride is for a weight of 1. Weights end at 1,000.
 const STRIDE: u32 = 1 << 24;
 
@@ -101,7 +104,7 @@ impl Load {
     /// How long a request would wait, where an average server has `weight`.
     fn wait(&self, now: Tick, weight: f64) -> f64 {
         let turns = 1.0 + f64::from(self.active) * weight / f64::from(self.weight.max(1));
-        (self.present_latency(now) + 0.5) * turns
+        self.present_latency(now).max(NOTHING) * turns
     }
 }
 
