@@ -153,6 +153,31 @@ fn a_server_that_fails_is_ejected_but_never_too_many() {
     assert!(last.iter().all(|s| *s == last[0]), "one of two is ejected, the other stays: {statuses:?}");
 }
 
+/// Before anybody asks: the start goes on, and the log has it once, though both workers look.
+#[test]
+fn a_name_that_cannot_be_looked_up_at_the_start_is_told_of() {
+    let proxy = Tollgate::config(&text("\"nowhere.invalid:80\"", "").replace("workers = 1", "workers = 2"));
+    let unknown = "upstream api nowhere.invalid:80: the name could not be looked up: ";
+    proxy.process.logged(unknown, 1);
+    proxy.process.logged("; it gets no request, and it is tried every 10s", 1);
+    assert_eq!(Client::connect(proxy.address()).get("/").status, 502);
+}
+
+/// The budget is shared out over the workers: each gets a part, and never less than the least for all of them together.
+#[test]
+fn the_least_of_the_retry_budget_holds_with_two_workers() {
+    let bad = Origin::answering(answer("500 Internal Server Error", "bad"));
+    let good = Origin::answering(answer("200 OK", "good"));
+    let servers = format!("\"{}\", \"{}\"", bad.address(), good.address());
+    let retry = "retry = { on = [\"5xx\"], budget = 0.0 }";
+    let proxy = Tollgate::config(&text(&servers, retry).replace("workers = 1", "workers = 2"));
+    // One connection, so one worker; its part of three is two. Each request comes to the bad one first: the retry of the last took the
+    // turn of the good one.
+    let mut client = Client::connect(proxy.address());
+    let statuses: Vec<u16> = (0..3).map(|_| client.get("/").status).collect();
+    assert_eq!(statuses[..2], [200; 2], "{statuses:?}");
+}
+
 #[test]
 fn an_ejected_server_comes_back() {
     let broken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));

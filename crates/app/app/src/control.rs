@@ -182,7 +182,8 @@ impl Control {
                     stopping = true;
                     self.gauges.stopping.store(true, Relaxed);
                     let open = sum(&self.gauges.counters, |counters| &counters.open);
-                    self.log.info(format_args!("stopping: {open} connections are open; waiting for what is under way"));
+                    let are = if open == 1 { "connection is" } else { "connections are" };
+                    self.log.info(format_args!("stopping: {open} {are} open; waiting for what is under way"));
                     self.workers.iter().for_each(worker::order_stop);
                 }
             }

@@ -103,7 +103,7 @@ pub(crate) fn upstream_options(
         },
         proxy_protocol: plan.proxy_protocol,
         retry: plan.retry.clone(),
-        retries_per_second_min: (balance::RETRIES_PER_SECOND_MIN / workers as u32).max(1),
+        retries_per_second_min: balance::RETRIES_PER_SECOND_MIN.div_ceil(workers as u32),
         resolve: plan.resolve,
         balancing: balancing(plan, workers),
         health: health.map(|shared| HealthOptions {

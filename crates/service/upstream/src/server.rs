@@ -221,6 +221,16 @@ impl Server {
         self.settle();
     }
 
+    /// Why its name could not be looked up the last time; none when it could, or has not been yet.
+    pub(crate) fn look_up_error(&self) -> Option<String> {
+        self.found.error.borrow().clone()
+    }
+
+    /// Whether it is known where it is.
+    pub(crate) fn has_addresses(&self) -> bool {
+        !self.found.addresses.borrow().is_empty()
+    }
+
     /// Closes idle connections to addresses that its name has no more, once they count as gone.
     fn settle(&self) {
         let era = self.found.era.get();

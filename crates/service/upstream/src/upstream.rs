@@ -189,7 +189,8 @@ impl Upstream {
         spawn(look_after(Rc::downgrade(&upstream)));
         let named = upstream.servers.iter().any(|s| matches!(s.target(), Target::Name { .. }));
         if named {
-            spawn(keep_names(Rc::downgrade(&upstream), upstream.options.resolve));
+            // All workers find the same, so one of them tells.
+            spawn(keep_names(Rc::downgrade(&upstream), worker == 0));
         }
         upstream
     }
@@ -258,6 +259,26 @@ impl Upstream {
         let text = self.server(server).map_or("?", |s| s.text());
         let sentence = format!("upstream {} {text} {sentence}", self.options.name);
         (self.say)(News::Verdict(&Failure::because(Kind::UpstreamExcess, sentence).with_server(text)));
+    }
+
+    /// Says when a name cannot be looked up any more, and when it can again.
+    fn tell_of_name(&self, server: &Server, was_unknown: &mut bool) {
+        let (name, text) = (&self.options.name, server.text());
+        let unknown = server.look_up_error();
+        let is_unknown = unknown.is_some();
+        match unknown {
+            Some(why) if !*was_unknown => {
+                let meanwhile = if server.has_addresses() { "its addresses stay in use" } else { "it gets no request" };
+                let every = self.options.resolve;
+                let what = format_args!(
+                    "the name could not be looked up: {why}; {meanwhile}, and it is tried every {every:?}"
+                );
+                self.say(Level::Warn, format_args!("upstream {name} {text}: {what}"));
+            }
+            None if *was_unknown => self.say(Level::Info, format_args!("upstream {name} {text}: the name was found")),
+            _ => {}
+        }
+        *was_unknown = is_unknown;
     }
 
     /// Why no server can take a request.
@@ -409,15 +430,21 @@ async fn look_after(upstream: Weak<Upstream>) {
     }
 }
 
-async fn keep_names(upstream: Weak<Upstream>, every: Duration) {
+async fn keep_names(upstream: Weak<Upstream>, tells: bool) {
+    let mut unknown = Vec::new();
     loop {
         let Some(strong) = upstream.upgrade() else { return };
         if strong.retired.get() {
             return;
         }
-        for server in &strong.servers {
+        unknown.resize(strong.servers.len(), false);
+        for (server, was_unknown) in strong.servers.iter().zip(&mut unknown) {
             server.refresh().await;
+            if tells {
+                strong.tell_of_name(server, was_unknown);
+            }
         }
+        let every = strong.options.resolve;
         drop(strong);
         sleep(every).await;
     }

@@ -315,8 +315,8 @@ proptest! {
             let now = clock.now();
             let server = ServerId(rng.below(u64::from(count)) as u32);
             match rng.below(8) {
-                0 => _ = balancer.connect_failed(server, now),
-                1 => _ = balancer.succeeded(server, now),
+                0 => balancer.connect_failed(server, now),
+                1 => balancer.succeeded(server, now),
                 2 => balancer.set_available(server, rng.chance(2, 3), now),
                 3 => balancer.set_ejected(server, rng.chance(1, 3), now),
                 4 if !under_way.is_empty() => {
