@@ -52,7 +52,7 @@ fn requests_one_after_another_go_by_weight() {
             balancer.begin(server);
             counts[server.index()] += 1;
             // The clock turns during some of them.
-            let took = Duration::from_millis(u64::from(counts[server.index()] % 5 == 0));
+            let took = Duration::from_millis(u64::from(counts[server.index()].is_multiple_of(5)));
             now = now.after(Duration::from_millis(2));
             balancer.end(server, Some(took), now);
         }
