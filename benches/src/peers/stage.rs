@@ -162,12 +162,15 @@ impl Stage {
             Peer::Proxy10 | Peer::Proxy1000 | Peer::Proxy10x100 | Peer::Proxy1000x1 => {
                 words("proxy", &["--config", &self.proxy_of(address, peer)?])
             }
-            Peer::BareRelay10 | Peer::BareRelay1000 | Peer::BareRelay10x100 | Peer::BareRelay1000x1 => {
+            Peer::BareRelay
+            | Peer::BareRelay512
+            | Peer::BareRelay10
+            | Peer::BareRelay1000
+            | Peer::BareRelay10x100
+            | Peer::BareRelay1000x1 => {
                 let servers = peer.servers().unwrap_or(1).to_string();
-                let most = peer.most().map(|most| ["--most".to_owned(), most.to_string()]);
-                let mut line = words("bare-relay", &["--listen", &listen, "--to", &origin, "--servers", &servers])?;
-                line.extend(most.into_iter().flatten());
-                Ok(line)
+                let most = peer.most().unwrap_or(usize::MAX).to_string();
+                words("bare-relay", &["--listen", &listen, "--to", &origin, "--servers", &servers, "--most", &most])
             }
             Peer::BareEpoll => words("bare-epoll", &["--listen", &listen, "--body", &self.served.bytes.to_string()]),
             Peer::BareWrite => bare("write"),
@@ -175,19 +178,10 @@ impl Stage {
             Peer::BareSendfile => bare("sendfile"),
             Peer::Echo => words("echo", &["--listen", &listen, "--workers", "1"]),
             Peer::BareEcho => words("bare-echo", &["--listen", &listen]),
-            Peer::BareRelay => words("bare-relay", &["--listen", &listen, "--to", &origin]),
-            Peer::BareRelay512 => words("bare-relay", &["--listen", &listen, "--to", &origin, "--most", "512"]),
             Peer::BareCopy => words("bare-pump", &["--listen", &listen, "--to", &origin, "--how", "copy"]),
             Peer::BareSplice => words("bare-pump", &["--listen", &listen, "--to", &origin, "--how", "splice"]),
             Peer::Nginx | Peer::NginxRead | Peer::NginxGzip => {
-                let how = match peer {
-                    Peer::NginxRead => "sendfile off;",
-                    Peer::NginxGzip => {
-                        "sendfile on; tcp_nopush on; gzip on; gzip_comp_level 1; gzip_types application/json; types { application/json json; }"
-                    }
-                    _ => "sendfile on; tcp_nopush on;",
-                };
-                self.nginx(peer, single, &configuration::nginx_static(&listen, &site, how))
+                self.nginx(peer, single, &configuration::nginx_static(&listen, &site, nginx_sends(peer)))
             }
             Peer::NginxProxy | Peer::NginxProxy10 | Peer::NginxProxy1000 | Peer::NginxProxy512 => {
                 let http =
@@ -318,6 +312,17 @@ impl Stage {
         program.wait_until_it_answers(address, Some(&self.served.path))?;
         self.origin = Some((Some(program), address));
         Ok(address)
+    }
+}
+
+/// How nginx is told to send files.
+fn nginx_sends(peer: Peer) -> &'static str {
+    match peer {
+        Peer::NginxRead => "sendfile off;",
+        Peer::NginxGzip => {
+            "sendfile on; tcp_nopush on; gzip on; gzip_comp_level 1; gzip_types application/json; types { application/json json; }"
+        }
+        _ => "sendfile on; tcp_nopush on;",
     }
 }
 
