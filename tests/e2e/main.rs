@@ -19,6 +19,7 @@ mod files_like_nginx;
 mod files_listed;
 mod files_served_as_told;
 mod files_under_way;
+mod files_video;
 mod forwarding;
 mod guide;
 mod hand_over;
