@@ -9,8 +9,8 @@ use buf::FileRange;
 use clock::Tick;
 use rustix::io::{Errno, ReadWriteFlags};
 
-/// So long what was found in the page cache is taken to be there still: it was sent at once, so it is what the kernel would part with last.
-const KNOWN_MS: u32 = 100;
+/// So long what was found in the page cache is taken to be there still, in milliseconds: it was sent at once, so it is what the kernel would part with last.
+const KNOWN_MS: u32 = 1000;
 
 /// So much of a file is asked about at once, in bytes.
 const WINDOW: u64 = 1 << 20;
