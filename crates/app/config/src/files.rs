@@ -45,7 +45,7 @@ pub(crate) fn load(path: &Path, lookup: &Lookup<'_>) -> Files {
         }
         Ok(text) => {
             loader.seen.insert(identity(path), None);
-            loader.add(Source { name: path.display().to_string(), folder: folder_of(path), text });
+            loader.add(Source::new(path.display().to_string(), folder_of(path), text));
         }
     }
     loader.files
@@ -54,7 +54,7 @@ pub(crate) fn load(path: &Path, lookup: &Lookup<'_>) -> Files {
 /// Parses a text as if it were a file in `folder`, and reads what it includes.
 pub(crate) fn parse_text(text: &str, name: &str, folder: &Path, lookup: &Lookup<'_>) -> Files {
     let mut loader = Loader::new(lookup);
-    loader.add(Source { name: name.to_owned(), folder: folder.to_owned(), text: text.to_owned() });
+    loader.add(Source::new(name.to_owned(), folder.to_owned(), text.to_owned()));
     loader.files
 }
 
@@ -134,7 +134,7 @@ impl<'a> Loader<'a> {
                 match read_regular_file(path, FILE_BYTES_MAX).and_then(text_of) {
                     Err(reason) => error(format!("cannot read `{shown}`: {reason}")).expected("included here"),
                     Ok(text) => {
-                        return self.add(Source { name: shown.to_string(), folder: folder_of(path), text });
+                        return self.add(Source::new(shown.to_string(), folder_of(path), text));
                     }
                 }
             }

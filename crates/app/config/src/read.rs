@@ -116,7 +116,7 @@ impl Draft {
 
 /// Runs a reader on an empty table: what it returns is made of defaults.
 pub(crate) fn with_defaults<T>(section: &'static options::Section, read: impl FnOnce(Cursor<'_>) -> T) -> T {
-    let source = Arc::new(Source { name: String::new(), folder: Default::default(), text: String::new() });
+    let source = Arc::new(Source::new(String::new(), Default::default(), String::new()));
     let (table, notes) = (Table::default(), Notes::default());
     read(Cursor::new(section, section.path.to_owned(), &source, &table, 0..0, &notes))
 }

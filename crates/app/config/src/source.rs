@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One file, kept so that an error can show the line it is about.
 pub(crate) struct Source {
@@ -12,6 +12,20 @@ pub(crate) struct Source {
     /// The folder that relative paths in it start from.
     pub(crate) folder: PathBuf,
     pub(crate) text: String,
+    /// The lines that begin within a secret: where each begins, and within what. Found out when the first line is shown.
+    within: OnceLock<Vec<(usize, Open)>>,
+}
+
+impl Source {
+    pub(crate) fn new(name: String, folder: PathBuf, text: String) -> Source {
+        Source { name, folder, text, within: OnceLock::new() }
+    }
+
+    /// What secret the line that begins at `start` is within.
+    fn open_at(&self, start: usize) -> Option<Open> {
+        let within = self.within.get_or_init(|| lines_within_secrets(&self.text));
+        within.binary_search_by_key(&start, |(start, _)| *start).ok().map(|at| within[at].1)
+    }
 }
 
 impl fmt::Debug for Source {
@@ -64,11 +78,9 @@ impl Place {
     /// the like becomes asterisks, byte for byte.
     pub(crate) fn shown(&self) -> String {
         let line = self.text();
-        let hidden = match open_after(&self.source.text[..self.line_start()]) {
-            Some(quotes) => end_of(line, quotes).unwrap_or(line.len()),
-            None => 0,
-        };
-        "*".repeat(hidden) + &without_secrets(&line[hidden..])
+        let open = self.source.open_at(self.line_start());
+        let hidden = open.map_or(0, |open| open.end_in(line).unwrap_or(line.len()));
+        "*".repeat(hidden) + &without_passwords(without_secrets(&line[hidden..]))
     }
 
     /// The place within [`Place::text`]: what goes on in further lines is cut off, nothing becomes one character.
@@ -92,7 +104,20 @@ impl fmt::Display for Place {
 
 /// The endings of the keys whose values are secrets, in lower case: `ticket_secret`, and fields that carry credentials, such as
 /// `Authorization` and `x-api-key`. (A `client_key` is the name of a file.)
-const SECRETS: [&str; 6] = ["secret", "token", "password", "authorization", "-key", COOKIE];
+const SECRETS: [&str; 12] = [
+    "secret",
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "credentials",
+    "authorization",
+    "-auth",
+    "-key",
+    "api_key",
+    "apikey",
+    COOKIE,
+];
 
 /// The key of a field that carries a session, and of the name of one.
 const COOKIE: &str = "cookie";
@@ -104,13 +129,30 @@ fn next_secret(line: &str, mut from: usize) -> Option<usize> {
         let ends = SECRETS.iter().filter_map(|key| Some((from + lower[from..].find(key)? + key.len(), *key)));
         let (end, key) = ends.min()?;
         from = end;
-        // The key may be quoted itself.
-        let behind = line[from..].trim_start_matches(['"', '\'']).trim_start();
-        let Some(value) = behind.strip_prefix('=').map(str::trim_start) else { continue };
+        let Some(value) = value_behind(line, end) else { continue };
         if key != COOKIE || !is_name(value) {
             return Some(line.len() - value.len());
         }
     }
+}
+
+/// The value of the key that ends at `end`, and all behind it: also where no `=`, or a colon, stands between them.
+fn value_behind(line: &str, end: usize) -> Option<&str> {
+    // The key may be quoted itself.
+    let unquoted = line[end..].trim_start_matches(['"', '\'']);
+    let behind = unquoted.trim_start();
+    if let Some(value) = behind.strip_prefix('=') {
+        return Some(value.trim_start());
+    }
+    if behind.starts_with(['"', '\'']) {
+        return Some(behind);
+    }
+    if let Some(value) = behind.strip_prefix(':').filter(|value| value.starts_with([' ', '\t', '"', '\''])) {
+        return Some(value.trim_start());
+    }
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || "-_.\"' \t".contains(c);
+    let begins_line = behind.len() < unquoted.len() && line[..end].chars().all(is_of_key);
+    (begins_line && !behind.starts_with([',', ']', '}', '#'])).then_some(behind)
 }
 
 /// Whether a value is no more than a name in quotes.
@@ -131,14 +173,74 @@ fn without_secrets(line: &str) -> String {
     shown + &line[done..]
 }
 
-/// What ends the secret that begins in `line` and goes on in the lines behind it; none where none does.
-fn opened_in(line: &str) -> Option<&'static str> {
+/// The same without what stands between the colon and the `@` of `user:password@host`.
+fn without_passwords(line: String) -> String {
+    let Some(at) = line.rfind('@') else { return line };
+    let mut shown = String::with_capacity(line.len());
+    for word in line[..=at].split_inclusive(['"', '\'', ' ', '\t', ',']) {
+        let colon = word.match_indices(':').map(|(at, _)| at + 1).find(|at| !word[*at..].starts_with("//"));
+        match (colon, word.rfind('@')) {
+            (Some(from), Some(to)) if from < to => {
+                shown.push_str(&word[..from]);
+                shown.extend(std::iter::repeat_n('*', to - from));
+                shown.push_str(&word[to..]);
+            }
+            _ => shown.push_str(word),
+        }
+    }
+    shown + &line[at + 1..]
+}
+
+/// What a secret stands in that goes on in further lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    /// A text that ends with these quotes.
+    Text(&'static str),
+    /// A list or a table, so many brackets deep.
+    Brackets(usize),
+}
+
+impl Open {
+    /// Where it ends, if it does in this line; else what goes on in the next.
+    fn end_in(self, line: &str) -> Result<usize, Open> {
+        match self {
+            Open::Text(quotes) => end_of(line, quotes).ok_or(self),
+            Open::Brackets(depth) => end_of_brackets(line, depth).map_err(Open::Brackets),
+        }
+    }
+}
+
+fn lines_within_secrets(text: &str) -> Vec<(usize, Open)> {
+    let (mut within, mut open, mut start) = (Vec::new(), None, 0);
+    for line in text.split_inclusive('\n') {
+        within.extend(open.map(|open| (start, open)));
+        open = match open.map(|open: Open| open.end_in(line)) {
+            None => opened_in(line),
+            Some(Ok(end)) => opened_in(&line[end..]),
+            Some(Err(open)) => Some(open),
+        };
+        start += line.len();
+    }
+    // Where the text ends with a line end there is one more line, of nothing.
+    within.extend(open.map(|open| (start, open)));
+    within
+}
+
+/// What the last secret of `line` stands in, if it goes on in the lines behind it.
+fn opened_in(line: &str) -> Option<Open> {
+    let line = &line[..comment(line)];
     let mut from = 0;
     while let Some(at) = next_secret(line, from) {
+        let value = &line[at..];
         for quotes in [BASIC, LITERAL] {
-            if line[at..].strip_prefix(quotes).is_some_and(|rest| end_of(rest, quotes).is_none()) {
-                return Some(quotes);
+            if value.strip_prefix(quotes).is_some_and(|rest| end_of(rest, quotes).is_none()) {
+                return Some(Open::Text(quotes));
             }
+        }
+        if value.starts_with(['[', '{'])
+            && let Err(depth) = end_of_brackets(&value[1..], 1)
+        {
+            return Some(Open::Brackets(depth));
         }
         from = at;
     }
@@ -156,11 +258,38 @@ fn end_of(line: &str, quotes: &str) -> Option<usize> {
     ends.find(|at| quotes == LITERAL || escapes(&line[..*at]).is_multiple_of(2))
 }
 
-/// What ends the secret within which the line behind those of `before` begins.
-fn open_after(before: &str) -> Option<&'static str> {
-    before.lines().fold(None, |open, line| match open {
-        None => opened_in(line),
-        Some(quotes) => end_of(line, quotes).is_none().then_some(quotes),
+/// Where the outermost of `depth` brackets ends, or how deep the next line begins.
+fn end_of_brackets(line: &str, mut depth: usize) -> Result<usize, usize> {
+    for (at, byte) in unquoted(line) {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' if depth == 1 => return Ok(at),
+            b']' | b'}' => depth -= 1,
+            b'#' => break,
+            _ => {}
+        }
+    }
+    Err(depth)
+}
+
+/// Where a comment begins, or the line ends.
+fn comment(line: &str) -> usize {
+    unquoted(line).find(|(_, byte)| *byte == b'#').map_or(line.len(), |(at, _)| at)
+}
+
+/// The bytes of a line that are in no quotes, and their places.
+fn unquoted(line: &str) -> impl Iterator<Item = (usize, u8)> {
+    let (mut quote, mut escaped) = (None, false);
+    line.bytes().enumerate().filter(move |(_, byte)| {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(b'"') if *byte == b'\\' => escaped = true,
+            Some(open) if open == *byte => quote = None,
+            Some(_) => {}
+            None if matches!(byte, b'"' | b'\'') => quote = Some(*byte),
+            None => return true,
+        }
+        false
     })
 }
 
@@ -169,6 +298,7 @@ fn open_after(before: &str) -> Option<&'static str> {
 fn hidden(value: &str) -> Range<usize> {
     let quote = match value.bytes().next() {
         Some(quote @ (b'"' | b'\'')) => quote,
+        Some(b'[' | b'{') => return 1..1 + end_of_brackets(&value[1..], 1).unwrap_or(value.len() - 1),
         _ => return 0..value.len(),
     };
     let mut escaped = false;
@@ -224,15 +354,40 @@ mod tests {
             ("sticky = { cookie = \"t g\", secret = \"a\" }", "sticky = { cookie = \"t g\", secret = \"*\" }"),
             ("client_key = \"tls/me.key\"", "client_key = \"tls/me.key\""),
             ("key = \"header:authorization\"", "key = \"header:authorization\""),
+            ("X-ApiKey = \"abc\"", "X-ApiKey = \"***\""),
+            // Lists and tables, where a text was wanted.
+            ("token = [\"abc\", 'd'], a = 1", "token = [**********], a = 1"),
+            ("token = { a = \"]}\" }", "token = {**********}"),
+            ("token = [\"abc\",", "token = [******"),
+            // What is written elsewhere between a key and its value.
+            ("Authorization: \"abc\"", "Authorization: \"***\""),
+            ("\"x-token\": abc", "\"x-token\": ***"),
+            ("authorization \"abc\"", "authorization \"***\""),
+            ("  authorization Bearer abc", "  authorization **********"),
+            ("secretary = \"abc\"", "secretary = \"abc\""),
+            ("hash = \"cookie:sid\"", "hash = \"cookie:sid\""),
+            ("remove = [\"cookie\", \"x-token\" ]", "remove = [\"cookie\", \"x-token\" ]"),
+            ("  \"x-token\" ,", "  \"x-token\" ,"),
         ] {
             assert_eq!(without_secrets(line), shown);
         }
     }
 
     #[test]
+    fn passwords_of_users_are_not_shown() {
+        for (line, shown) in [
+            ("a = [\"http://b:cd@e:1\", \"f:g/@h\", \"i:1\"]", "a = [\"http://b:**@e:1\", \"f:**@h\", \"i:1\"]"),
+            ("a = \"http://b@c:1/\" # d@e", "a = \"http://b@c:1/\" # d@e"),
+            ("a = \"http://b:c\"", "a = \"http://b:c\""),
+        ] {
+            assert_eq!(without_passwords(line.to_owned()), shown);
+        }
+    }
+
+    #[test]
     fn later_lines_of_a_secret_are_not_shown_either() {
         let shown = |text: &str| {
-            let source = Arc::new(Source { name: String::new(), folder: PathBuf::new(), text: text.to_owned() });
+            let source = Arc::new(Source::new(String::new(), PathBuf::new(), text.to_owned()));
             let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
             let lines: Vec<_> = starts.map(|start| Place::new(&source, start..start).shown()).collect();
             lines.join("\n")
@@ -243,7 +398,11 @@ mod tests {
             ("secret = \"\"\"a\\\"\"\"\nb\"\"\"\nc", "secret = \"*******\n*\"\"\"\nc"),
             ("secret = \"\"\"a\"\"\"\nb = 1", "secret = \"******\nb = 1"),
             ("body = \"\"\"\nabc\"\"\"", "body = \"\"\"\nabc\"\"\""),
+            ("token = [\n \"a]\", # ]\n [1],\n] # b\nc", "token = [\n**********\n*****\n] # b\nc"),
+            ("token = [\n\"a\"], secret = '''b\nc'''", "token = [\n***], secret = '***\n*'''"),
+            ("# secret = [\na = 1", "# secret = [\na = 1"),
             // Never closed: all that follows may belong to it.
+            ("token = {\na = \"b\"\n", "token = {\n*******\n"),
             ("secret = \"\"\"\nabc\nb = 1", "secret = \"**\n***\n*****"),
         ] {
             assert_eq!(shown(text), expected);
