@@ -69,6 +69,7 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return parse_unix(path).map(Address::Unix);
         }
+        refuse_user(text)?;
         if let Some(rest) = text.strip_prefix("https://") {
             let meant = with_port(rest.trim_end_matches('/'), 443);
             return Err(AddressError::new("asks for TLS, which is not spoken here", format!("write `{meant}`")));
@@ -97,6 +98,9 @@ impl FromStr for ServerAddress {
         let Some(rest) = text.strip_prefix("https://") else {
             return Ok(ServerAddress { address: text.parse()?, tls: false });
         };
+        if !rest.starts_with("unix:") {
+            refuse_user(rest)?;
+        }
         let meant = rest.strip_suffix('/').unwrap_or(rest);
         let has_end = meant.len() < rest.len() || meant.contains('/') && !meant.starts_with("unix:");
         if has_end || !meant.starts_with("unix:") && with_port(meant, 443) != meant {
@@ -191,6 +195,16 @@ pub(crate) fn check_unix_length(path: &Path) -> Result<(), AddressError> {
         ));
     }
     Ok(())
+}
+
+/// What stands before an `@` may hold a password: the error repeats nothing of it.
+fn refuse_user(text: &str) -> Result<(), AddressError> {
+    if !text.contains('@') {
+        return Ok(());
+    }
+    let hint =
+        "a route says whom a server is to take us for: `request_headers = { set = { Authorization = \"...\" } }`";
+    Err(AddressError::new("holds an `@`, but only host and port are needed", hint))
 }
 
 fn parse_unix(path: &str) -> Result<PathBuf, AddressError> {

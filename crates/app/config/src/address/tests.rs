@@ -57,6 +57,13 @@ fn servers_are_written_with_their_scheme() {
         assert_eq!(text.parse::<ServerAddress>().unwrap_err().hint, hint, "{text}");
     }
     assert!("https://".parse::<ServerAddress>().is_err());
+    for text in
+        ["http://a:pw@app", "a:pw@app", "a:pw@app:80", "https://a:pw@app", "https://a:pw@app:443/", "app:80@a:pw"]
+    {
+        let error = text.parse::<ServerAddress>().unwrap_err();
+        assert!(error.to_string().contains("holds an `@`") && !error.to_string().contains("pw"), "{text}: {error}");
+    }
+    assert!("https://unix:/run/a@b".parse::<ServerAddress>().is_ok());
 }
 
 #[test]
