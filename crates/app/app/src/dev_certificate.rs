@@ -92,6 +92,12 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
         let bare = name.strip_prefix("*.").unwrap_or(name);
         tls::server_name(bare).map_err(|e| e.sentence)?;
     }
+    let stem = name.replace(['*', ':'], "_");
+    if stem.eq_ignore_ascii_case("authority") {
+        return Err(
+            "authority.pem and authority.key are the files of the authority; put another of the names first".into()
+        );
+    }
     let (is_new, issuer, authority_pem) = self::authority(authority)?;
     fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
     let failed = |e: rcgen::Error| format!("the certificate could not be made: {e}");
@@ -103,7 +109,6 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
     lasting(&mut params, CERTIFICATE_DAYS);
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
-    let stem = name.replace(['*', ':'], "_");
     // Who verifies what was made here wants it beside; one of somebody else stays what it is.
     let beside = folder.join("authority.pem");
     let authority_file = match fs::read_to_string(&beside) {
@@ -285,6 +290,13 @@ mod tests {
         assert_eq!(issue(&names, &deep, &authority).unwrap().authority, authority.join("authority.pem"));
         assert_eq!(fs::read(deep.join("authority.pem")).unwrap(), b"precious");
         assert!(issue(&["not a name".to_owned()], &folder.0, &authority).is_err());
+        // The authority's own files are no host's.
+        for into in [&folder.0, &authority] {
+            assert!(
+                issue(&["authority".to_owned()], into, &authority).is_err_and(|e| e.contains("another of the names"))
+            );
+        }
+        assert_eq!(fs::read(authority.join("authority.pem")).unwrap(), kept);
         // What was not made here stays.
         let theirs = [folder.0.join("theirs.test.pem"), folder.0.join("theirs.test.key")];
         for there in &theirs {

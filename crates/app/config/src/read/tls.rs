@@ -316,7 +316,8 @@ fn made_by(table: &Cursor<'_>, name: &str, path: &Path) -> Option<String> {
         "ca" | "client_ca" => Some("localhost").filter(|_| file == "authority.pem" && is_absent(path)),
         _ => None,
     }?;
-    tls::server_name(certified).ok()?;
+    // The files of that name are the authority's.
+    tls::server_name(certified).ok().filter(|_| certified != "authority")?;
     let address = if certified == "localhost" { " 127.0.0.1" } else { "" };
     Some(format!("proxy cert dev {certified}{address} --out {}", shell_word(folder)?))
 }
