@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// What one worker has said, others find out within this time.
 const LATEST: Duration = Duration::from_secs(10);
 
-/// How often a worker looks whether another is done, some microseconds in all.
+/// How often a worker looks whether another is done, a fifth of a millisecond in all.
 const TRIES: usize = 10_000;
 
 /// So many sentences are remembered.
