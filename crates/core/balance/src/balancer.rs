@@ -77,6 +77,8 @@ pub struct Balancer {
     next_marked: usize,
     /// When the first mark runs out; means nothing while there is none.
     release_at: Tick,
+    /// Whom the latest request has insisted on that is not begun yet.
+    insisted_on: Option<ServerId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +133,7 @@ impl Balancer {
             marked: Vec::new(),
             next_marked: 0,
             release_at: Tick(0),
+            insisted_on: None,
         }
     }
 
@@ -178,12 +181,14 @@ impl Balancer {
         }
         let state = &mut self.servers[server.index()];
         if state.failures == 0 {
+            self.insisted_on = Some(server);
             return true;
         }
         let is_due = state.weight == 0 && state.marked_until.is_due(now);
         if is_due {
             state.trial_under_way = true;
             state.marked_until = now.after(state.mark());
+            self.insisted_on = Some(server);
         }
         is_due
     }
@@ -211,7 +216,8 @@ impl Balancer {
             self.full += 1;
         }
         let load = self.loads[server.index()];
-        self.chooser_of(server).loaded(server, &load, true);
+        let in_turn = self.insisted_on.take() != Some(server);
+        self.chooser_of(server).begun(server, &load, in_turn);
         self.check_invariants();
     }
 
@@ -229,7 +235,7 @@ impl Balancer {
             self.full -= 1;
             self.put_in(server);
         }
-        self.chooser_of(server).loaded(server, &load, false);
+        self.chooser_of(server).ended(server, &load);
         self.check_invariants();
     }
 

@@ -214,13 +214,21 @@ impl Chooser {
         }
     }
 
-    /// The load of `server` has changed; `chosen`: by a request that goes there.
+    /// `server` has got a request, which makes its load this; `in_turn`: by the choice, and not since the request insists on it.
     #[inline]
-    pub(crate) fn loaded(&mut self, server: ServerId, load: &Load, chosen: bool) {
+    pub(crate) fn begun(&mut self, server: ServerId, load: &Load, in_turn: bool) {
         match self {
-            Chooser::Least(heap) if chosen => heap.take_turn(server, load.crowd(), load.stride),
-            Chooser::Least(heap) => heap.set_load(server, load.crowd()),
+            Chooser::Least(heap) if in_turn => heap.take_turn(server, load.crowd(), load.stride),
+            Chooser::Least(heap) => heap.put_off(server, load.crowd(), load.stride),
             _ => {}
+        }
+    }
+
+    /// A request to `server` has ended, which makes its load this.
+    #[inline]
+    pub(crate) fn ended(&mut self, server: ServerId, load: &Load) {
+        if let Chooser::Least(heap) = self {
+            heap.set_load(server, load.crowd());
         }
     }
 }

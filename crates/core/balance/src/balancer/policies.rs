@@ -99,6 +99,28 @@ fn turns_of_equally_loaded_servers_are_spread() {
     assert!((10..=11).contains(&light), "{turns:?}");
 }
 
+/// Requests that insist on a server (sticky sessions) are no turns of the others.
+#[test]
+fn requests_that_insist_on_a_server_change_no_shares_of_others() {
+    for third in [0, 1] {
+        let setups = [setup(3, false, 0, 0), setup(1, false, 0, 1), setup(third, false, 0, 2)];
+        let mut balancer = with(&setups, Policy::LeastConnections);
+        let mut counts = [0u32; 3];
+        for _ in 0..400 {
+            let server = balancer.pick(NOW, &Tried::none()).unwrap();
+            balancer.begin(server);
+            balancer.end(server, None, NOW);
+            for _ in 0..2 {
+                assert!(balancer.take(ServerId(2), NOW));
+                balancer.begin(ServerId(2));
+                balancer.end(ServerId(2), None, NOW);
+            }
+            counts[server.index()] += 1;
+        }
+        assert!(counts[0].abs_diff(300) <= 1 && counts[1].abs_diff(100) <= 1, "{third}: {counts:?}");
+    }
+}
+
 /// A heavy server among many light ones gets its share also where two are drawn.
 #[test]
 fn two_are_drawn_by_weight() {
