@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use event_loop::Direction;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
+use crate::socket::operations;
 use crate::stream::Stream;
 use crate::transport::Transport;
 
@@ -128,11 +129,6 @@ impl Pipe {
         }
         Poll::Ready(Ok(sent))
     }
-}
-
-/// What moving so many bytes counts as besides. A task would otherwise move 16 MiB before the others of its worker had their turn.
-fn operations(bytes: usize) -> u32 {
-    (bytes / (16 << 10)) as u32
 }
 
 impl Drop for Pipe {

@@ -171,6 +171,7 @@ impl<S: Source + AsFd> Transport for Socket<S> {
         if looks && !self.has_room() {
             self.registration.clear(Ready::WRITE);
         }
+        self.registration.spend(operations(sent));
         Poll::Ready(Ok(FileSend::Sent(sent)))
     }
 
@@ -222,6 +223,12 @@ impl<S: Source + AsFd> Socket<S> {
 /// What every send is done with. `more`: further bytes, or the end, follow at once and go with these.
 pub(crate) fn send_flags(more: bool) -> SendFlags {
     if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL }
+}
+
+/// What bytes count as besides that one call of the kernel's moved: a task would otherwise move 32 MiB, which takes milliseconds, before the
+/// others of its worker had their turn.
+pub(crate) fn operations(bytes: usize) -> u32 {
+    (bytes / (16 << 10)) as u32
 }
 
 /// How much of the range goes with one `sendfile`. Where more follows, the piece ends within a page: the kernel moves 16 pages at a time,

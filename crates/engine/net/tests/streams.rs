@@ -5,6 +5,7 @@ use std::fs::File;
 use std::future::poll_fn;
 use std::io::{IoSlice, Read, Write};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use buf::{Class, FileRange, ReadBuf};
@@ -13,6 +14,7 @@ use net::memory::{self, Weather};
 use net::{
     Address, ConnectOptions, FileSend, Listener, Share, Stream, Transport, bind, connect, connect_with, reserve,
 };
+use rustix::net::RecvFlags;
 
 fn run<T>(driver: Driver, root: impl Future<Output = T>) -> T {
     let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
@@ -240,6 +242,42 @@ fn files_are_sent_from_any_offset() {
         let file = Rc::clone(&file);
         spawn(async move { send(&a, &file).await });
         assert!(read_to_end(&b).await.unwrap() == content[1000..]);
+    });
+}
+
+#[test]
+fn a_file_for_a_fast_reader_leaves_the_others_their_turns() {
+    const MIB: u64 = 1 << 20;
+    run(Driver::Mio, async {
+        let (listener, address) = bound("127.0.0.1:0");
+        let Address::Tcp(addr) = address else { panic!() };
+        let thread = std::thread::spawn(move || {
+            let client = std::net::TcpStream::connect(addr).unwrap();
+            let mut room = vec![0; MIB as usize];
+            // The kernel drops what is received so: faster than anybody reads.
+            while rustix::net::recv(&client, &mut room[..], RecvFlags::TRUNC).unwrap().1 > 0 {}
+        });
+        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(256 * MIB).unwrap();
+        let mut range = FileRange { file: Rc::new(file), offset: 0, len: 256 * MIB };
+        let mut most = 0;
+        poll_fn(|cx| {
+            let begin = range.offset;
+            while range.len > 0 {
+                let sent = accepted.stream.poll_send_file(cx, &range, false);
+                let Poll::Ready(sent) = sent else { break };
+                let FileSend::Sent(n) = sent.unwrap() else { panic!("not asked to check") };
+                range.offset += n as u64;
+                range.len -= n as u64;
+            }
+            most = most.max(range.offset - begin);
+            if range.len > 0 { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        drop(accepted);
+        thread.join().unwrap();
+        assert!(most <= 2 * MIB + MIB / 4, "{most}");
     });
 }
 
