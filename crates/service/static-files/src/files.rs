@@ -397,7 +397,8 @@ impl Files {
     fn tell_of_older(&self, lookup: &Lookup, name: usize, older: Codings) {
         for coding in Coding::ALL.into_iter().filter(|coding| older.has(*coding)) {
             let file = lookup.root.path().join(std::ffi::OsStr::from_bytes(&lookup.names[name]));
-            let (file, suffix) = (file.display(), coding.suffix());
+            // Strangers may have chosen the name: it is to be no line of its own in a log, nor an order to a terminal.
+            let (file, suffix) = (file.to_string_lossy().replace(char::is_control, "?"), coding.suffix());
             self.cache.tell(&format!(
                 "{file}{suffix} is older than {file} and is not sent in its place: compress the file again"
             ));

@@ -146,6 +146,22 @@ fn a_sibling_that_is_older_than_its_file_is_not_sent() {
 }
 
 #[test]
+fn a_name_with_line_ends_stays_within_its_sentence() {
+    let site = Site::new(precompressed(), Limits::default(), |p| ::fs::Root::open(p));
+    let said = Rc::new(std::cell::RefCell::new(String::new()));
+    let heard = Rc::clone(&said);
+    site.cache.tell_to(move |sentence| heard.borrow_mut().push_str(sentence));
+    site.write("a\nerror \x1b[2J\u{e9}.html", "plain");
+    site.write("a\nerror \x1b[2J\u{e9}.html.gz", "in gzip");
+    let at = SystemTime::UNIX_EPOCH;
+    let sibling = site.at("a\nerror \x1b[2J\u{e9}.html.gz");
+    fs::File::options().write(true).open(sibling).unwrap().set_modified(at).unwrap();
+    assert_eq!(site.ask("GET", "/a%0Aerror%20%1B%5B2J%C3%A9.html", &GZIP).body, "plain");
+    assert!(said.borrow().contains("/a?error ?[2J\u{e9}.html.gz is older than "), "{said:?}");
+    assert!(!said.borrow().contains(char::is_control), "{said:?}");
+}
+
+#[test]
 fn a_sibling_as_long_and_as_old_as_its_file_has_another_tag() {
     for site in Site::both(precompressed()) {
         for name in ["page.html", "page.html.gz", "page.html.br"] {
