@@ -205,9 +205,9 @@ impl OpenFiles {
         self.drop_where(|slot| slot.entry.holds_descriptor())
     }
 
-    /// How much of it one file may have that is compressed on its way.
+    /// How much of it one file may have that is compressed on its way; nothing of a cache that holds none.
     pub(crate) fn share(&self) -> usize {
-        self.limits.bytes / 8
+        if self.limits.entries == 0 { 0 } else { self.limits.bytes / 8 }
     }
 
     pub(crate) fn content_max(&self) -> u64 {

@@ -216,6 +216,7 @@ mod tests {
     use std::io::{Read, Write};
 
     use super::*;
+    use crate::cache::Limits;
 
     fn slices(content: &[u8], size: u64) -> io::Result<Vec<u8>> {
         let mut file = tempfile::tempfile().unwrap();
@@ -257,5 +258,11 @@ mod tests {
         assert!(begin().is_some());
         drop(all);
         assert_eq!(streams.0.streams.get(), 0);
+    }
+
+    #[test]
+    fn nothing_is_gathered_for_a_cache_that_holds_nothing() {
+        let limits = Limits { entries: 0, ..Limits::default() };
+        assert_eq!((OpenFiles::new(limits).share(), OpenFiles::new(Limits::default()).share()), (0, 2 << 20));
     }
 }
