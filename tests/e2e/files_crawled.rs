@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use tests::{Client, Reply, Tollgate, folder, peers, run};
+use tests::{Client, Ended, Reply, Tollgate, folder, peers, run};
 
 /// Documentation of a crate with so many modules and things in each: a page for every one.
 const MODULES: usize = 50;
@@ -290,7 +290,7 @@ fn audio_is_sought_in() {
 /// Chromium shows a page and moves in a sound, to where it has not read yet. Not run where there is no Chromium, which is said.
 #[test]
 fn chromium_shows_a_page_and_moves_in_a_sound() {
-    let Some((mut browser, _profile)) = peers::chromium() else { return };
+    let Some((browser, _profile)) = peers::chromium() else { return };
     let root = folder();
     fs::write(root.path().join("tone.wav"), tone(20)).expect("a file of ours");
     fs::write(root.path().join("style.css"), "h1 { color: rgb(1, 2, 3) }").expect("a file of ours");
@@ -306,15 +306,20 @@ fn chromium_shows_a_page_and_moves_in_a_sound() {
                     getComputedStyle(document.querySelector('h1')).color;\
                   held.close();\
                 };</script>";
-    fs::write(root.path().join("index.html"), page).expect("a file of ours");
+    let shown = played(browser, root.path(), page, "tone.wav", 2);
+    assert!(shown.out.contains("at 900 of 1200, rgb(1, 2, 3)"), "{}\n{}", shown.out, shown.err);
+}
+
+/// What a browser makes of `page` in the folder. The player on it asks for `file` in at least so many parts.
+pub(crate) fn played(mut browser: Command, root: &Path, page: &str, file: &str, parts: usize) -> Ended {
+    fs::write(root.join("index.html"), page).expect("a file of ours");
     let mut command = Tollgate::command("server");
-    command.arg(root.path()).args(["--listen", "127.0.0.1:0", "--log", "common"]);
+    command.arg(root).args(["--listen", "127.0.0.1:0", "--log", "common"]);
     let server = Tollgate::listening(&mut command, 1, folder());
     let shown = run(browser.arg(server.url("/")));
-    assert!(shown.out.contains("at 900 of 1200, rgb(1, 2, 3)"), "{}\n{}", shown.out, shown.err);
-    let parts = |lines: &[String]| {
-        let parts = lines.iter().filter(|line| line.contains("\"GET /tone.wav HTTP/1.1\" 206 "));
-        (parts.count() >= 2).then_some(())
-    };
-    server.process.out_lines(parts);
+    let asked = format!("\"GET /{file} HTTP/1.1\" 206 ");
+    server
+        .process
+        .out_lines(|lines| (lines.iter().filter(|line| line.contains(&asked)).count() >= parts).then_some(()));
+    shown
 }

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use tests::{Tollgate, folder, peers, run};
+use tests::{folder, peers};
+
+use crate::files_crawled::played;
 
 /// Key frames of VP8, 64 by 48 pixels, each of one colour: red, green, blue, yellow.
 const PICTURES: [&str; 4] = [
@@ -85,7 +87,7 @@ fn video() -> Vec<u8> {
 /// Chromium, which is said.
 #[test]
 fn chromium_moves_in_a_video() {
-    let Some((mut browser, _profile)) = peers::chromium() else { return };
+    let Some((browser, _profile)) = peers::chromium() else { return };
     let root = folder();
     fs::write(root.path().join("film.webm"), video()).expect("a file of ours");
     // The document of the frame is held open until all is said: the browser prints the page when it is loaded.
@@ -105,15 +107,6 @@ fn chromium_moves_in_a_video() {
                   said.textContent += `${places.shift()} of ${video.duration}: ${colour}; `;\
                   if (places.length) video.currentTime = places[0]; else held.close();\
                 };</script>";
-    fs::write(root.path().join("index.html"), page).expect("a file of ours");
-    let mut command = Tollgate::command("server");
-    command.arg(root.path()).args(["--listen", "127.0.0.1:0", "--log", "common"]);
-    let server = Tollgate::listening(&mut command, 1, folder());
-    let shown = run(browser.arg(server.url("/")));
+    let shown = played(browser, root.path(), page, "film.webm", 3);
     assert!(shown.out.contains("50 of 60: rg; 20 of 60: g; 35 of 60: b; 5 of 60: r; "), "{}\n{}", shown.out, shown.err);
-    let parts = |lines: &[String]| {
-        let parts = lines.iter().filter(|line| line.contains("\"GET /film.webm HTTP/1.1\" 206 "));
-        (parts.count() >= 3).then_some(())
-    };
-    server.process.out_lines(parts);
 }

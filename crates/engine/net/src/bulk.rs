@@ -1,7 +1,7 @@
 //! How often a long file looks whether its socket has room.
 
 use std::cell::Cell;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::net::sockopt;
 
@@ -31,7 +31,7 @@ fn is_paced(socket: BorrowedFd<'_>) -> bool {
         match place.get() {
             (known, is_paced) if known == fd => is_paced,
             _ => {
-                let is_paced = sockopt::tcp_congestion(socket.as_fd()).is_ok_and(|name| name.starts_with("bbr"));
+                let is_paced = sockopt::tcp_congestion(socket).is_ok_and(|name| name.starts_with("bbr"));
                 place.set((fd, is_paced));
                 is_paced
             }
@@ -42,6 +42,7 @@ fn is_paced(socket: BorrowedFd<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
 
     use super::*;
 

@@ -15,7 +15,7 @@ const KNOWN_MS: u32 = 1000;
 /// So much of a file is asked about at once, in bytes.
 const WINDOW: u64 = 1 << 20;
 
-/// One byte of so many is asked for: between them the kernel reads ahead, and `warm` reads whole windows.
+/// One byte of so many is asked for: between them the kernel reads ahead, and what was not there is read a MiB at once.
 const STEP: u64 = 256 << 10;
 
 /// Windows of which something is known.
