@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 use std::time::Duration;
 
-use balance::{Balancer, Policy, ServerSetup, Tried, hash_of};
+use balance::{Balancer, Choice, Policy, ServerSetup, Tried, hash_of};
 use clock::Tick;
 
 const ROUNDS: u64 = 20_000;
@@ -36,7 +36,7 @@ fn rounds(balancer: &mut Balancer) {
         }
         let key = black_box(round % 512);
         let server = balancer.pick_for(now, &Tried::none(), key).expect("somebody has room");
-        balancer.begin(server);
+        balancer.begin(server, Choice::Turn);
         under_way.push_back(server);
         if under_way.len() > UNDER_WAY
             && let Some(ended) = under_way.pop_front()

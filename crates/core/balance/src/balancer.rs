@@ -54,7 +54,7 @@ pub struct ServerSetup {
 /// [`Balancer::succeeded`] when one did; a try that ends otherwise need not be reported.
 /// [`Balancer::set_available`] follows health checks. Ids out of range are ignored.
 ///
-/// Policies that look at loads, and limits of requests under way, need two calls more: [`Balancer::begin`] behind each pick and
+/// Policies that look at loads, and limits of requests under way, need two calls more: [`Balancer::begin`] behind each pick or take and
 /// [`Balancer::end`] when that try is over. A full server is out of the choice until then. A backup is picked only when every
 /// other server is down, ejected or marked.
 #[derive(Clone, Debug)]
@@ -77,8 +77,15 @@ pub struct Balancer {
     next_marked: usize,
     /// When the first mark runs out; means nothing while there is none.
     release_at: Tick,
-    /// Whom the latest request has insisted on that is not begun yet.
-    insisted_on: Option<ServerId>,
+}
+
+/// How a request came to its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It was the server's turn ([`Balancer::pick`]).
+    Turn,
+    /// It insisted on that server ([`Balancer::take`]): no turn, so that it changes nothing in how the others are shared.
+    Insisted,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +140,6 @@ impl Balancer {
             marked: Vec::new(),
             next_marked: 0,
             release_at: Tick(0),
-            insisted_on: None,
         }
     }
 
@@ -181,14 +187,12 @@ impl Balancer {
         }
         let state = &mut self.servers[server.index()];
         if state.failures == 0 {
-            self.insisted_on = Some(server);
             return true;
         }
         let is_due = state.weight == 0 && state.marked_until.is_due(now);
         if is_due {
             state.trial_under_way = true;
             state.marked_until = now.after(state.mark());
-            self.insisted_on = Some(server);
         }
         is_due
     }
@@ -206,8 +210,8 @@ impl Balancer {
         self.full > 0 || self.marked.iter().any(|server| self.lacks_room(*server))
     }
 
-    /// A request goes to `server`.
-    pub fn begin(&mut self, server: ServerId) {
+    /// A request goes to `server`, which came to it by `choice`.
+    pub fn begin(&mut self, server: ServerId, choice: Choice) {
         let Some(load) = self.loads.get_mut(server.index()) else { return };
         load.active += 1;
         self.active += 1;
@@ -216,8 +220,7 @@ impl Balancer {
             self.full += 1;
         }
         let load = self.loads[server.index()];
-        let in_turn = self.insisted_on.take() != Some(server);
-        self.chooser_of(server).begun(server, &load, in_turn);
+        self.chooser_of(server).begun(server, &load, choice);
         self.check_invariants();
     }
 

@@ -8,7 +8,7 @@ use crate::heap::LeastLoaded;
 use crate::members::Members;
 use crate::ring::{Ring, mix};
 use crate::rotation::Rotation;
-use crate::{ServerId, ServerSetup, Tried};
+use crate::{Choice, ServerId, ServerSetup, Tried};
 
 /// How a server is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,13 +214,13 @@ impl Chooser {
         }
     }
 
-    /// `server` has got a request, which makes its load this; `in_turn`: by the choice, and not since the request insists on it.
+    /// `server` has got a request, which makes its load this.
     #[inline]
-    pub(crate) fn begun(&mut self, server: ServerId, load: &Load, in_turn: bool) {
-        match self {
-            Chooser::Least(heap) if in_turn => heap.take_turn(server, load.crowd(), load.stride),
-            Chooser::Least(heap) => heap.put_off(server, load.crowd(), load.stride),
-            _ => {}
+    pub(crate) fn begun(&mut self, server: ServerId, load: &Load, choice: Choice) {
+        let Chooser::Least(heap) = self else { return };
+        match choice {
+            Choice::Turn => heap.take_turn(server, load.crowd(), load.stride),
+            Choice::Insisted => heap.put_off(server, load.crowd(), load.stride),
         }
     }
 

@@ -19,7 +19,7 @@ mod ring;
 mod rotation;
 mod tried;
 
-pub use balancer::{Balancer, ServerSetup};
+pub use balancer::{Balancer, Choice, ServerSetup};
 pub use budget::{RETRIES_PER_SECOND_MIN, RetryBudget};
 pub use chooser::Policy;
 pub use ejection::{Checks, EjectionPolicy, Ejector};

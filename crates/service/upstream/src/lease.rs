@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use balance::{EjectionPolicy, Ejector, Policy, ServerId, Tried};
+use balance::{Choice, EjectionPolicy, Ejector, Policy, ServerId, Tried};
 use clock::Tick;
 use event_loop::{Footprint, now};
 use observe::{Failure, Kind, Level};
@@ -155,19 +155,19 @@ impl Upstream {
     fn begin(&self, tried: &Tried, Wanted { key, home }: Wanted) -> Option<ServerId> {
         let mut balancer = self.balancer.borrow_mut();
         let home = home.filter(|home| !tried.contains(*home) && balancer.take(*home, now()));
-        let server = match home {
-            Some(home) => home,
-            None => balancer.pick_for(now(), tried, key)?,
+        let (server, choice) = match home {
+            Some(home) => (home, Choice::Insisted),
+            None => (balancer.pick_for(now(), tried, key)?, Choice::Turn),
         };
         drop(balancer);
-        self.count_begun(server);
+        self.count_begun(server, choice);
         Some(server)
     }
 
-    fn count_begun(&self, server: ServerId) {
-        self.balancer.borrow_mut().begin(server);
+    fn count_begun(&self, server: ServerId, choice: Choice) {
+        self.balancer.borrow_mut().begin(server, choice);
         if let Some((heir, server)) = self.heir_of(server) {
-            heir.count_begun(server);
+            heir.count_begun(server, choice);
         }
     }
 

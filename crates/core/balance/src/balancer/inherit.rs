@@ -2,7 +2,7 @@
 
 use clock::Tick;
 
-use super::Balancer;
+use super::{Balancer, Choice};
 use crate::ServerId;
 
 impl Balancer {
@@ -12,7 +12,7 @@ impl Balancer {
         let (Some(load), Some(state)) = (from.loads.get(old.index()), from.servers.get(old.index())) else { return };
         if let Some(own) = self.loads.get_mut(server.index()) {
             own.inherit(load);
-            (0..load.active).for_each(|_| self.begin(server));
+            (0..load.active).for_each(|_| self.begin(server, Choice::Turn));
         }
         if state.failures > 0 {
             self.connect_failed(server, now);

@@ -23,7 +23,7 @@ fn with(servers: &[ServerSetup], policy: Policy) -> Balancer {
 
 fn pick(balancer: &mut Balancer) -> Option<u32> {
     let server = balancer.pick(NOW, &Tried::none())?;
-    balancer.begin(server);
+    balancer.begin(server, Choice::Turn);
     Some(server.0)
 }
 
@@ -49,7 +49,7 @@ fn requests_one_after_another_go_by_weight() {
         let mut now = NOW;
         for _ in 0..4_000 {
             let server = balancer.pick(now, &Tried::none()).unwrap();
-            balancer.begin(server);
+            balancer.begin(server, Choice::Turn);
             counts[server.index()] += 1;
             // The clock turns during some of them.
             let took = Duration::from_millis(u64::from(counts[server.index()].is_multiple_of(5)));
@@ -82,7 +82,7 @@ fn turns_of_equally_loaded_servers_are_spread() {
     let one_after_another = |balancer: &mut Balancer, count| -> Vec<u32> {
         let one = |_| {
             let server = balancer.pick(NOW, &Tried::none()).unwrap();
-            balancer.begin(server);
+            balancer.begin(server, Choice::Turn);
             balancer.end(server, None, NOW);
             server.0
         };
@@ -91,7 +91,7 @@ fn turns_of_equally_loaded_servers_are_spread() {
     let turns = one_after_another(&mut balancer, 41);
     assert!(turns.windows(4).all(|four| four.iter().filter(|id| **id == 1).count() == 1), "{turns:?}");
     // One that was busy meanwhile gets its turns from now on, and not those that it missed.
-    balancer.begin(ServerId(1));
+    balancer.begin(ServerId(1), Choice::Turn);
     assert!(one_after_another(&mut balancer, 100).iter().all(|id| *id == 0));
     balancer.end(ServerId(1), None, NOW);
     let turns = one_after_another(&mut balancer, 40);
@@ -108,11 +108,11 @@ fn requests_that_insist_on_a_server_change_no_shares_of_others() {
         let mut counts = [0u32; 3];
         for _ in 0..400 {
             let server = balancer.pick(NOW, &Tried::none()).unwrap();
-            balancer.begin(server);
+            balancer.begin(server, Choice::Turn);
             balancer.end(server, None, NOW);
             for _ in 0..2 {
                 assert!(balancer.take(ServerId(2), NOW));
-                balancer.begin(ServerId(2));
+                balancer.begin(ServerId(2), Choice::Insisted);
                 balancer.end(ServerId(2), None, NOW);
             }
             counts[server.index()] += 1;
@@ -159,7 +159,7 @@ fn ewma_leaves_a_slow_server_and_comes_back_to_it() {
     let mut now = NOW;
     for i in 0..4_000 {
         let server = balancer.pick(now, &Tried::none()).unwrap();
-        balancer.begin(server);
+        balancer.begin(server, Choice::Turn);
         slow += u32::from(server.0 == 0);
         let took = Duration::from_millis(if server.0 == 0 && i < 500 { 200 } else { 5 });
         now = now.after(Duration::from_millis(20));
@@ -238,7 +238,7 @@ fn who_insists_on_a_server_gets_it_unless_something_speaks_against_it() {
     let mut balancer = with(&[setup(0, false, 1, 0), setup(1, false, 0, 1)], Policy::RoundRobin);
     let (zero, one) = (ServerId(0), ServerId(1));
     assert!(balancer.take(zero, NOW), "a weight of 0 keeps only those away who do not");
-    balancer.begin(zero);
+    balancer.begin(zero, Choice::Insisted);
     assert!(!balancer.take(zero, NOW) && balancer.is_well(zero), "it is full");
     balancer.end(zero, None, NOW);
     balancer.set_ejected(zero, true, NOW);
@@ -277,7 +277,7 @@ fn what_is_down_has_no_share_in_the_bound() {
     (2..10).for_each(|i| balancer.set_available(ServerId(i), false, NOW));
     for _ in 0..1_000 {
         let server = balancer.pick_for(NOW, &Tried::none(), 7).unwrap();
-        balancer.begin(server);
+        balancer.begin(server, Choice::Turn);
     }
     let active = [0, 1].map(|i| balancer.active(ServerId(i)));
     assert!(active.iter().all(|n| (375..=625).contains(n)), "a quarter more than a half at most: {active:?}");
@@ -299,7 +299,7 @@ fn a_key_that_everybody_asks_for_is_shared_out() {
     let mut balancer = with(&plain(10), Policy::Hash);
     for _ in 0..1_000 {
         let server = balancer.pick_for(NOW, &Tried::none(), 7).unwrap();
-        balancer.begin(server);
+        balancer.begin(server, Choice::Turn);
     }
     assert!((0..10).all(|i| balancer.active(ServerId(i)) <= 126), "a quarter more than a tenth at most");
 }
@@ -336,7 +336,7 @@ proptest! {
         for _ in 0..300 {
             let now = clock.now();
             let server = ServerId(rng.below(u64::from(count)) as u32);
-            match rng.below(8) {
+            match rng.below(9) {
                 0 => balancer.connect_failed(server, now),
                 1 => balancer.succeeded(server, now),
                 2 => balancer.set_available(server, rng.chance(2, 3), now),
@@ -345,13 +345,19 @@ proptest! {
                     let ended: ServerId = under_way.swap_remove(rng.below(under_way.len() as u64) as usize);
                     balancer.end(ended, Some(Duration::from_millis(rng.below(50))), now);
                 }
+                5 if balancer.take(server, now) => {
+                    let setup = &servers[server.index()];
+                    prop_assert!(setup.max_active == 0 || balancer.active(server) < setup.max_active);
+                    balancer.begin(server, Choice::Insisted);
+                    under_way.push(server);
+                }
                 _ => {
                     let picked = balancer.pick_for(now, &Tried::none(), rng.below(1 << 40));
                     if let Some(server) = picked {
                         let setup = &servers[server.index()];
                         prop_assert!(setup.weight > 0);
                         prop_assert!(setup.max_active == 0 || balancer.active(server) < setup.max_active);
-                        balancer.begin(server);
+                        balancer.begin(server, Choice::Turn);
                         under_way.push(server);
                     }
                 }
