@@ -134,6 +134,29 @@ impl Setup {
     }
 
     fn try_send(&self, head: &RequestHead) -> Result<(Fields, Sent), TooManyOptions> {
+        self.with(head, |options, client| {
+            let len_max = request_len_max(head, options, client);
+            let sent = written(len_max, |out| crate::request(head, options, client, out));
+            // However the lines are copied, they are the same.
+            let twin = RequestHead { fields: without_layout(&head.fields), ..head.clone() };
+            let again = written(len_max, |out| crate::request(&twin, options, client, out));
+            assert_eq!(format!("{sent:?}"), format!("{again:?}"));
+            sent
+        })
+    }
+
+    /// Whether `head` becomes larger than the 64 KiB that there are for it, and is known beforehand to become so.
+    fn overflows(&self, head: &RequestHead) -> bool {
+        self.with(head, |options, client| {
+            let mut memory = vec![0; 64 << 10];
+            let mut out = HeadWriter::over(&mut memory);
+            let _ = crate::request(head, options, client, &mut out).expect("Connection is fine");
+            assert!(!out.overflowed() || request_len_max(head, options, client) > 64 << 10);
+            out.overflowed()
+        })
+    }
+
+    fn with<R>(&self, head: &RequestHead, then: impl FnOnce(&RequestOptions<'_>, &ClientInfo<'_>) -> R) -> R {
         let address = self.address.parse::<IpAddr>().map_or(ClientAddress::unknown(), ClientAddress::new);
         let client =
             ClientInfo { address: &address, scheme: self.scheme, trusted: self.trusted, certificate: self.certificate };
@@ -145,13 +168,7 @@ impl Setup {
             chunked: head.body == BodyLength::Streamed && !self.buffered,
             upgrade: self.upgrade,
         };
-        let len_max = request_len_max(head, &options, &client);
-        let sent = written(len_max, |out| crate::request(head, &options, &client, out));
-        // However the lines are copied, they are the same.
-        let twin = RequestHead { fields: without_layout(&head.fields), ..head.clone() };
-        let again = written(len_max, |out| crate::request(&twin, &options, &client, out));
-        assert_eq!(format!("{sent:?}"), format!("{again:?}"));
-        sent
+        then(&options, &client)
     }
 
     /// The lines that a GET of `lines` becomes.

@@ -137,20 +137,6 @@ fn long_lists_are_carried_whole_or_do_not_fit() {
             "{list}"
         );
         let most = head(65_000 / (element.len() + 1) - 10);
-        let address = ClientAddress::unknown();
-        let client = ClientInfo { address: &address, scheme: Scheme::Http, trusted: true, certificate: None };
-        let rules = FieldRules::none();
-        let options = RequestOptions {
-            host: &HostPolicy::Client,
-            upstream: b"origin",
-            rules: &rules,
-            trailers: false,
-            chunked: false,
-            upgrade: false,
-        };
-        let mut memory = vec![0; 64 << 10];
-        let mut out = HeadWriter::over(&mut memory);
-        let _ = crate::request(&most, &options, &client, &mut out).expect("Connection is fine");
-        assert!(out.overflowed());
+        assert!(Setup { trusted: true, address: "unknown", ..Setup::default() }.overflows(&most), "{list}");
     }
 }

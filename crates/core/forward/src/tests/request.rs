@@ -431,22 +431,7 @@ fn max_forwards_counts_down_for_options_only() {
 fn a_head_that_grows_too_large_is_noticed() {
     let filler = format!("x: {}", "v".repeat(60_000));
     let head = request_head("GET / HTTP/1.1", &[&format!("Host: {}", "h".repeat(3_000)), &filler]);
-    let address = ClientAddress::unknown();
-    let client = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false, certificate: None };
-    let rules = FieldRules::none();
-    let options = RequestOptions {
-        host: &HostPolicy::Client,
-        upstream: b"origin",
-        rules: &rules,
-        trailers: false,
-        chunked: false,
-        upgrade: false,
-    };
-    assert!(request_len_max(&head, &options, &client) > 64 << 10);
-    let mut memory = vec![0; 64 << 10];
-    let mut out = HeadWriter::over(&mut memory);
-    let _ = crate::request(&head, &options, &client, &mut out).expect("Connection is fine");
-    assert!(out.overflowed());
+    assert!(Setup::default().overflows(&head));
 }
 
 #[test]
