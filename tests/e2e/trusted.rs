@@ -1,40 +1,41 @@
 //! Proxies in front whose X-Forwarded-For and Forwarded are believed, and others whose are not.
 
+use std::fmt::Display;
+use std::net::SocketAddr;
+
 use tests::{Client, Origin, Tollgate, answer, eventually, peers};
+
+/// A log of requests, and a listener of which these are the lines.
+fn front(listener: &str) -> String {
+    format!("[log.access]\npath = \"access.log\"\nformat = \"json\"\n[[listener]]\n{listener}\n")
+}
+
+/// What no route before takes goes on to the server `next`; `upstream` is more lines for that.
+fn on_to(next: impl Display, upstream: &str) -> String {
+    format!("[[route]]\nproxy = {{ upstream = \"next\" }}\n[upstream.next]\nservers = [\"{next}\"]\n{upstream}\n")
+}
 
 /// Routes that tell clients apart. `listener` and `upstream` are more lines for these.
 pub(crate) fn configuration(listener: &str, origin: &Origin, upstream: &str) -> String {
-    format!(
-        r#"
-        [log.access]
-        path = "access.log"
-        format = "json"
-        [[listener]]
-        address = "127.0.0.1:0"
-        {listener}
+    let routes = r#"
         [[route]]
         path = "/inside"
         allow = ["10.0.0.0/8"]
-        respond = {{ body = "inside" }}
+        respond = { body = "inside" }
         [[route]]
         path = "/not-there"
         deny = ["192.0.2.0/24"]
-        respond = {{ body = "in" }}
+        respond = { body = "in" }
         [[route]]
         path = "/from"
         match.clients = ["192.0.2.0/24", "2001:db8::/32"]
-        respond = {{ body = "from there" }}
+        respond = { body = "from there" }
         [[route]]
         path = "/scheme"
-        redirect = {{ to = "{{scheme}}://{{host}}/" }}
-        [[route]]
-        proxy = {{ upstream = "origin" }}
-        [upstream.origin]
-        servers = ["{}"]
-        {upstream}
-        "#,
-        origin.address()
-    )
+        redirect = { to = "{scheme}://{host}/" }
+        "#;
+    let front = front(&format!("address = \"127.0.0.1:0\"\n{listener}"));
+    format!("{front}{routes}{}", on_to(origin.address(), upstream))
 }
 
 pub(crate) fn origin() -> Origin {
@@ -95,27 +96,15 @@ fn what_a_trusted_proxy_tells_is_passed_on_and_added_to() {
 }
 
 /// A proxy in front of `next` that believes the whole machine, and sends all clients that asked without TLS elsewhere.
-fn link(next: std::net::SocketAddr) -> Tollgate {
-    Tollgate::config(&format!(
-        r#"
-        [log.access]
-        path = "access.log"
-        format = "json"
-        [[listener]]
-        address = "127.0.0.1:0"
-        trusted_proxies = ["127.0.0.0/8"]
-        reason = true
+fn link(next: SocketAddr) -> Tollgate {
+    let front = front("address = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.0/8\"]\nreason = true");
+    let routes = r#"
         [[route]]
         path = "/secure"
         match.scheme = "http"
-        redirect = {{ to = "https://{{host}}{{uri}}" }}
-        [[route]]
-        path = "/*"
-        proxy = {{ upstream = "next" }}
-        [upstream.next]
-        servers = ["{next}"]
-        "#
-    ))
+        redirect = { to = "https://{host}{uri}" }
+        "#;
+    Tollgate::config(&format!("{front}{routes}{}", on_to(next, "")))
 }
 
 /// Whichever of the fields the proxy in front of both sends.
@@ -197,10 +186,8 @@ fn a_unix_socket_in_the_middle_hides_nobody() {
     let origin = origin();
     let third = link(origin.address());
     let middle = |listen: &str, next: &str| {
-        Tollgate::config(&format!(
-            "[[listener]]\naddress = \"{listen}\"\ntrusted_proxies = [\"127.0.0.1\", \"unix:\"]\n[[route]]\npath = \"/*\"\n\
-             proxy = {{ upstream = \"next\" }}\n[upstream.next]\nservers = [\"{next}\"]\n"
-        ))
+        let front = front(&format!("address = \"{listen}\"\ntrusted_proxies = [\"127.0.0.1\", \"unix:\"]"));
+        Tollgate::config(&(front + &on_to(next, "")))
     };
     let second = middle("unix:front.sock", &third.address().to_string());
     let first = middle("127.0.0.1:0", &format!("unix:{}", second.folder().join("front.sock").display()));
@@ -219,11 +206,8 @@ fn a_unix_socket_in_the_middle_hides_nobody() {
 fn a_redirect_to_https_behind_two_proxies_does_not_loop() {
     let origin = origin();
     let second = link(origin.address());
-    let first = Tollgate::config(&format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n[[route]]\npath = \"/*\"\n\
-         proxy = {{ upstream = \"next\" }}\n[upstream.next]\nservers = [\"{}\"]\n",
-        second.address()
-    ));
+    let front = front("address = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]");
+    let first = Tollgate::config(&(front + &on_to(second.address(), "")));
     let root = tests::folder();
     let nginx = peers::nginx(
         root.path(),
@@ -244,10 +228,7 @@ fn a_redirect_to_https_behind_two_proxies_does_not_loop() {
 fn what_a_stranger_says_ends_at_the_first_of_two() {
     let origin = origin();
     let second = link(origin.address());
-    let first = Tollgate::config(&format!(
-        "[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"next\" }}\n[upstream.next]\nservers = [\"{}\"]\n",
-        second.address()
-    ));
+    let first = Tollgate::config(&on_to(second.address(), ""));
     let client = &mut Client::connect(first.address());
     for lines in [
         "X-Forwarded-For: 10.7.7.7\r\nX-Forwarded-Proto: https\r\n",
