@@ -159,8 +159,12 @@ fn a_name_that_cannot_be_looked_up_at_the_start_is_told_of() {
     let proxy = Tollgate::config(&text("\"nowhere.invalid:80\"", "").replace("workers = 1", "workers = 2"));
     let unknown = "upstream api nowhere.invalid:80: the name could not be looked up: ";
     proxy.process.logged(unknown, 1);
-    proxy.process.logged("; it gets no request, and it is tried every 10s", 1);
+    let passed_over = "; passed over until it can be connected to";
+    proxy.process.logged(&format!("{passed_over}, and looked up again every 10s"), 1);
     assert_eq!(Client::connect(proxy.address()).get("/").status, 502);
+    proxy.process.logged("502 UDNS", 1);
+    let log = proxy.process.log();
+    assert_eq!(log.matches(passed_over).count(), 1, "a request that meets with it is no further news: {log}");
 }
 
 /// The budget is shared out over the workers: each gets a part, and never less than the least for all of them together.

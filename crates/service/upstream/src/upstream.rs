@@ -29,6 +29,9 @@ const TOLD: usize = 3;
 /// How often idle connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 
+/// What the log says of a server that cannot be reached, whether its name or a connection is what fails.
+const PASSED_OVER: &str = "passed over until it can be connected to";
+
 /// One server, as configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerOptions {
@@ -268,10 +271,10 @@ impl Upstream {
         let is_unknown = unknown.is_some();
         match unknown {
             Some(why) if !*was_unknown => {
-                let meanwhile = if server.has_addresses() { "its addresses stay in use" } else { "it gets no request" };
+                let meanwhile = if server.has_addresses() { "its addresses stay in use" } else { PASSED_OVER };
                 let every = self.options.resolve;
                 let what = format_args!(
-                    "the name could not be looked up: {why}; {meanwhile}, and it is tried every {every:?}"
+                    "the name could not be looked up: {why}; {meanwhile}, and looked up again every {every:?}"
                 );
                 self.say(Level::Warn, format_args!("upstream {name} {text}: {what}"));
             }
@@ -385,9 +388,11 @@ impl Upstream {
             Err(failure) => {
                 let has_failed = self.balancer.borrow().has_failed(server);
                 self.balancer.borrow_mut().connect_failed(server, now());
-                if !has_failed && self.balancer.borrow().has_failed(server) {
+                // Of a name that is unknown it is told when it is looked up.
+                let is_news = failure.kind != Kind::NameUnknown && !has_failed;
+                if is_news && self.balancer.borrow().has_failed(server) {
                     let why = &failure.sentence;
-                    self.say(Level::Warn, format_args!("{why}; passed over until it can be connected to"));
+                    self.say(Level::Warn, format_args!("{why}; {PASSED_OVER}"));
                 }
                 Err(failure.with_retry_after(self.next_chance()))
             }
