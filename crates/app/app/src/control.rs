@@ -24,6 +24,7 @@ use crate::orders::{Order, Wakes};
 use crate::prepared::{PrepareError, Prepared};
 use crate::reload;
 use crate::report::{self, Banner};
+use crate::upstreams;
 use crate::worker::{self, Ended, Spec};
 
 /// Descriptors kept for everything that is no client connection: listeners, open files, logs, the poll itself. The pipes of workers that
@@ -131,7 +132,7 @@ impl Control {
                 pin: prepared.plan.runtime.pin,
                 snapshot: Arc::clone(&control.snapshot),
                 listeners,
-                max_connections: share(max_connections, count, number),
+                max_connections: upstreams::Place { worker: number as u16, workers: count }.part_of(max_connections),
                 counters: Arc::clone(&control.gauges.counters[number]),
                 notices: notices.clone(),
                 log: control.log.clone(),
@@ -399,23 +400,4 @@ fn worker_count(plan: &Plan, max_connections: usize, log: &Log) -> usize {
         ));
     }
     wanted.min(max_connections).max(1)
-}
-
-/// The part of worker `number` of `workers` in `total`; the parts add up to it.
-fn share(total: usize, workers: usize, number: usize) -> usize {
-    total / workers + usize::from(number < total % workers)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_are_shared_out_exactly() {
-        for (total, workers) in [(1, 1), (7, 4), (8, 4), (3, 3), (20_000, 7), (0, 2)] {
-            let parts: Vec<usize> = (0..workers).map(|number| share(total, workers, number)).collect();
-            assert_eq!(parts.iter().sum::<usize>(), total, "{parts:?}");
-            assert!(parts[0] - parts[workers - 1] <= 1, "{parts:?}");
-        }
-    }
 }

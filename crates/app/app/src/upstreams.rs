@@ -66,6 +66,21 @@ pub(crate) struct Place {
     pub(crate) workers: usize,
 }
 
+impl Place {
+    /// This worker's part of `figure`; the parts add up to it.
+    pub(crate) fn part_of(self, figure: usize) -> usize {
+        figure / self.workers + usize::from(usize::from(self.worker) < figure % self.workers)
+    }
+
+    /// The part of what each worker needs one of. What remains of the figure for the `nth` server goes to other workers than
+    /// that of the one before, or the first of them could do more than the rest with all of them.
+    fn part_of_nth(self, figure: u64, nth: usize) -> usize {
+        let worker = (usize::from(self.worker) + nth) % self.workers;
+        let figure = figure.min(u64::from(u32::MAX)) as usize;
+        Place { worker: worker as u16, ..self }.part_of(figure).max(1)
+    }
+}
+
 /// An upstream of the plan as one worker is to have it.
 ///
 /// # Errors
@@ -79,15 +94,15 @@ pub(crate) fn upstream_options(
 ) -> Result<upstream::Options, PrepareError> {
     let keep = &plan.keep_alive;
     let workers = place.workers;
-    let server = |s: &config::Server| {
+    let server = |(nth, s): (usize, &config::Server)| {
         let tls = back.filter(|_| s.tls).map(|back| back.to(&s.address)).transpose();
         let tls = tls.map_err(|e| PrepareError::new(format!("upstream {}: {e}", plan.name)))?;
-        let max_active = s.max_connections.map_or(0, |max| per_worker(max, workers)) as u32;
+        let max_active = s.max_connections.map_or(0, |max| place.part_of_nth(max, nth)) as u32;
         Ok(upstream::ServerOptions { target: target(&s.address), tls, weight: s.weight, backup: s.backup, max_active })
     };
     Ok(upstream::Options {
         name: plan.name.clone(),
-        servers: plan.servers.iter().map(server).collect::<Result<_, _>>()?,
+        servers: plan.servers.iter().enumerate().map(server).collect::<Result<_, _>>()?,
         timeouts: upstream::Timeouts {
             connect: plan.timeouts.connect,
             header: plan.timeouts.header,
@@ -95,8 +110,7 @@ pub(crate) fn upstream_options(
             tunnel: plan.timeouts.tunnel,
         },
         keep_alive: upstream::KeepAlive {
-            // Per server and process: shared out over the workers, at least one each.
-            idle: if keep.idle == 0 { 0 } else { (keep.idle / workers).max(1) },
+            idle: if keep.idle == 0 { 0 } else { place.part_of(keep.idle).max(1) },
             idle_timeout: keep.idle_timeout,
             max_requests: keep.max_requests.min(u64::from(u32::MAX)) as u32,
             max_age: keep.max_age,
@@ -105,7 +119,7 @@ pub(crate) fn upstream_options(
         retry: plan.retry.clone(),
         retries_per_second_min: balance::RETRIES_PER_SECOND_MIN.div_ceil(workers as u32),
         resolve: plan.resolve,
-        balancing: balancing(plan, workers),
+        balancing: balancing(plan, place),
         health: health.map(|shared| HealthOptions {
             shared: Arc::clone(shared),
             here: hash_of(plan.name.as_bytes()) % workers as u64 == u64::from(place.worker),
@@ -118,12 +132,7 @@ pub(crate) fn upstream_options(
     })
 }
 
-/// Figures of a process are shared out over its workers, at least one each.
-fn per_worker(figure: u64, workers: usize) -> u64 {
-    (figure / workers as u64).clamp(1, u64::from(u32::MAX))
-}
-
-fn balancing(plan: &config::Upstream, workers: usize) -> upstream::Balancing {
+fn balancing(plan: &config::Upstream, place: Place) -> upstream::Balancing {
     let (policy, key) = match &plan.balance {
         config::Balance::RoundRobin => (balance::Policy::RoundRobin, HashKey::Client),
         config::Balance::LeastConnections => (balance::Policy::LeastConnections, HashKey::Client),
@@ -135,7 +144,7 @@ fn balancing(plan: &config::Upstream, workers: usize) -> upstream::Balancing {
     upstream::Balancing {
         policy,
         key,
-        queue: if plan.queue == 0 { 0 } else { per_worker(plan.queue, workers) as usize },
+        queue: if plan.queue == 0 { 0 } else { place.part_of_nth(plan.queue, 0) },
         queue_timeout: plan.timeouts.queue,
         slow_start: plan.slow_start,
         ejection: plan.ejection,
@@ -171,4 +180,35 @@ fn target(address: &Address) -> Target {
 /// In a simulation there are no names to look up; servers are called `N.memory`.
 fn memory_number(host: &str) -> Option<u32> {
     event_loop::is_simulated().then(|| host.strip_suffix(".memory")?.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(workers: usize, part: impl Fn(Place) -> usize) -> Vec<usize> {
+        (0..workers).map(|worker| part(Place { worker: worker as u16, workers })).collect()
+    }
+
+    #[test]
+    fn figures_are_shared_out_exactly() {
+        for (total, workers) in [(1, 1), (7, 4), (8, 4), (3, 3), (20_000, 7), (0, 2)] {
+            let parts = parts(workers, |place| place.part_of(total));
+            assert_eq!(parts.iter().sum::<usize>(), total, "{parts:?}");
+            assert!(parts[0] - parts[workers - 1] <= 1, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn each_worker_has_one_and_none_has_the_rest_of_all_servers() {
+        for (max, workers, each) in
+            [(3, 2, 3), (10, 4, 10), (1, 4, 4), (200, 16, 200), (u64::MAX, 1, u32::MAX as usize)]
+        {
+            for nth in 0..workers {
+                assert_eq!(parts(workers, |place| place.part_of_nth(max, nth)).iter().sum::<usize>(), each);
+            }
+            let of_all = |place: Place| (0..workers).map(|nth| place.part_of_nth(max, nth)).sum::<usize>();
+            assert_eq!(parts(workers, of_all), vec![each; workers], "as many servers as workers: as much for each");
+        }
+    }
 }
