@@ -44,7 +44,8 @@ Accept-Ranges: bytes\r\n\r\n";
 fn main() {
     let rules = FieldRules::none();
     let address = ClientAddress::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 33)));
-    let client = ClientInfo { address: &address, scheme: Scheme::Http, trusted: false, certificate: None };
+    let client =
+        ClientInfo { address: &address, scheme: Scheme::Http, asked: Scheme::Http, trusted: false, certificate: None };
     let asked = request_head();
     let answered = ResponseHead::new(200, read(ANSWER), BodyLength::Known(1024));
     for _ in 0..ROUNDS {

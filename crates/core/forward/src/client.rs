@@ -191,6 +191,8 @@ pub struct ClientInfo<'a> {
     pub address: &'a ClientAddress,
     /// How it reached us.
     pub scheme: Scheme,
+    /// How the client asked that it speaks for, as far as it is believed; else as `scheme`.
+    pub asked: Scheme,
     /// Whether it is a proxy whose X-Forwarded-* and Forwarded are believed and appended to. Those of any other
     /// client are replaced.
     pub trusted: bool,

@@ -107,6 +107,8 @@ struct Setup {
     upgrade: bool,
     address: &'static str,
     scheme: Scheme,
+    /// How the client asked; absent: as `scheme` says.
+    asked: Option<Scheme>,
     trusted: bool,
     certificate: Option<ClientCertificate<'static>>,
 }
@@ -121,6 +123,7 @@ impl Default for Setup {
             upgrade: false,
             address: "192.0.2.7",
             scheme: Scheme::Http,
+            asked: None,
             trusted: false,
             certificate: None,
         }
@@ -158,8 +161,13 @@ impl Setup {
 
     fn with<R>(&self, head: &RequestHead, then: impl FnOnce(&RequestOptions<'_>, &ClientInfo<'_>) -> R) -> R {
         let address = self.address.parse::<IpAddr>().map_or(ClientAddress::unknown(), ClientAddress::new);
-        let client =
-            ClientInfo { address: &address, scheme: self.scheme, trusted: self.trusted, certificate: self.certificate };
+        let client = ClientInfo {
+            address: &address,
+            scheme: self.scheme,
+            asked: self.asked.unwrap_or(self.scheme),
+            trusted: self.trusted,
+            certificate: self.certificate,
+        };
         let options = RequestOptions {
             host: &self.host,
             upstream: b"origin:3000",

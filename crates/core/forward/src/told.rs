@@ -26,13 +26,16 @@ pub(crate) fn tell_one_by_one(
     if passes(Known::XForwardedFor) {
         list_addresses(fields, client, adds, out);
     }
+    // Of these there is one, the client's: servers look for a single scheme and a single host.
     if passes(Known::XForwardedProto) {
-        list_schemes(fields, client, adds, out);
+        out.push(Known::XForwardedProto, b"X-Forwarded-Proto", client.asked.as_str().as_bytes());
     }
-    if form != Form::Unfit && passes(Known::XForwardedHost) {
-        let adds = adds || fields.first(Known::XForwardedHost).is_none_or(<[u8]>::is_empty);
-        let asked: &[&[u8]] = if adds { &[head.authority_bytes()] } else { &[] };
-        append(fields, Known::XForwardedHost, b"X-Forwarded-Host", client.trusted, asked, out);
+    if passes(Known::XForwardedHost) {
+        let says_host = client.trusted && fields.all(Known::XForwardedHost).any(|value| !value.is_empty());
+        if says_host || form != Form::Unfit {
+            let asked: &[&[u8]] = if says_host { &[] } else { &[head.authority_bytes()] };
+            append(fields, Known::XForwardedHost, b"X-Forwarded-Host", says_host, asked, out);
+        }
     }
     if passes(Known::Forwarded) {
         list_hops(head, form, client, adds, out);
@@ -58,7 +61,7 @@ pub(crate) fn carried_len_max(fields: &Fields, client: &ClientInfo<'_>) -> usize
     let elements = |known| fields.all(known).map(|value| 1 + commas(value)).sum::<usize>();
     fields.bytes_len()
         + elements(Known::XForwardedFor) * "for=\"[]\";proto=https, unknown".len()
-        + elements(Known::Forwarded) * "unknown, https, ".len()
+        + elements(Known::Forwarded) * "unknown, ".len()
 }
 
 const LISTS: KnownSet = KnownSet::of(&[Known::XForwardedFor, Known::Forwarded]);
@@ -71,22 +74,6 @@ fn list_addresses(fields: &Fields, client: &ClientInfo<'_>, adds: bool, out: &mu
         return out.push_list(Known::XForwardedFor, NAME, addresses, ours);
     }
     append(fields, Known::XForwardedFor, NAME, client.trusted, ours, out);
-}
-
-fn list_schemes(fields: &Fields, client: &ClientInfo<'_>, adds: bool, out: &mut HeadWriter<'_>) {
-    const NAME: &[u8] = b"X-Forwarded-Proto";
-    let ours = client.scheme.as_str().as_bytes();
-    let added: &[&[u8]] = if adds { &[ours] } else { &[] };
-    if client.trusted && schemes(fields).next().is_some() {
-        return append(fields, Known::XForwardedProto, NAME, true, added, out);
-    }
-    if client.trusted && hops(fields).any(|hop| hop.over_tls.is_some()) {
-        // Each at the place of its hop. What a proxy does not say is taken to be as the connection it came by, here and wherever
-        // a client's scheme is asked for.
-        let told = hops(fields).map(|hop| hop.over_tls.map_or(ours, |tls| scheme(tls).as_bytes()));
-        return out.push_list(Known::XForwardedProto, NAME, told, added);
-    }
-    append(fields, Known::XForwardedProto, NAME, client.trusted, &[ours], out);
 }
 
 fn list_hops(head: &RequestHead, form: Form, client: &ClientInfo<'_>, adds: bool, out: &mut HeadWriter<'_>) {

@@ -33,7 +33,8 @@ impl Proxy {
         let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
         let shown = tls.as_ref().filter(|_| self.rewrite.request_fields.wants_certificate());
         let certificate = shown.and_then(|session| session.client_certificate()).map(told);
-        let from = ClientInfo { address: &address, scheme, trusted: client.is_trusted(), certificate };
+        let asked = if client.asked_over_tls() { Scheme::Https } else { Scheme::Http };
+        let from = ClientInfo { address: &address, scheme, asked, trusted: client.is_trusted(), certificate };
         let host = &self.rewrite.host;
         let is_clients = *host == HostPolicy::Client && !request.authority.is_empty();
         let server = if is_clients { None } else { self.upstream.server(server) };

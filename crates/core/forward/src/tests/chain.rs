@@ -83,7 +83,8 @@ proptest! {
         let head = request_head("GET / HTTP/1.1", &lines);
         let heard = hear(&head.fields);
         let ours = if over_tls { Scheme::Https } else { Scheme::Http };
-        let setup = Setup { trusted: true, scheme: ours, address, ..Setup::default() };
+        let asked = heard.over_tls.map(|tls| if tls { Scheme::Https } else { Scheme::Http });
+        let setup = Setup { trusted: true, scheme: ours, asked, address, ..Setup::default() };
         let (sent, _) = setup.try_send(&head).expect("it can be sent");
         let further = hear(&sent);
         prop_assert_eq!(further.client, heard.client, "{:?}", sent);

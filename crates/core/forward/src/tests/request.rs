@@ -191,7 +191,7 @@ fn what_an_untrusted_client_claims_is_replaced() {
 
 #[test]
 fn what_a_trusted_proxy_says_is_appended_to() {
-    let setup = Setup { trusted: true, ..Setup::default() };
+    let setup = Setup { trusted: true, asked: Some(Scheme::Https), ..Setup::default() };
     let lines = setup.get(&[
         HOST,
         "X-Forwarded-For: 198.51.100.1",
@@ -208,94 +208,100 @@ fn what_a_trusted_proxy_says_is_appended_to() {
             HOST,
             "X-Forwarded-Port: 443",
             "X-Forwarded-For: 198.51.100.1, 10.0.0.9, 10.0.0.10, 192.0.2.7",
-            "X-Forwarded-Proto: https, http",
+            "X-Forwarded-Proto: https",
             "X-Forwarded-Host: example.com",
             "Forwarded: for=198.51.100.1, for=192.0.2.7;host=example.com;proto=http",
             "Via: 1.1 tollgate",
         ]
     );
     // Nothing to append to: as for any client.
-    assert_eq!(passed(&setup, &[HOST]), [HOST]);
+    assert_eq!(passed(&Setup { trusted: true, ..Setup::default() }, &[HOST]), [HOST]);
+}
+
+/// Servers look for one of each: gunicorn, uvicorn and Werkzeug take `https, http` for http, and Django refuses two hosts.
+#[test]
+fn a_server_is_told_one_scheme_and_one_host_the_clients() {
+    let told = |asked, scheme, lines: &[&str]| {
+        let setup = Setup { trusted: true, asked: Some(asked), scheme, ..Setup::default() };
+        let lines = setup.get(&[&[HOST, "X-Forwarded-For: 5.5.5.5"], lines].concat());
+        ["X-Forwarded-Proto: ", "X-Forwarded-Host: "].map(|name| {
+            let mut values = lines.iter().filter_map(|line| line.strip_prefix(name));
+            let value = values.next().map(str::to_owned);
+            assert_eq!(values.next(), None, "{lines:?}");
+            value.expect("each is told")
+        })
+    };
+    let (http, https) = (Scheme::Http, Scheme::Https);
+    assert_eq!(told(https, http, &["X-Forwarded-Proto: https"]), ["https", "example.com"]);
+    assert_eq!(
+        told(https, http, &["X-Forwarded-Proto: wss, http", "x-forwarded-proto: http"]),
+        ["https", "example.com"]
+    );
+    assert_eq!(
+        told(http, https, &["X-Forwarded-Proto: http", "X-Forwarded-Host: shop.test:81"]),
+        ["http", "shop.test:81"]
+    );
+    // As they were told.
+    let hosts = ["x-forwarded-host: a.test", "X-Forwarded-Host: b.test"];
+    assert_eq!(told(http, http, &hosts), ["http", "a.test, b.test"]);
 }
 
 /// The lines of a trusted proxy's request that tell of clients, less their beginning `X-Forwarded-` or `Forwarded: `.
 fn carried(lines: &[&str]) -> Vec<String> {
-    let setup = Setup { trusted: true, ..Setup::default() };
+    let setup = Setup { trusted: true, asked: Some(Scheme::Https), ..Setup::default() };
     let lines = [&[HOST], lines].concat();
     let told = setup.get(&lines).into_iter().filter(|line| !line.contains("-Host") && !line.starts_with("Via"));
-    told.skip(1).map(|line| line.replace("X-Forwarded-", "").replace("Forwarded: ", "")).collect()
+    told.skip(1)
+        .map(|line| line.replace("X-Forwarded-", "").replace("Forwarded: ", ""))
+        .filter(|line| line != "Proto: https")
+        .collect()
 }
 
 #[test]
 fn forwarded_goes_on_from_what_x_forwarded_for_lists() {
-    for (lines, [addresses, schemes, hops]) in [
-        (&["X-Forwarded-For: 5.5.5.5"][..], ["5.5.5.5", "", "for=5.5.5.5"]),
-        (&["X-Forwarded-For: 5.5.5.5", "X-Forwarded-Proto: https"], ["5.5.5.5", "https", "for=5.5.5.5;proto=https"]),
+    for (lines, [addresses, hops]) in [
+        (&["X-Forwarded-For: 5.5.5.5"][..], ["5.5.5.5", "for=5.5.5.5"]),
+        (&["X-Forwarded-For: 5.5.5.5", "X-Forwarded-Proto: https"], ["5.5.5.5", "for=5.5.5.5;proto=https"]),
         (
             &["X-Forwarded-For: 5.5.5.5:80", "x-forwarded-proto: HTTPS , http", "x-forwarded-for: 2001:db8::1"],
-            [
-                "5.5.5.5:80, 2001:db8::1",
-                "HTTPS , http",
-                "for=\"5.5.5.5:80\";proto=https, for=\"[2001:db8::1]\";proto=http",
-            ],
+            ["5.5.5.5:80, 2001:db8::1", "for=\"5.5.5.5:80\";proto=https, for=\"[2001:db8::1]\";proto=http"],
         ),
         // A single scheme is the first client's.
         (
             &["X-Forwarded-For: 5.5.5.5, 6.6.6.6", "X-Forwarded-Proto: https"],
-            ["5.5.5.5, 6.6.6.6", "https", "for=5.5.5.5;proto=https, for=6.6.6.6"],
+            ["5.5.5.5, 6.6.6.6", "for=5.5.5.5;proto=https, for=6.6.6.6"],
         ),
         // Nobody can say whose these are.
-        (&["X-Forwarded-For: 5.5.5.5", "X-Forwarded-Proto: https,http"], ["5.5.5.5", "https,http", "for=5.5.5.5"]),
+        (&["X-Forwarded-For: 5.5.5.5", "X-Forwarded-Proto: https,http"], ["5.5.5.5", "for=5.5.5.5"]),
         (
             &[
                 "X-Forwarded-For: a\"b;for=1.1.1.1, unknown, _x, , \u{e9}",
                 "Forwarded:",
                 "X-Forwarded-Proto: a;b, http, , x, y",
             ],
-            [
-                "a\"b;for=1.1.1.1, unknown, _x, , \u{e9}",
-                "a;b, http, , x, y",
-                "for=unknown, for=unknown;proto=http, for=_x, for=unknown",
-            ],
+            ["a\"b;for=1.1.1.1, unknown, _x, , \u{e9}", "for=unknown, for=unknown;proto=http, for=_x, for=unknown"],
         ),
     ] {
-        let schemes = if schemes.is_empty() { "http".into() } else { format!("{schemes}, http") };
-        let expected = [
-            format!("For: {addresses}, 192.0.2.7"),
-            format!("Proto: {schemes}"),
-            format!("{hops}, for=192.0.2.7;host=example.com;proto=http"),
-        ];
+        let expected =
+            [format!("For: {addresses}, 192.0.2.7"), format!("{hops}, for=192.0.2.7;host=example.com;proto=http")];
         assert_eq!(carried(lines), expected, "{lines:?}");
     }
 }
 
 #[test]
 fn x_forwarded_for_goes_on_from_what_forwarded_lists() {
-    for (value, addresses, schemes) in [
-        ("for=5.5.5.5", "5.5.5.5", ""),
-        ("for=\"5.5.5.5:80\";proto=https, For=\"[2001:db8::1]:1\";host=a", "5.5.5.5, 2001:db8::1", "https, http"),
-        (
-            "for=_x;proto=http, for=unknown, proto=https, for=1.1.1.1;for=2.2.2.2",
-            "_x, unknown, unknown, unknown",
-            "http, http, https, http",
-        ),
-        ("for=5.5.5.5;host=\"a, for=6.6.6.6\"", "5.5.5.5", ""),
+    for (value, addresses) in [
+        ("for=5.5.5.5", "5.5.5.5"),
+        ("for=\"5.5.5.5:80\";proto=https, For=\"[2001:db8::1]:1\";host=a", "5.5.5.5, 2001:db8::1"),
+        ("for=_x;proto=http, for=unknown, proto=https, for=1.1.1.1;for=2.2.2.2", "_x, unknown, unknown, unknown"),
+        ("for=5.5.5.5;host=\"a, for=6.6.6.6\"", "5.5.5.5"),
     ] {
-        let schemes = if schemes.is_empty() { "http".into() } else { format!("{schemes}, http") };
-        let expected = [
-            format!("For: {addresses}, 192.0.2.7"),
-            format!("Proto: {schemes}"),
-            format!("{value}, for=192.0.2.7;host=example.com;proto=http"),
-        ];
+        let expected =
+            [format!("For: {addresses}, 192.0.2.7"), format!("{value}, for=192.0.2.7;host=example.com;proto=http")];
         assert_eq!(carried(&[&format!("Forwarded: {value}")]), expected, "{value}");
     }
-    let lines = carried(&[
-        "Forwarded: for=5.5.5.5;proto=http",
-        "X-Forwarded-Proto: https",
-        "forwarded: for=6.6.6.6",
-        "X-Forwarded-For: ,",
-    ]);
-    assert_eq!(lines[..2], ["For: 5.5.5.5, 6.6.6.6, 192.0.2.7", "Proto: https, http"]);
+    let lines = carried(&["Forwarded: for=5.5.5.5;proto=http", "forwarded: for=6.6.6.6", "X-Forwarded-For: ,"]);
+    assert_eq!(lines[0], "For: 5.5.5.5, 6.6.6.6, 192.0.2.7");
 }
 
 #[test]
@@ -323,7 +329,7 @@ fn what_a_client_smuggles_past_a_trusted_proxy_stays() {
 /// Behind a Unix socket: a hop that nobody could look for, which has said whom it speaks for.
 #[test]
 fn a_trusted_proxy_without_an_address_is_no_hop() {
-    let setup = Setup { trusted: true, address: "unknown", ..Setup::default() };
+    let setup = Setup { trusted: true, address: "unknown", asked: Some(Scheme::Https), ..Setup::default() };
     let get = |lines: &[&str]| setup.get(&[&[HOST], lines].concat())[1..].to_vec();
     let both = [
         "X-Forwarded-For: 5.5.5.5",
@@ -336,11 +342,11 @@ fn a_trusted_proxy_without_an_address_is_no_hop() {
     assert_eq!(get(&["Forwarded: for=5.5.5.5;proto=https"]), both);
     assert_eq!(
         get(&["X-Forwarded-For: 5.5.5.5", "Forwarded: for=5.5.5.5"])[1..4],
-        ["X-Forwarded-Proto: http", both[2], "Forwarded: for=5.5.5.5"]
+        [both[1], both[2], "Forwarded: for=5.5.5.5"]
     );
     // It speaks for itself.
     let alone = get(&["X-Forwarded-Proto: https", "X-Forwarded-For:"]);
-    assert_eq!(alone[..2], ["X-Forwarded-For: unknown", "X-Forwarded-Proto: https, http"]);
+    assert_eq!(alone[..2], ["X-Forwarded-For: unknown", "X-Forwarded-Proto: https"]);
     // Anybody else there is a client.
     let stranger = Setup { address: "unknown", ..Setup::default() };
     assert_eq!(stranger.get(&[HOST, "X-Forwarded-For: 5.5.5.5"])[1], "X-Forwarded-For: unknown");
