@@ -182,11 +182,37 @@ fn the_example_with_tls_answers_over_tls() {
 #[test]
 fn every_example_passes_the_check() {
     let configs = copied();
-    for name in
-        ["balancing", "canary", "hosts", "include", "mixed", "proxy", "reference", "static", "tls", "tuned", "unix"]
-    {
-        let file = configs.path().join(format!("{name}.toml"));
-        let ended = run(Tollgate::command("proxy").arg("--check").arg("--config").arg(file));
-        assert_eq!(ended.code, Some(0), "{name}: {}", ended.err);
+    let examples = fs::read_dir(configs.path()).expect("a folder of ours").map(|entry| entry.expect("ours").path());
+    let examples: Vec<_> = examples.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    assert!(examples.len() > 10, "{examples:?}");
+    for file in examples {
+        let ended = run(Tollgate::command("proxy").arg("--check").arg("--config").arg(&file));
+        assert_eq!(ended.code, Some(0), "{file:?}: {}", ended.err);
+    }
+}
+
+/// Other proxies take their files in other ways: who writes it so is told how, and not of subcommands.
+#[test]
+fn what_stands_without_its_option_is_told_of() {
+    let file = configs().join("proxy.toml");
+    let file = file.to_str().expect("text");
+    for (arguments, hint) in [
+        (&["--check", file][..], format!("write `--config {file}` for the configuration file")),
+        (&[file], format!("write `--config {file}` for")),
+        (&["gone.toml", "--check"], "write `--config gone.toml` for".to_owned()),
+        (&["127.0.0.1:3000", "127.0.0.1:3001"], "write `--to 127.0.0.1:3000` to forward".to_owned()),
+        (
+            &["--listen", "127.0.0.1:0", "https://app.internal:443"],
+            "write `--to https://app.internal:443` to".to_owned(),
+        ),
+        (&["/"], "`server /` serves it".to_owned()),
+        (&["-c", file], "there is no `-c`: write `--config FILE`".to_owned()),
+        (&["-p", "80"], "there is no `-p`: write `--listen ".to_owned()),
+        (&["certs"], "unrecognized subcommand 'certs'".to_owned()),
+        (&["--chekc"], "unexpected argument '--chekc'".to_owned()),
+    ] {
+        let ended = run(Tollgate::command("proxy").args(arguments));
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert!(ended.err.contains(&hint), "{arguments:?}: {}", ended.err);
     }
 }

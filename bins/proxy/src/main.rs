@@ -1,10 +1,12 @@
 //! `proxy`: a reverse proxy and load balancer.
 
+mod stray;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use app::Source;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use config::{Count, ListenAddress, Loaded, Plan, ServerAddress};
 
 /// Forwards HTTP requests to other servers and balances them.
@@ -89,7 +91,9 @@ const EXAMPLES: &str = "Examples:
 const LISTEN: &str = "127.0.0.1:8080";
 
 fn main() -> ExitCode {
-    let Arguments { command, run: arguments } = Arguments::parse();
+    let parsed = Arguments::try_parse();
+    let Arguments { command, run: arguments } =
+        parsed.unwrap_or_else(|error| stray::explained(error, &mut Arguments::command()).exit());
     if let Some(Command::Cert { what: Cert::Dev { names, out } }) = command {
         return app::make_dev_certificate(&names, &out);
     }
