@@ -66,6 +66,9 @@ fn redirects_are_filled_in() {
         path = "/old/*"
         redirect = { to = "/new{rest}?was={path}&{query}", status = 302 }
         [[route]]
+        path = "/moved/*"
+        redirect = { to = "/to{rest}?{query}" }
+        [[route]]
         path = "/tls"
         redirect = { to = "https://{host}{uri}" }
         [[route]]
@@ -75,6 +78,10 @@ fn redirects_are_filled_in() {
     let client = &mut Client::connect(server.address());
     assert_eq!(get(client, "/old/a/%62?q=%20", ""), (302, "/new/a/b?was=/old/a/b&q=%20".into()));
     assert_eq!(get(client, "/old", ""), (302, "/new?was=/old&".into()));
+    for (from, to) in [("/moved/a?q", "/to/a?q"), ("/moved/a", "/to/a"), ("/moved?", "/to"), ("/moved/a??", "/to/a??")]
+    {
+        assert_eq!(get(client, from, ""), (308, to.into()));
+    }
     assert_eq!(get(client, "/tls?x", ""), (308, "https://a.test/tls?x".into()));
     assert_eq!(get(client, "//evil.test/", ""), (308, "http://a.test:81/all//evil.test/".into()));
     let nameless = Client::connect(server.address()).ask("GET /x HTTP/1.0\r\n\r\n");

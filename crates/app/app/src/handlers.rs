@@ -179,8 +179,12 @@ impl Redirect {
             let sentence = "The request names no host, and this redirect needs one.";
             return Err(Failure::because(Kind::BadRequest, sentence));
         }
-        let parts: Vec<&[u8]> =
+        let mut parts: Vec<&[u8]> =
             self.to.iter().map(|piece| part(piece, &exchange.client, request, host, path)).collect();
+        // A `?` with nothing behind it would make it another URL than without.
+        if let ([.., Piece::Text(_), Piece::Query], [.., text, []]) = (&self.to[..], &mut parts[..]) {
+            *text = text.strip_suffix(b"?").unwrap_or(text);
+        }
         let mut fields = FieldsBuilder::new();
         fields.push_parts(Known::Location, b"Location", &parts);
         let head = ResponseHead::new(self.status, fields.finish(), BodyLength::Known(0));

@@ -195,7 +195,8 @@ pub(crate) static REDIRECT: Section = Section {
             "\"https://{host}{uri}\"",
             "Where to: a URL or a path. {scheme}: http or https, as the client asked; {host}: the request's host without port; \
              {authority}: the host with its port as sent; {uri}: its path and query as sent; {path}: its normalised path; \
-             {query}: what stands behind the ?; {rest}: what the * of the route's path stands for, with its / in front.",
+             {query}: what stands behind the ? (at the end, a ? in front of an empty one is left out); {rest}: what the * of \
+             the route's path stands for, with its / in front.",
         ),
         key("status", Kind::Whole { least: 301, most: 308 }, "308", "301, 302, 303, 307 or 308."),
     ],
