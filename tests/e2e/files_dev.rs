@@ -209,12 +209,39 @@ fn chromium_reloads_a_page_by_itself() {
                 </script>";
     fs::write(root.path().join("index.html"), page).expect("a file of ours");
     let server = server(root.path(), &["--dev", "--log", "common"]);
-    let mut browser = Process::start(browser.arg(server.url("/")));
+    assert_loaded_again(browser.arg(server.url("/")), &server, &root.path().join("beside.txt"));
+}
+
+/// A listing too, within a page that does not listen itself: it is XHTML, and done when the listing was loaded a second time.
+#[test]
+fn chromium_reloads_a_listing_by_itself() {
+    let Some((mut browser, _profile)) = peers::chromium() else { return };
+    let root = site();
+    fs::create_dir(root.path().join("listed")).expect("a folder of ours");
+    let page = "<html xmlns='http://www.w3.org/1999/xhtml'><body><p id='said'/><iframe id='held'></iframe>\
+                <iframe id='listing' src='/listed/'></iframe><script>\
+                let times = 0;\
+                document.querySelector('#held').contentDocument.open();\
+                document.querySelector('#listing').onload = () => {\
+                  times += 1;\
+                  if (times === 1) return;\
+                  document.querySelector('#said').textContent = 'loaded again';\
+                  document.querySelector('#held').contentDocument.close();\
+                };\
+                </script></body></html>";
+    fs::write(root.path().join("page.xhtml"), page).expect("a file of ours");
+    let server = server(root.path(), &["--dev", "--listing", "--log", "common"]);
+    assert_loaded_again(browser.arg(server.url("/page.xhtml")), &server, &root.path().join("listed/new.txt"));
+}
+
+/// Changes the file until the browser is done, and looks at what it shows.
+fn assert_loaded_again(browser: &mut Command, server: &Tollgate, file: &Path) {
+    let mut browser = Process::start(browser);
     server.process.out_line(|line| line.contains("/.tollgate/live.js").then_some(()));
     let begun = Instant::now();
     // Until the page listens and hears of it; nothing tells when it does.
     while browser.is_running() && begun.elapsed() < PATIENCE {
-        fs::write(root.path().join("beside.txt"), format!("{:?}", begun.elapsed())).expect("a file of ours");
+        fs::write(file, format!("{:?}", begun.elapsed())).expect("a file of ours");
         std::thread::sleep(Duration::from_millis(500));
     }
     let shown = browser.wait();

@@ -164,7 +164,7 @@ fn page(request: &RequestHead, status: u16, text: &'static [u8], lines: &[Line<'
 /// What is in a directory. It is made for each request, since nothing tells when it changes. `varies`: with the codings that a client
 /// takes, too.
 pub(crate) fn listing(request: &RequestHead, listed: Listed, varies: bool) -> Answer {
-    let Listed { form, coding, bytes } = listed;
+    let Listed { form, coding, has_suffix, bytes } = listed;
     let mut fields = FieldsBuilder::new();
     fields.push_known(Known::CacheControl, b"Cache-Control", b"no-cache");
     fields.push_known(Known::Vary, b"Vary", if varies { b"Accept, Accept-Encoding" } else { b"Accept" });
@@ -173,8 +173,7 @@ pub(crate) fn listing(request: &RequestHead, listed: Listed, varies: bool) -> An
     }
     fields.push_known(Known::ContentType, b"Content-Type", form.content_type().as_bytes());
     fields.push(b"X-Content-Type-Options", b"nosniff");
-    // The page holds names that strangers may have chosen; it needs no script and no other place.
-    fields.push(b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'");
+    fields.push(b"Content-Security-Policy", if has_suffix { POLICY_OF_LIVE_LISTING } else { POLICY_OF_LISTING });
     let length = bytes.len();
     let head = Head::Own(ResponseHead::new(200, fields.finish(), BodyLength::Known(length as u64)));
     let body = match request.method {
@@ -183,6 +182,13 @@ pub(crate) fn listing(request: &RequestHead, listed: Listed, varies: bool) -> An
     };
     Answer::Send { head, body }
 }
+
+/// The page holds names that strangers may have chosen; it needs no script and no other place.
+const POLICY_OF_LISTING: &[u8] = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";
+
+/// What is put to the end of pages is a script of ours that listens to us.
+const POLICY_OF_LIVE_LISTING: &[u8] =
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; frame-ancestors 'self'";
 
 fn send(request: &RequestHead, head: Head, entry: &Entry, offset: u64, len: u64) -> Answer {
     let body = match request.method {

@@ -51,7 +51,7 @@ pub struct Lookup {
     pub(crate) compress: Option<Coding>,
     /// Who can tell of changes.
     pub(crate) notices: Option<Arc<Notices>>,
-    /// What is put to the end of HTML pages.
+    /// What is put to the end of HTML pages, listings among them.
     pub(crate) page_suffix: Option<Arc<str>>,
     /// List the directory if none of the names is there.
     pub(crate) listing: Option<ListingWork>,
@@ -120,6 +120,8 @@ pub(crate) struct ListingWork {
 pub(crate) struct Listed {
     pub(crate) form: Form,
     pub(crate) coding: Option<Coding>,
+    /// Whether something was put to its end.
+    pub(crate) has_suffix: bool,
     pub(crate) bytes: Box<[u8]>,
 }
 
@@ -200,6 +202,9 @@ impl Lookup {
                 let directory = name.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |at| &name[..at]);
                 notices.watch_directory(root, directory);
             }
+            if let Some(work) = &self.listing {
+                notices.watch_directory(root, &work.directory);
+            }
         }
         if let Some(begun) = self.begun.take() {
             return self.go_on(root, begun, reach);
@@ -214,7 +219,7 @@ impl Lookup {
         match &self.listing {
             None => Err(Error::NotFound),
             Some(_) if reach == Reach::Cached => Err(Error::WouldBlock),
-            Some(work) => work.list(root),
+            Some(work) => work.list(root, self.page_suffix.as_deref()),
         }
     }
 
@@ -348,7 +353,7 @@ fn is_older(sibling: &Meta, file: &Meta) -> bool {
 const COPIED_WITHIN: i64 = 2;
 
 impl ListingWork {
-    fn list(&self, root: &Root) -> Result<Found, Error> {
+    fn list(&self, root: &Root, page_suffix: Option<&str>) -> Result<Found, Error> {
         let at_top = self.directory.is_empty();
         let is_hidden = |name: &[u8]| !self.hidden && name.starts_with(b".") && !(at_top && name == WELL_KNOWN);
         let shown = |name: &[u8]| !is_hidden(name) && has_url(&self.directory, name);
@@ -360,11 +365,12 @@ impl ListingWork {
             modified: e.meta.modified.secs,
         };
         let items = listed.entries.into_iter().map(item).collect();
-        let text = listing::render(&self.asked, items, listed.left_out);
+        let suffix = page_suffix.filter(|_| self.asked.form == Form::Html);
+        let text = listing::render(&self.asked, items, listed.left_out) + suffix.unwrap_or_default();
         let coding = self.coding.filter(|_| text.len() as u64 >= SIZE_MIN);
         let compressed = coding.and_then(|coding| Some((coding, compress(coding, text.as_bytes())?)));
         let (coding, bytes) = compressed.map_or((None, text.into_bytes()), |(coding, bytes)| (Some(coding), bytes));
-        Ok(Found::Listing(Listed { form: self.asked.form, coding, bytes: bytes.into() }))
+        Ok(Found::Listing(Listed { form: self.asked.form, coding, has_suffix: suffix.is_some(), bytes: bytes.into() }))
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Options {
     pub precompressed: Vec<Coding>,
     /// The codings in which files are compressed as they are asked for, where that gains anything and no sibling is there.
     pub compress: Vec<Coding>,
-    /// What is put to the end of each HTML page at that time; also has the directories of all that is asked for watched, whatever is
+    /// What is put to the end of each HTML page at that time, of a listing too; also has the directories of all that is asked for watched, whatever is
     /// cached. For live reload.
     pub page_suffix: Option<Rc<RefCell<Arc<str>>>>,
 }

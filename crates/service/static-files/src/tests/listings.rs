@@ -123,3 +123,19 @@ fn what_is_never_served_is_not_listed() {
         assert_eq!(site.get("/odd/back%5Cslash.txt"), not_found());
     }
 }
+
+#[test]
+fn a_listing_that_is_live_has_what_is_put_to_the_end_of_pages() {
+    let suffix: Arc<str> = "<script src=\"/live.js\"></script>\n".into();
+    let live = Options { page_suffix: Some(Rc::new(std::cell::RefCell::new(suffix))), ..Options::default() };
+    for site in listing(live) {
+        let page = site.ask("GET", "/sub/", &[]);
+        assert!(page.body.ends_with("</html>\n<script src=\"/live.js\"></script>\n"), "{}", page.body);
+        assert!(page.fields.contains("script-src 'self'; connect-src 'self'"), "{}", page.fields);
+        let json = site.ask("GET", "/sub/", &[("Accept", "application/json")]);
+        assert!(!json.body.contains("script") && !json.fields.contains("script-src"), "{json:?}");
+    }
+    for site in listing(Options::default()) {
+        assert!(!site.ask("GET", "/sub/", &[]).fields.contains("script-src"));
+    }
+}
