@@ -174,6 +174,31 @@ fn pages_reload_over_tls_too() {
     server.stop();
 }
 
+/// Where other programs have used up what the system can watch: said, since nothing else would tell.
+#[test]
+fn what_the_system_does_not_watch_is_warned_of() {
+    let started = |limit: &str| {
+        let (root, program) = (site(), Tollgate::command("server"));
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "sh", "-c", "echo \"$0\" >\"/proc/sys/user/$1\" && shift && exec \"$@\""]);
+        command.args(limit.split(' ')).arg(program.get_program()).arg(root.path());
+        command.args(["--listen", "127.0.0.1:0", "--dev"]);
+        (Tollgate::listening(&mut command, 1, folder()), root)
+    };
+    let (server, _root) = started("0 max_inotify_instances");
+    server.process.logged("pages do not reload by themselves: the system does not tell of changed files", 1);
+    server.stop();
+    let (server, _root) = started("1 max_inotify_watches");
+    let mut client = Client::connect(server.address());
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(server.process.log().matches("reload").count(), 0);
+    for _ in 0..2 {
+        assert_eq!(client.get("/sub/").status, 200);
+    }
+    server.process.logged("not every page reloads by itself: the system does not watch another folder", 1);
+    server.stop();
+}
+
 /// Without `--dev` too: a file that is asked for all the time shows a change before the next look at it is due.
 #[test]
 fn a_change_is_noticed_at_once() {

@@ -124,7 +124,9 @@ impl Control {
             gauges,
             log,
         };
-        let notices = notices::open(&control.log);
+        let is_live = |route: &Route| matches!(&route.action, Action::Files(files) if files.live);
+        let are_pages_live = prepared.plan.routes.iter().any(is_live);
+        let notices = notices::open(are_pages_live, &control.log);
         for (number, listeners) in binding.by_worker.into_iter().enumerate() {
             let spec = Spec {
                 number,
@@ -142,8 +144,6 @@ impl Control {
         }
         control.watch_certificates(&prepared);
         if let Some(notices) = notices {
-            let is_live = |route: &Route| matches!(&route.action, Action::Files(files) if files.live);
-            let are_pages_live = prepared.plan.routes.iter().any(is_live);
             notices::tell(notices, control.workers.clone(), are_pages_live, control.log.clone());
         }
         control.admin = admin.map(|bound| control.start_admin(bound)).transpose()?;

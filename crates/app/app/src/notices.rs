@@ -21,13 +21,31 @@ const QUIET: Duration = Duration::from_millis(80);
 /// But not later than after so many quiet times.
 const QUIETS_MAX: u32 = 25;
 
-/// Who tells of changes, where the system can.
-pub(crate) fn open(log: &Log) -> Option<Arc<Notices>> {
-    let notices = Notices::new();
-    let why = |e: &std::io::Error| {
-        log.info(format_args!("no notices of changed files ({e}): open files are looked at once a second instead"));
+/// Who tells of changes, where the system can. Where it cannot, `are_pages_live` makes that a warning: they would be so in vain.
+pub(crate) fn open(are_pages_live: bool, log: &Log) -> Option<Arc<Notices>> {
+    let no_notices = |e: &std::io::Error| {
+        match are_pages_live {
+        true => log.warn(format_args!(
+            "pages do not reload by themselves: the system does not tell of changed files ({e}; see fs.inotify.max_user_instances)"
+        )),
+        false => log.info(format_args!(
+            "no notices of changed files ({e}): open files are looked at once a second instead"
+        )),
+    }
     };
-    notices.inspect_err(why).ok().map(Arc::new)
+    let theirs = log.clone();
+    let no_watch = move |e: std::io::Error| {
+        match are_pages_live {
+        true => theirs.warn(format_args!(
+            "not every page reloads by itself: the system does not watch another folder ({e}; see fs.inotify.max_user_watches)"
+        )),
+        false => theirs.info(format_args!(
+            "no notices of what changes in some folders ({e}; see fs.inotify.max_user_watches): open files there are looked at once a \
+             second instead"
+        )),
+    }
+    };
+    Some(Arc::new(Notices::new().inspect_err(no_notices).ok()?.telling(no_watch)))
 }
 
 /// Tells `workers` of changes from now on, for as long as the process lives.

@@ -1,6 +1,7 @@
 //! What the kernel tells of changes (inotify), for those directories that somebody asked about.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::mem::MaybeUninit;
@@ -110,6 +111,17 @@ struct Table {
     paths: HashMap<i32, Vec<Box<[u8]>>>,
     /// So many files are still passed over.
     pause: u32,
+    refused: Refused,
+}
+
+/// Who is told when the system gives a watch no more.
+#[derive(Default)]
+struct Refused(Option<Box<dyn FnOnce(io::Error) + Send>>);
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refused")
+    }
 }
 
 impl Notices {
@@ -119,6 +131,14 @@ impl Notices {
     /// The system's: it has no inotify, or this user has used up what there is.
     pub fn new() -> io::Result<Notices> {
         Ok(Notices { inotify: inotify::init(CreateFlags::CLOEXEC)?, table: Mutex::default() })
+    }
+
+    /// Has `refused` called, once and on any thread, when the system gives no watch (`max_user_watches`), and so does not tell of what
+    /// changes there.
+    #[must_use]
+    pub fn telling(self, refused: impl FnOnce(io::Error) + Send + 'static) -> Notices {
+        self.locked().refused = Refused(Some(Box::new(refused)));
+        self
     }
 
     /// Has all directories on the way to the file at `path` beneath `root` watched, and gives the place of its own one: from now
@@ -241,8 +261,16 @@ impl Notices {
         }
         let added = inotify::add_watch(&self.inotify, name_of(directory).as_slice(), EVENTS);
         // A directory that is closed to this user says nothing of the others.
-        if added.is_err_and(|error| error != Errno::ACCESS) {
+        if let Err(error) = added
+            && error != Errno::ACCESS
+        {
             table.pause = PAUSE;
+            let refused = table.refused.0.take();
+            drop(table);
+            if let Some(tell) = refused {
+                tell(error.into());
+            }
+            return Err(error);
         }
         let number = added?;
         let paths = table.paths.entry(number).or_default();
