@@ -193,7 +193,6 @@ fn configuration(to: &mut Exposition, reloads: &Reloads, prepared: &Prepared) {
 /// Under the names that every Prometheus client has.
 fn process(to: &mut Exposition, started: u64) {
     to.gauge("process_start_time_seconds", "When the process began, seconds since 1970.", &[], started as f64);
-    // A counter by nature, but one with fractions, which only a gauge can have here.
     to.gauge("process_cpu_seconds_total", "User and system CPU time.", &[], process::cpu_time().as_secs_f64());
     if let Ok(resident) = process::resident() {
         to.gauge("process_resident_memory_bytes", "Resident memory.", &[], resident as f64);

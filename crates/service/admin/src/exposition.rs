@@ -25,7 +25,7 @@ impl Exposition {
         self.recorder.register_counter(&key(name, labels), &METADATA).absolute(value);
     }
 
-    /// A figure that goes up and down.
+    /// A figure that goes up and down. One whose name ends with `_total` is a counter with fractions.
     pub fn gauge(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], value: f64) {
         self.recorder.describe_gauge(KeyName::from(name), None, help.into());
         self.recorder.register_gauge(&key(name, labels), &METADATA).set(value);
@@ -42,7 +42,11 @@ impl Exposition {
                 family.lines().partition(|line| line.starts_with('#'));
             samples.sort_unstable();
             for line in comments.into_iter().chain(samples) {
-                sorted.push_str(line);
+                // The recorder has no counters but whole ones.
+                match line.strip_suffix("_total gauge") {
+                    Some(before) if line.starts_with("# TYPE ") => sorted.extend([before, "_total counter"]),
+                    _ => sorted.push_str(line),
+                }
                 sorted.push('\n');
             }
         }
@@ -65,8 +69,10 @@ mod tests {
         exposition.gauge("b_open", "What is open.", &[], 2.0);
         exposition.counter("a_total", "What was done.", &[("server", "say \"x\"\n")], 7);
         exposition.counter("a_total", "What was done.", &[("server", "another")], u64::MAX);
+        exposition.gauge("c_seconds_total", "Time that was taken.", &[], 1.5);
         let expected = "# HELP a_total What was done.\n# TYPE a_total counter\na_total{server=\"another\"} 18446744073709551615\n\
-                        a_total{server=\"say \\\"x\\\"\\n\"} 7\n# HELP b_open What is open.\n# TYPE b_open gauge\nb_open 2\n";
+                        a_total{server=\"say \\\"x\\\"\\n\"} 7\n# HELP b_open What is open.\n# TYPE b_open gauge\nb_open 2\n\
+                        # HELP c_seconds_total Time that was taken.\n# TYPE c_seconds_total counter\nc_seconds_total 1.5\n";
         assert_eq!(exposition.render(), expected);
     }
 
