@@ -4,7 +4,7 @@ use forward::CertificatePart;
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::HeaderEdits;
-use crate::read::Cursor;
+use crate::read::{Cursor, redirect};
 use crate::source::Place;
 
 /// Whose fields are changed.
@@ -90,7 +90,11 @@ pub(crate) fn check_value(table: &Cursor<'_>, name: &str, value: &str, place: Pl
 /// Notes a value that stands for a part of the client's certificate where there is none: `set` of a request, which takes out
 /// what the client has sent of that name, is the only place.
 fn check_variable(table: &Cursor<'_>, name: &str, value: &str, place: Place, may: bool) -> bool {
-    if !value.starts_with("{ssl_") || (may && CertificatePart::of_value(value).is_some()) {
+    if !value.starts_with("{ssl_") {
+        warn_of_placeholder(table, name, value, place);
+        return true;
+    }
+    if may && CertificatePart::of_value(value).is_some() {
         return true;
     }
     let names: Vec<String> = CertificatePart::NAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
@@ -101,6 +105,18 @@ fn check_variable(table: &Cursor<'_>, name: &str, value: &str, place: Place, may
     let wrong = Diagnostic::error(format!("`{}` {problem}: {value}", table.full_name(name)));
     table.notes().push(wrong.at(place).expected("expected the value of a field").hint(hint));
     false
+}
+
+/// Warns of what stands for something elsewhere: in a redirect, or in nginx's configuration.
+fn warn_of_placeholder(table: &Cursor<'_>, name: &str, value: &str, place: Place) {
+    let is_variable = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let of_redirects = redirect::NAMES.iter().any(|known| value.contains(&format!("{{{known}}}")));
+    if of_redirects || value.strip_prefix('$').is_some_and(is_variable) {
+        let literal = Diagnostic::warning(format!("`{}` is sent as it stands: {value}", table.full_name(name)));
+        let hint =
+            "servers are told of the client in X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and Forwarded";
+        table.notes().push(literal.at(place).expected("nothing is put in here").hint(hint));
+    }
 }
 
 /// RFC 9110 §5.6.2.

@@ -21,7 +21,7 @@ pub(crate) fn redirect(table: Cursor<'_>, rule: Option<&Rule>) -> Option<Action>
 }
 
 /// The placeholders there are.
-const NAMES: [&str; 7] = ["scheme", "host", "authority", "uri", "path", "query", "rest"];
+pub(crate) const NAMES: [&str; 7] = ["scheme", "host", "authority", "uri", "path", "query", "rest"];
 
 fn pieces(table: &Cursor<'_>, to: &str, path: Option<&PathPattern>) -> Option<Vec<Piece>> {
     let refuse = |message: String, hint: Option<String>| {
