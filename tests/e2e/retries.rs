@@ -4,6 +4,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
+use std::time::Instant;
 
 use tests::{Client, Origin, answer, closed_port, peers};
 
@@ -69,6 +70,27 @@ fn attempts_are_counted_and_told() {
     assert_eq!(origin.connections(), 3);
 }
 
+/// No client learns of it, so the log has to tell; but not of each request.
+#[test]
+fn a_server_whose_requests_are_tried_again_is_told_of() {
+    let bad = Origin::start(|connection, _| {
+        connection.request();
+    });
+    let good = Origin::answering(answer("200 OK", "ok"));
+    let proxy = proxy_with(&[bad.address(), good.address()], "retry = { budget = 1.0 }");
+    let mut client = Client::connect(proxy.address());
+    let begun = Instant::now();
+    for _ in 0..6 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let verdict = format!("UCLS upstream/response-head: upstream api {} closed the connection", bad.address());
+    proxy.process.logged(&verdict, 1);
+    let log = proxy.process.log();
+    let told = log.lines().filter(|line| line.contains(&verdict) && line.ends_with("; the request was tried again"));
+    let told = told.count() as u64;
+    assert!(told >= 1 && told <= 1 + begun.elapsed().as_secs(), "once a second: {log}");
+}
+
 #[test]
 fn only_what_is_listed_is_tried_again() {
     let origin = Origin::start(|connection, _| {
@@ -91,6 +113,8 @@ fn statuses_are_tried_again_where_listed_and_the_last_is_passed_on() {
         let reply = client.get("/");
         assert_eq!((reply.status, reply.text()), (200, "ok".into()));
     }
+    let told = format!("warn  upstream api {} answered with status 502; the request was tried again", bad.address());
+    proxy.process.logged(&told, 1);
     let alone = proxy_with(&[bad.address()], retry);
     let reply = Client::connect(alone.address()).get("/");
     assert_eq!((reply.status, reply.text()), (502, "mine".into()), "the origin's own page");

@@ -215,7 +215,7 @@ impl Proxy {
                 tries.attempt += 1;
                 tries.tried.add(tries.server);
                 tries.fresh = false;
-                tries.server = match tries.lease.take() {
+                let next = match tries.lease.take() {
                     None => self.upstream.pick_again(&tries.tried),
                     Some(before) => {
                         // Ended first: what it failed with counts for the next choice.
@@ -224,8 +224,17 @@ impl Proxy {
                         tries.lease = self.upstream.lease_now(&tries.tried, wanted);
                         tries.lease.as_ref().map(Lease::server)
                     }
+                };
+                let Some(next) = next else { return Err(failure) };
+                let level = failure.kind.level();
+                match cause {
+                    // It is told when it is passed over.
+                    Some(Cause::Connect) => {}
+                    // An answer has no verdict.
+                    Some(Cause::Status(_)) => self.upstream.tell_retried(tries.server, level, &failure.sentence),
+                    _ => self.upstream.tell_retried(tries.server, level, failure.verdict()),
                 }
-                .ok_or(failure)?;
+                tries.server = next;
             }
             Decision::GiveUp(why) => return Err(told(failure, tries, why)),
         }

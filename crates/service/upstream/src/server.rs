@@ -52,6 +52,8 @@ pub struct Server {
     failed: RefCell<Vec<(Address, Tick)>>,
     /// The state of its addresses that the pool was held against.
     era: Cell<u32>,
+    /// When it was told of last that a request to it was tried again.
+    pub(crate) retry_told: Cell<Option<Tick>>,
     pub(crate) pool: Pool,
 }
 
@@ -157,6 +159,7 @@ impl Server {
             next: Cell::new(0),
             failed: RefCell::default(),
             era: Cell::new(0),
+            retry_told: Cell::default(),
             pool: Pool::new(sign),
         }
     }

@@ -29,6 +29,9 @@ const TOLD: usize = 3;
 /// How often idle connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the log says of a server that a request to it was tried again.
+const RETRY_TOLD_EVERY: Duration = Duration::from_secs(1);
+
 /// What the log says of a server that cannot be reached, whether its name or a connection is what fails.
 const PASSED_OVER: &str = "passed over until it can be connected to";
 
@@ -262,6 +265,17 @@ impl Upstream {
         let text = self.server(server).map_or("?", |s| s.text());
         let sentence = format!("upstream {} {text} {sentence}", self.options.name);
         (self.say)(News::Verdict(&Failure::because(Kind::UpstreamExcess, sentence).with_server(text)));
+    }
+
+    /// Tells of a try that `server` failed, and of which no client learns since another follows. Once a second: a server that dies
+    /// may take thousands of requests with it.
+    #[cold]
+    pub fn tell_retried(&self, server: ServerId, level: Level, what: impl fmt::Display) {
+        let Some(state) = self.server(server) else { return };
+        if state.retry_told.get().is_none_or(|at| now().since(at) >= RETRY_TOLD_EVERY) {
+            state.retry_told.set(Some(now()));
+            self.say(level, format_args!("{what}; the request was tried again"));
+        }
     }
 
     /// Says when a name cannot be looked up any more, and when it can again.
