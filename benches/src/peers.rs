@@ -109,6 +109,8 @@ pub enum Peer {
     NginxTls,
     /// HAProxy answering with a file's content over TLS, with OpenSSL.
     HaproxyTls,
+    /// Our static file server on all addresses, so that its connections are paced where the system paces.
+    ServerAny,
     /// lighttpd serving a file.
     Lighttpd,
     /// h2o serving a file.
@@ -159,6 +161,7 @@ impl fmt::Display for Peer {
             Peer::ServerTls => "server-tls",
             Peer::NginxTls => "nginx-tls",
             Peer::HaproxyTls => "haproxy-tls",
+            Peer::ServerAny => "server-any",
             Peer::Lighttpd => "lighttpd",
             Peer::H2o => "h2o",
             Peer::Caddy => "caddy",
@@ -199,7 +202,7 @@ impl Peer {
     /// It is ours, the thing under test.
     pub fn is_ours(self) -> bool {
         matches!(self, Peer::Server | Peer::Proxy | Peer::Proxy10 | Peer::Proxy1000 | Peer::Proxy512)
-            || matches!(self, Peer::Proxy10x100 | Peer::Proxy1000x1 | Peer::Echo | Peer::ServerTls)
+            || matches!(self, Peer::Proxy10x100 | Peer::Proxy1000x1 | Peer::Echo | Peer::ServerTls | Peer::ServerAny)
     }
 
     /// It speaks TLS.
@@ -301,6 +304,9 @@ impl Peer {
             Peer::HaproxyTls => "one thread, TLS 1.3, answers by `http-request return` with the file in memory, no log",
             Peer::Pingora => "`benches/pingora`, one thread, 512 idle connections kept, no modules",
             Peer::Sozu => "one worker process beside its master, no access log",
+            Peer::ServerAny => {
+                "`server DIR --listen 0.0.0.0:PORT --workers 1`: paced as the system has it, which over loopback `server` and the yardsticks are not"
+            }
             Peer::Lighttpd => "one process, epoll, its sendfile backend and stat cache, no access log",
             Peer::H2o => "one thread, file.dir, no access log, nothing compressed",
             Peer::Caddy => "file_server, GOMAXPROCS 1, no access log, no admin endpoint",

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::{
     event::{Timespec, epoll},
-    net::{AddressFamily, SocketFlags, SocketType},
+    net::{AddressFamily, SocketFlags, SocketType, sockopt},
     process::Signal,
 };
 
@@ -77,11 +77,35 @@ pub const LISTENER: u64 = u64::MAX;
 pub fn listening(address: SocketAddr) -> io::Result<(TcpListener, Epoll)> {
     end_with_parent()?;
     let listener = TcpListener::bind(address)?;
+    unpaced(&listener, address.ip())?;
     listener.set_nonblocking(true)?;
     println!("listening on {}", listener.local_addr()?);
     let epoll = Epoll::new(1024)?;
     epoll.add(&listener, LISTENER)?;
     Ok((listener, epoll))
+}
+
+/// Takes BBR's pace from a socket on loopback, as our programs do: a yardstick is as bare as it can be.
+fn unpaced(socket: impl AsFd, address: IpAddr) -> io::Result<()> {
+    if address.is_loopback() && sockopt::tcp_congestion(&socket)?.starts_with("bbr") {
+        sockopt::set_tcp_congestion(&socket, "reno")?;
+    }
+    Ok(())
+}
+
+/// A connection to a server, without blocking from then on and without delay.
+///
+/// # Errors
+/// The system's.
+pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    unpaced(&socket, to.ip())?;
+    rustix::net::connect(&socket, &to)?;
+    let stream = TcpStream::from(socket);
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// How a little program ends: why, if it failed.

@@ -70,9 +70,7 @@ fn pump(args: &Args) -> io::Result<()> {
         for word in ready.drain(..) {
             if word == LISTENER {
                 while let Some(client) = wire::accept(&listener)? {
-                    let origin = TcpStream::connect(args.to)?;
-                    origin.set_nonblocking(true)?;
-                    origin.set_nodelay(true)?;
+                    let origin = wire::connect(args.to)?;
                     let n = pairs.len() as u64;
                     epoll.add_duplex(&client, n)?;
                     epoll.add_duplex(&origin, n)?;

@@ -156,9 +156,7 @@ impl Relay {
     }
 
     fn connect(&mut self, server: usize) -> io::Result<usize> {
-        let stream = TcpStream::connect(self.servers[server])?;
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
+        let stream = wire::connect(self.servers[server])?;
         self.room[server] -= 1;
         let n = self.origins.insert(Origin { stream, server, client: None });
         if let Some(origin) = self.origins.get(n) {

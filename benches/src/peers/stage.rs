@@ -157,6 +157,10 @@ impl Stage {
         let bare = |how| words("bare-file", &["--listen", &listen, "--file", &file, "--how", how]);
         match peer {
             Peer::Server => words("server", &[&site, "--listen", &listen, "--workers", "1"]),
+            Peer::ServerAny => {
+                let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())).to_string();
+                words("server", &[&site, "--listen", &listen, "--workers", "1"])
+            }
             Peer::Proxy => words("proxy", &["--listen", &listen, "--to", &origin, "--workers", "1"]),
             Peer::Proxy512 => words("proxy", &["--config", &self.proxy_of_few(address)?]),
             Peer::Proxy10 | Peer::Proxy1000 | Peer::Proxy10x100 | Peer::Proxy1000x1 => {

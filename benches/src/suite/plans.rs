@@ -55,13 +55,14 @@ pub(super) const STATIC_100K: Plan = Plan {
 
 pub(super) const STATIC_BULK: Plan = Plan {
     bench: "static-bulk",
-    peers: &[Peer::BareSendfile, Peer::Server, Peer::Nginx, Peer::Lighttpd, Peer::H2o, Peer::Caddy],
+    peers: &[Peer::BareSendfile, Peer::Server, Peer::ServerAny, Peer::Nginx, Peer::Lighttpd, Peer::H2o, Peer::Caddy],
     bytes: 100 << 20,
     post: 0,
     cases: &[(1, 1), (8, 1)],
     unit: Unit::Gigabyte,
     goals: &[
         (Peer::Server, Peer::Lighttpd, 1.0, true),
+        (Peer::ServerAny, Peer::Lighttpd, 1.0, false),
         (Peer::Server, Peer::Nginx, 1.0, false),
         (Peer::Server, Peer::H2o, 1.0, false),
     ],

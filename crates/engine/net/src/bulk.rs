@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use rustix::net::sockopt;
+use crate::pacing;
 
 /// So much of a file is sent between two looks, in bytes.
 const STRETCH: u64 = 1 << 20;
@@ -23,7 +23,7 @@ pub(crate) fn looks_behind(socket: BorrowedFd<'_>, offset: u64, sent: u64) -> bo
     offset / STRETCH != (offset + sent) / STRETCH || is_paced(socket)
 }
 
-/// Whether a timer of the kernel's sends on it, at a rate that it works out.
+/// As [`pacing::is_paced`], which is asked once for each socket.
 fn is_paced(socket: BorrowedFd<'_>) -> bool {
     let fd = socket.as_raw_fd();
     PACED.with(|places| {
@@ -31,7 +31,7 @@ fn is_paced(socket: BorrowedFd<'_>) -> bool {
         match place.get() {
             (known, is_paced) if known == fd => is_paced,
             _ => {
-                let is_paced = sockopt::tcp_congestion(socket).is_ok_and(|name| name.starts_with("bbr"));
+                let is_paced = pacing::is_paced(socket);
                 place.set((fd, is_paced));
                 is_paced
             }
@@ -43,6 +43,8 @@ fn is_paced(socket: BorrowedFd<'_>) -> bool {
 mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
+
+    use rustix::net::sockopt;
 
     use super::*;
 

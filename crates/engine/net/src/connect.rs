@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::addr::Address;
 use crate::memory;
+use crate::pacing::unpaced;
 use crate::stream::Stream;
 use crate::transport::Transport;
 
@@ -20,15 +21,17 @@ pub struct ConnectOptions {
     pub source: Option<IpAddr>,
     /// Bytes the system may hold for us unread; otherwise its own choice. Makes a slow reader felt soon.
     pub receive_buffer: Option<usize>,
+    /// Over loopback nothing is sent at a pace, even where the system's congestion control has one (BBR): for who answers for the cost.
+    pub unpaced_loopback: bool,
 }
 
-/// Connects to `address`. Bound it with `event_loop::within`: the system's own patience is minutes. Dropping the
+/// Connects to `address`, and over loopback without a pace. Bound it with `event_loop::within`: the system's own patience is minutes. Dropping the
 /// future gives up the attempt.
 ///
 /// # Errors
 /// The system's: `ConnectionRefused`, `HostUnreachable`, `NotFound` (no such Unix socket), ...
 pub async fn connect(address: &Address) -> io::Result<Stream> {
-    connect_with(address, &ConnectOptions::default()).await
+    connect_with(address, &ConnectOptions { unpaced_loopback: true, ..ConnectOptions::default() }).await
 }
 
 /// Connects to `address` as `options` say. See [`connect`].
@@ -52,13 +55,13 @@ pub async fn connect_with(address: &Address, options: &ConnectOptions) -> io::Re
 }
 
 fn begin_tcp(addr: SocketAddr, options: &ConnectOptions) -> io::Result<mio::net::TcpStream> {
-    if *options == ConnectOptions::default() {
-        return mio::net::TcpStream::connect(addr);
-    }
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if let Some(bytes) = options.receive_buffer {
         // Before connecting: the window's scale is agreed on then.
         socket.set_recv_buffer_size(bytes)?;
+    }
+    if options.unpaced_loopback {
+        unpaced(&socket, addr.ip());
     }
     if let Some(source) = options.source {
         port_with_the_destination(&socket)?;
@@ -105,5 +108,26 @@ async fn finish(stream: Stream) -> io::Result<Stream> {
     match stream.take_error()? {
         Some(error) => Err(error),
         None => Ok(stream),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::pacing::is_paced;
+
+    #[test]
+    fn over_loopback_connections_are_paced_only_for_who_wants_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let to = listener.local_addr().expect("it is bound");
+        let is_paced_with = |unpaced_loopback| {
+            let options = ConnectOptions { unpaced_loopback, ..ConnectOptions::default() };
+            is_paced(begin_tcp(to, &options).expect("somebody listens"))
+        };
+        assert!(!is_paced_with(true));
+        let system = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket is given");
+        assert_eq!(is_paced_with(false), is_paced(&system));
     }
 }

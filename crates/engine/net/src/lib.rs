@@ -11,6 +11,7 @@ mod bulk;
 mod connect;
 mod listener;
 pub mod memory;
+mod pacing;
 mod parcel;
 mod pipe;
 mod resident;

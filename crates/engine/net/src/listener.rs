@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::addr::{Address, Peer};
 use crate::memory;
+use crate::pacing::unpaced;
 use crate::stream::Stream;
 
 /// A connection and who made it.
@@ -160,8 +161,9 @@ fn tcp_socket(addr: SocketAddr, share: bool) -> io::Result<Socket> {
     }
     if share {
         socket.set_reuse_port(true)?;
-        // Accepted sockets inherit it: no system call per connection.
+        // Accepted sockets inherit both: no system call per connection.
         socket.set_tcp_nodelay(true)?;
+        unpaced(&socket, addr.ip());
     }
     Ok(socket)
 }
@@ -323,5 +325,24 @@ impl Listener {
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Listener({})", self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pacing::is_paced;
+
+    #[test]
+    fn what_listens_on_loopback_alone_is_not_paced() {
+        let is_paced_at = |ip: &str| {
+            let address = Address::Tcp(SocketAddr::new(ip.parse().expect("it is an address"), 0));
+            let bound = bind(&address, 1, 16).expect("a port is free");
+            let BoundSocket::Tcp(listener) = &bound[0].socket else { panic!("it is of TCP") };
+            is_paced(listener)
+        };
+        assert!(!is_paced_at("127.0.0.1"));
+        let system = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket is given");
+        assert_eq!(is_paced_at("0.0.0.0"), is_paced(&system));
     }
 }

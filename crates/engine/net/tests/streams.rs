@@ -364,7 +364,7 @@ fn connects_from_the_source_it_is_given() {
         let address = bound.address().clone();
         let listener = Listener::new(bound).unwrap();
         let source = "127.0.0.7".parse().unwrap();
-        let options = ConnectOptions { source: Some(source), receive_buffer: Some(4096) };
+        let options = ConnectOptions { source: Some(source), receive_buffer: Some(4096), unpaced_loopback: false };
         let near = connect_with(&address, &options).await.unwrap();
         let far = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
         assert_eq!(far.peer.ip(), Some(source));
@@ -377,7 +377,8 @@ fn connects_from_the_source_it_is_given() {
 #[test]
 fn a_source_that_is_not_ours_is_refused() {
     run(Driver::Mio, async {
-        let options = ConnectOptions { source: Some("192.0.2.1".parse().unwrap()), receive_buffer: None };
+        let options =
+            ConnectOptions { source: Some("192.0.2.1".parse().unwrap()), receive_buffer: None, unpaced_loopback: true };
         let error = connect_with(&"127.0.0.1:9".parse().unwrap(), &options).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::AddrNotAvailable);
     });

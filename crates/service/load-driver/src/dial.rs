@@ -70,7 +70,7 @@ fn options(state: &State, number: usize) -> ConnectOptions {
     // Workers begin at different sources, so that a few connections each still spread over all of them.
     let source = (!sources.is_empty()).then(|| sources[(number + state.work.number) % sources.len()]);
     let slow = matches!(state.work.mode, Mode::Slow(Slow::Read, _));
-    ConnectOptions { source, receive_buffer: slow.then_some(SLOW_READER_BUFFER) }
+    ConnectOptions { source, receive_buffer: slow.then_some(SLOW_READER_BUFFER), ..ConnectOptions::default() }
 }
 
 fn kind_of(error: &io::Error) -> ErrorKind {
