@@ -353,7 +353,9 @@ impl Files {
             Ok(Found::Unchanged(place, siblings)) => {
                 return match claim.keep().inspect(|entry| self.cache.vouch(entry, place, claim.told)) {
                     Some(entry) => {
-                        entry.siblings.set(siblings);
+                        // Those that no client before this one would have taken.
+                        let told = entry.siblings.replace(siblings).older;
+                        self.tell_of_older(&lookup, entry.name, siblings.older.without(told));
                         self.answer(request, key, at, &entry)
                     }
                     // Nothing is unchanged that was not known.
@@ -400,7 +402,8 @@ impl Files {
             // Strangers may have chosen the name: it is to be no line of its own in a log, nor an order to a terminal.
             let (file, suffix) = (file.to_string_lossy().replace(char::is_control, "?"), coding.suffix());
             self.cache.tell(&format!(
-                "{file}{suffix} is older than {file} and is not sent in its place: compress the file again"
+                "{file}{suffix} is older than {file} and is not sent in its place: compress the file again, or, if it was only copied \
+                 before it, copy with times (cp -a, rsync -a)"
             ));
         }
     }

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use content_coding::Coding;
 
+use super::freshness::settled;
 use super::*;
 
 const GZIP: [(&str, &str); 1] = [("Accept-Encoding", "gzip")];
@@ -142,6 +143,28 @@ fn a_sibling_that_is_older_than_its_file_is_not_sent() {
         site.pass(1000);
         assert_eq!(site.ask("GET", "/page.html", &GZIP).body, "plain");
         assert_eq!(site.ask("GET", "/page.html.gz", &GZIP).body, "in gzip", "by its own name");
+    }
+}
+
+#[test]
+fn an_older_sibling_is_told_of_when_the_first_client_comes_that_would_take_it() {
+    let options = Options { compress: Coding::ALL.into(), ..precompressed() };
+    for mut site in Site::both(options) {
+        let said = Rc::new(std::cell::RefCell::new(Vec::new()));
+        let heard = Rc::clone(&said);
+        site.cache.tell_to(move |sentence| heard.borrow_mut().push(sentence.to_owned()));
+        settled(&site, "page.html", &"plain ".repeat(1000));
+        for name in ["page.html.gz", "page.html.br"] {
+            site.write(name, "older");
+            fs::File::options().write(true).open(site.at(name)).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        for (accept, count) in [("identity", 0), ("gzip", 1), ("gzip", 1), ("gzip, br", 2), ("gzip, br", 2)] {
+            site.ask("GET", "/page.html", &[("Accept-Encoding", accept)]);
+            assert_eq!(said.borrow().len(), count, "{accept}: {said:?}");
+        }
+        site.pass(1000);
+        site.ask("GET", "/page.html", &BROWSER);
+        assert_eq!(said.borrow().len(), 2, "it was looked at again: {said:?}");
     }
 }
 

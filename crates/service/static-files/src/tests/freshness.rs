@@ -136,7 +136,7 @@ fn told() -> (Site, Arc<::fs::Notices>) {
 }
 
 /// Writes a file that is old enough to be believed.
-fn settled(site: &Site, name: &str, content: &str) {
+pub(super) fn settled(site: &Site, name: &str, content: &str) {
     site.write(name, content);
     let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     fs::File::options().write(true).open(site.at(name)).unwrap().set_modified(old).unwrap();
