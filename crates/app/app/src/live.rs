@@ -202,7 +202,9 @@ mod tests {
     use super::*;
 
     fn changes(names: &[&str]) -> Changes {
-        Changes { all: false, places: Vec::new(), names: names.iter().map(PathBuf::from).collect() }
+        let mut changes = Changes::default();
+        changes.names.extend(names.iter().map(PathBuf::from));
+        changes
     }
 
     #[test]
@@ -217,7 +219,9 @@ mod tests {
             assert_eq!(pages.event(seen, root), "data: {\"version\":7,\"changed\":[]}\n\n");
         }
         assert!(pages.suffix().borrow().contains("live.js?7\""));
-        pages.changed(&Changes { all: true, ..changes(&["/srv/x.css"]) }, 8);
+        let mut all = changes(&["/srv/x.css"]);
+        all.all = true;
+        pages.changed(&all, 8);
         assert_eq!(pages.event(Some(7), root), "data: {\"version\":8,\"changed\":[]}\n\n");
     }
 }

@@ -13,6 +13,7 @@
 //! reactor. There is no unsafe code here: `rustix` makes the calls.
 #![forbid(unsafe_code)]
 
+mod changes;
 mod error;
 mod list;
 mod meta;
@@ -21,10 +22,11 @@ mod resident;
 mod root;
 mod walk;
 
+pub use changes::{Changes, Place};
 pub use error::Error;
 pub use list::{ListLimits, Listed, Listing};
 pub use meta::{Kind, Meta, Stamp};
-pub use notices::{Changes, Notices, Place};
+pub use notices::Notices;
 pub use resident::read_resident;
 pub use root::{Links, Mode, Opened, Reach, Root};
 

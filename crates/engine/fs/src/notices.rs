@@ -1,12 +1,10 @@
 //! What the kernel tells of changes (inotify), for those directories that somebody asked about.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
+use crate::changes::{Changes, Place};
 use crate::error::Error;
 use crate::meta::Meta;
 use crate::root::{Root, name_of};
@@ -28,9 +27,6 @@ const FIRST_MAX: usize = 2048;
 /// When the system gives no watch, so many files are passed over that were asked for once: it takes calls to be refused again.
 const PAUSE: u32 = 1024;
 
-/// So many changed names are told one by one; of more, only that there were many.
-const NAMES_MAX: usize = 64;
-
 /// Room for the events of one read: a few hundred.
 const BUFFER: usize = 16 << 10;
 
@@ -42,45 +38,6 @@ const EVENTS: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
-
-/// A directory that is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place(u64);
-
-impl Place {
-    fn of(directory: &[u8]) -> Place {
-        let mut hasher = DefaultHasher::new();
-        directory.hash(&mut hasher);
-        Place(hasher.finish())
-    }
-}
-
-/// What has changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Anything may have: a directory moved, or there was too much to tell.
-    pub all: bool,
-    /// Directories in which something changed.
-    pub places: Vec<Place>,
-    /// The names of what changed, absolute, at most 64 of them.
-    pub names: Vec<PathBuf>,
-}
-
-impl Changes {
-    /// Whether nothing has.
-    pub fn is_empty(&self) -> bool {
-        !self.all && self.places.is_empty()
-    }
-
-    /// Adds what changed later.
-    pub fn merge(&mut self, more: Changes) {
-        self.all |= more.all;
-        self.places.extend(more.places.into_iter().filter(|place| !self.places.contains(place)).collect::<Vec<_>>());
-        self.names.extend(more.names.into_iter().filter(|name| !self.names.contains(name)).collect::<Vec<_>>());
-        self.all |= self.names.len() > NAMES_MAX;
-        self.names.truncate(NAMES_MAX);
-    }
-}
 
 /// Notices of changes in directories. Any thread may ask for a directory to be watched ([`Notices::cover`]); one thread reads
 /// ([`Notices::wait`]).
@@ -98,7 +55,6 @@ struct Watch {
     number: i32,
     /// Device and inode of the directory.
     identity: (u64, u64),
-    place: Place,
     /// The root beneath which all directories on the way to it are watched too, if they are. None of them is forgotten without it.
     beneath: Option<(u64, u64)>,
 }
@@ -150,7 +106,7 @@ impl Notices {
     pub fn cover(&self, root: &Root, path: &[u8], known: &Meta) -> Option<Place> {
         let place = match self.watched_place(root, path) {
             Some(place) => place,
-            None => self.watch_all(root, path)?,
+            None => self.watch_all(root, path).then(|| place_of(root, path))?,
         };
         // After the watches: what changes behind this look is told of, and what changed before it shows in it.
         let file = root.look_without_links(path).ok()?;
@@ -169,14 +125,14 @@ impl Notices {
         self.cover(root, path, known)
     }
 
-    /// Has all directories on the way watched, from the top, so that a directory that moves is told of by the one above it.
-    fn watch_all(&self, root: &Root, path: &[u8]) -> Option<Place> {
+    /// Has all directories on the way watched, from the top, so that a directory that moves is told of by the one above it. False
+    /// where that cannot be.
+    fn watch_all(&self, root: &Root, path: &[u8]) -> bool {
         let base = root.path().as_os_str().as_bytes();
         let mut directories = vec![&[][..]];
         directories.extend(path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]));
-        let mut place = None;
-        for directory in &directories {
-            place = Some(self.watch(root, base, directory)?);
+        if !directories.iter().all(|directory| self.watch(root, base, directory)) {
+            return false;
         }
         // Unless one of them was forgotten meanwhile.
         let mut table = self.locked();
@@ -188,17 +144,15 @@ impl Notices {
                 }
             }
         }
-        place
+        true
     }
 
     /// The place of the file at `path` if all directories on the way to it are watched already. Whoever opens the file behind
     /// this, and finds that it has one path ([`crate::Opened`]), is told of every change since. Costs no system call.
     pub fn watched_place(&self, root: &Root, path: &[u8]) -> Option<Place> {
-        let directory = path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |end| &path[..end]);
-        let whole = joined(root.path().as_os_str().as_bytes(), directory);
-        let table = self.locked();
-        let watch = table.watches.get(&whole)?;
-        (watch.beneath == Some(root.identity())).then_some(watch.place)
+        let whole = joined(root.path().as_os_str().as_bytes(), directory_of(path));
+        let is_watched = self.locked().watches.get(&whole)?.beneath == Some(root.identity());
+        is_watched.then(|| place_of(root, path))
     }
 
     /// Has the directory at `path` beneath `root` watched, whatever links lead to it; promises nothing. Where it is not there, the
@@ -216,28 +170,29 @@ impl Notices {
                     return;
                 }
                 Err(Error::NotFound) if !path.is_empty() => {
-                    path = path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at]);
+                    path = directory_of(path);
                 }
                 Err(_) => return,
             }
         }
     }
 
-    fn watch(&self, root: &Root, base: &[u8], directory: &[u8]) -> Option<Place> {
+    fn watch(&self, root: &Root, base: &[u8], directory: &[u8]) -> bool {
         let whole = joined(base, directory);
-        let place = Place::of(&whole);
         if self.is_watched(root, &whole, directory) {
-            return Some(place);
+            return true;
         }
-        let open = root.look_without_links(directory).ok()?;
-        self.add(&open, whole.clone()).ok()?;
+        let Ok(open) = root.look_without_links(directory) else { return false };
+        if self.add(&open, whole.clone()).is_err() {
+            return false;
+        }
         // It may have been moved between the look and the watch, when nobody told of it yet.
         let again = root.look_without_links(directory).ok();
-        if again.as_ref().and_then(identity).is_some_and(|now| Some(now) == identity(&open)) {
-            return Some(place);
+        let is_there = again.as_ref().and_then(identity).is_some_and(|now| Some(now) == identity(&open));
+        if !is_there {
+            self.forget(&mut self.locked(), &whole);
         }
-        self.forget(&mut self.locked(), &whole);
-        None
+        is_there
     }
 
     /// Whether the directory is watched. Of the root itself it must be this one: a link that leads to it may lead elsewhere now, of
@@ -277,8 +232,7 @@ impl Notices {
         if !paths.contains(&path) {
             paths.push(path.clone());
         }
-        let place = Place::of(&path);
-        table.watches.insert(path, Watch { number, identity, place, beneath: None });
+        table.watches.insert(path, Watch { number, identity, beneath: None });
         Ok(())
     }
 
@@ -290,7 +244,7 @@ impl Notices {
     pub fn wait(&self) -> io::Result<Changes> {
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let mut reader = Reader::new(self.inotify.as_fd(), &mut buffer);
-        let (mut changes, mut places, mut names) = (Changes::default(), HashSet::new(), HashSet::new());
+        let mut changes = Changes::default();
         loop {
             let event = match reader.next() {
                 Ok(event) => event,
@@ -298,14 +252,11 @@ impl Notices {
                 Err(error) => return Err(error.into()),
             };
             let name = event.file_name().map(|name| name.to_bytes());
-            self.note(event.wd(), event.events(), name, &mut changes.all, &mut places, &mut names);
+            self.note(event.wd(), event.events(), name, &mut changes);
             if reader.is_buffer_empty() {
                 break;
             }
         }
-        changes.all |= names.len() > NAMES_MAX;
-        changes.places.extend(places);
-        changes.names.extend(names.into_iter().take(NAMES_MAX));
         Ok(changes)
     }
 
@@ -316,18 +267,10 @@ impl Notices {
         poll(&mut fds, Some(&patience)).is_ok_and(|n| n > 0)
     }
 
-    fn note(
-        &self,
-        watch: i32,
-        events: ReadFlags,
-        name: Option<&[u8]>,
-        all: &mut bool,
-        places: &mut HashSet<Place>,
-        names: &mut HashSet<PathBuf>,
-    ) {
+    fn note(&self, watch: i32, events: ReadFlags, name: Option<&[u8]>, changes: &mut Changes) {
         let mut table = self.locked();
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
-            *all = true;
+            changes.all = true;
             return;
         }
         let Some(paths) = table.paths.get(&watch).cloned() else { return };
@@ -336,19 +279,19 @@ impl Notices {
         for path in paths {
             if events.intersects(moved) {
                 // What lay beneath it may lie elsewhere now.
-                *all = true;
+                changes.all = true;
                 self.forget(&mut table, &path);
                 continue;
             }
-            places.insert(Place::of(&path));
-            let Some(name) = name else { continue };
+            let Some(name) = name else {
+                changes.add_folder(&path);
+                continue;
+            };
             let whole = joined(&path, name);
+            changes.add_file(&path, &whole);
             if is_directory {
-                *all = true;
+                changes.all = true;
                 self.forget(&mut table, &whole);
-            }
-            if names.len() <= NAMES_MAX {
-                names.insert(PathBuf::from(std::ffi::OsString::from_vec(whole.into())));
             }
         }
     }
@@ -382,6 +325,16 @@ fn identity(fd: &OwnedFd) -> Option<(u64, u64)> {
     rustix::fs::fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
+/// The place of the file at `path` beneath `root`.
+fn place_of(root: &Root, path: &[u8]) -> Place {
+    let base = root.path().as_os_str().as_bytes();
+    Place::new(&joined(base, directory_of(path)), &joined(base, path))
+}
+
+fn directory_of(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(&[], |end| &path[..end])
+}
+
 fn joined(directory: &[u8], name: &[u8]) -> Box<[u8]> {
     match (directory, name) {
         (directory, b"") => directory.into(),
@@ -393,10 +346,11 @@ fn joined(directory: &[u8], name: &[u8]) -> Box<[u8]> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::time::Duration;
 
     use super::*;
+    use crate::changes::NAMES_MAX;
 
     const SOON: Duration = Duration::from_millis(20);
 
@@ -428,20 +382,27 @@ mod tests {
         let [top, mid, low] = [&b"top"[..], b"a/mid", b"a/b/low"].map(|name| cover(&notices, &root, name).unwrap());
         assert_eq!(notices.watched(), 3);
         assert!(top != mid && mid != low);
-        for (name, place) in [("top", top), ("a/mid", mid), ("a/b/low", low), ("a/b/new", low)] {
+        for (name, place, is_it) in
+            [("top", top, true), ("a/mid", mid, true), ("a/b/low", low, true), ("a/b/new", low, false)]
+        {
+            let concerned = |changes: &Changes| [top, mid, low].map(|one| changes.concern_folder_of(one));
             fs::write(folder.path().join(name), "y").unwrap();
             let changes = notices.wait().unwrap();
-            assert_eq!((changes.all, &*changes.places), (false, &[place][..]), "{name}");
+            assert!(!changes.all && changes.concern(place) == is_it, "{name}");
+            assert_eq!(concerned(&changes), [top, mid, low].map(|one| one == place), "{name}");
             assert_eq!(changes.names, [folder.path().join(name)]);
             // What is left of it: CREATE and MODIFY may come in two reads.
             while notices.is_pending(SOON) {
-                assert_eq!(notices.wait().unwrap().places, [place]);
+                assert_eq!(concerned(&notices.wait().unwrap()), concerned(&changes));
             }
         }
         fs::rename(folder.path().join("top"), folder.path().join("a/mid")).unwrap();
         let changes = notices.wait().unwrap();
         assert_eq!(names(&changes), ["mid", "top"]);
-        assert!(changes.places.contains(&top) && changes.places.contains(&mid));
+        assert!(changes.concern(top) && changes.concern(mid) && !changes.concern(low));
+        // Who may look into it is a matter of all that is in it.
+        fs::set_permissions(folder.path().join("a/b"), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(notices.wait().unwrap().concern(low));
     }
 
     #[test]
@@ -463,7 +424,8 @@ mod tests {
         }
         let place = cover(&notices, &root, b"a/b/low").unwrap_or(place);
         fs::write(folder.path().join("a/b/low"), "newer").unwrap();
-        assert_eq!(notices.wait().unwrap().places, [place]);
+        let changes = notices.wait().unwrap();
+        assert!(!changes.all && changes.concern(place));
         // Its end is told when nobody holds it any more.
         drop(root);
         fs::remove_dir_all(folder.path()).unwrap();
@@ -491,7 +453,7 @@ mod tests {
             notices.wait().unwrap();
         }
         fs::write(folder.path().join("two/f"), "changed").unwrap();
-        assert_eq!(notices.wait().unwrap().places, [place]);
+        assert!(notices.wait().unwrap().concern(place));
     }
 
     #[test]
@@ -525,7 +487,7 @@ mod tests {
         let place = cover(&notices, &root, b"a/mid");
         assert!(place.is_some());
         assert_eq!(notices.watched_place(&root, b"a/mid"), place);
-        assert_eq!(notices.watched_place(&root, b"a/another"), place);
+        assert!(notices.watched_place(&root, b"a/another").is_some_and(|another| Some(another) != place));
         assert!(notices.watched_place(&root, b"top").is_some_and(|top| Some(top) != place));
         assert_eq!(notices.watched_place(&root, b"a/b/low"), None);
     }
@@ -540,7 +502,7 @@ mod tests {
         assert!(notices.cover_first(&root, b"top", &known).is_some());
         (0..FIRST_MAX).for_each(|n| notices.watch_directory(&root, format!("d{n}").as_bytes()));
         assert!(notices.cover_first(&root, b"top", &known).is_none());
-        assert_eq!(cover(&notices, &root, b"top"), Some(Place::of(folder.path().as_os_str().as_bytes())));
+        assert!(cover(&notices, &root, b"top").is_some());
     }
 
     #[test]

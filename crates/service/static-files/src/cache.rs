@@ -150,7 +150,10 @@ impl OpenFiles {
         self.told.set(self.told.get().wrapping_add(1));
         for slot in &self.inner.borrow().slots {
             let entry = &slot.entry;
-            if entry.covered.get().is_some_and(|place| changes.all || changes.places.contains(&place)) {
+            // Where the name that is asked for first may have come to be, that is another one.
+            let concern =
+                |place| if entry.name == 0 { changes.concern(place) } else { changes.concern_folder_of(place) };
+            if entry.covered.get().is_some_and(concern) {
                 entry.covered.set(None);
                 entry.checked.set(Tick(now.0.wrapping_sub(CHECK_AFTER_MS)));
             }

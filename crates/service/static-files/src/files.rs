@@ -439,6 +439,11 @@ impl Files {
 }
 
 impl Files {
+    #[cfg(test)]
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
+    }
+
     fn owners(&self) -> impl Iterator<Item = Owner> {
         std::iter::once(self.owner).chain(self.coded_owners.into_iter().flatten())
     }

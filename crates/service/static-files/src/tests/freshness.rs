@@ -178,6 +178,37 @@ fn a_change_that_is_told_of_shows_at_once_and_without_one_nobody_looks() {
 }
 
 #[test]
+fn a_change_has_only_what_it_may_concern_looked_at() {
+    let (mut site, notices) = told();
+    let options = Options { index: vec!["first.html".into(), "second.html".into()], ..Options::default() };
+    let root = Arc::new(::fs::Root::open(site.dir.path()).unwrap());
+    site.files = Files::new(options, root, Rc::clone(&site.cache)).unwrap();
+    settled(&site, "f", "file");
+    settled(&site, "second.html", "second");
+    assert_eq!((site.get("/f"), site.get("/")), (ok("file"), ok("second")));
+    let covered = |site: &Site| {
+        ["/f", "/"].map(|path| {
+            let entry = site.cache.find(site.files.owner(), path.as_bytes(), site.moment().tick);
+            entry.unwrap().covered.get().is_some()
+        })
+    };
+    assert_eq!(covered(&site), [true, true]);
+    site.write("other", "something");
+    pass_on(&site, &notices);
+    assert_eq!(covered(&site), [true, false], "a name that goes before may have come to be");
+    site.get("/");
+    site.write("first.html", "first");
+    pass_on(&site, &notices);
+    assert_eq!(site.get("/"), ok("first"));
+    site.write("f", "edited");
+    pass_on(&site, &notices);
+    assert_eq!((covered(&site)[0], site.get("/f")), (false, ok("edited")));
+    site.write("f.gz", "beside it");
+    pass_on(&site, &notices);
+    assert!(!covered(&site)[0]);
+}
+
+#[test]
 fn the_first_change_after_the_first_request_shows_at_once() {
     let (site, notices) = told();
     settled(&site, "a/b/f", "file");

@@ -1,0 +1,155 @@
+//! What has changed, and whom that concerns.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hasher};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// So many changed names are told one by one; of more, only that there were many.
+pub(crate) const NAMES_MAX: usize = 64;
+
+/// Where changes of a file are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    folder: Name,
+    file: Name,
+}
+
+impl Place {
+    /// That of a file in a folder, both by their absolute paths.
+    pub(crate) fn new(folder: &[u8], file: &[u8]) -> Place {
+        Place { folder: Name::of(folder), file: Name::of(file) }
+    }
+}
+
+/// An absolute path, told from others well enough: two that are taken for the same cost a look in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Name(u64);
+
+impl Name {
+    /// Without what a file system may take to be the same: the case of letters, and how it writes those that are not ASCII.
+    fn of(path: &[u8]) -> Name {
+        let mut hasher = DefaultHasher::new();
+        path.iter().filter(|byte| byte.is_ascii()).for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
+        Name(hasher.finish())
+    }
+}
+
+/// What has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Anything may have: a directory moved, or there was too much to tell.
+    pub all: bool,
+    /// The names of what changed, absolute, at most 64 of them.
+    pub names: Vec<PathBuf>,
+    /// What changed: files, and folders whose own permissions did.
+    changed: HashSet<Name>,
+    /// The folders that it is in.
+    folders: HashSet<Name>,
+}
+
+impl Changes {
+    /// Whether nothing has.
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.changed.is_empty()
+    }
+
+    /// Whether the file at `place` may be another now, or what stands beside it under its name with an ending more (`page.html.gz`).
+    pub fn concern(&self, place: Place) -> bool {
+        self.all || self.changed.contains(&place.file) || self.changed.contains(&place.folder)
+    }
+
+    /// Whether anything in its folder may be.
+    pub fn concern_folder_of(&self, place: Place) -> bool {
+        self.all || self.folders.contains(&place.folder)
+    }
+
+    /// Adds what changed later.
+    pub fn merge(&mut self, more: Changes) {
+        self.all |= more.all;
+        self.changed.extend(more.changed);
+        self.folders.extend(more.folders);
+        for name in more.names {
+            self.add_name(name);
+        }
+    }
+
+    /// Adds a name in a folder, by absolute paths.
+    pub(crate) fn add_file(&mut self, folder: &[u8], file: &[u8]) {
+        self.folders.insert(Name::of(folder));
+        self.changed.insert(Name::of(file));
+        let begins = folder.len() + 2;
+        if let Some(dot) = file.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot >= begins) {
+            self.changed.insert(Name::of(&file[..dot]));
+        }
+        self.add_name(OsString::from_vec(file.to_vec()).into());
+    }
+
+    /// Adds a folder that changed itself.
+    pub(crate) fn add_folder(&mut self, folder: &[u8]) {
+        self.folders.insert(Name::of(folder));
+        self.changed.insert(Name::of(folder));
+    }
+
+    fn add_name(&mut self, name: PathBuf) {
+        if self.names.contains(&name) {
+            return;
+        }
+        match self.names.len() < NAMES_MAX {
+            true => self.names.push(name),
+            false => self.all = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_concerns_what_has_its_name_or_stands_beside_it() {
+        let place = |file: &str| Place::new(b"/srv", format!("/srv/{file}").as_bytes());
+        let mut changes = Changes::default();
+        changes.add_file(b"/srv", b"/srv/page.html");
+        changes.add_file(b"/srv", b"/srv/style.css.br");
+        changes.add_file(b"/srv", b"/srv/.hidden");
+        for (file, concerned) in [
+            ("page.html", true),
+            ("PAGE.html", true),
+            ("page.html.gz", false),
+            ("style.css", true),
+            ("style.css.br", true),
+            ("style.css.gz", false),
+            ("other", false),
+            ("", false),
+        ] {
+            assert_eq!(changes.concern(place(file)), concerned, "{file}");
+            assert!(changes.concern_folder_of(place(file)));
+        }
+        let elsewhere = Place::new(b"/srv/a", b"/srv/a/page.html");
+        assert!(!changes.concern(elsewhere) && !changes.concern_folder_of(elsewhere));
+        let mut later = Changes::default();
+        assert!(later.is_empty());
+        later.add_folder(b"/srv/a");
+        assert!(!later.is_empty() && later.concern(elsewhere) && later.concern_folder_of(elsewhere));
+        changes.merge(later);
+        assert!(changes.concern(elsewhere) && changes.concern(place("page.html")) && !changes.concern(place("other")));
+        assert_eq!(changes.names.len(), 3);
+        changes.merge(Changes { all: true, ..Changes::default() });
+        assert!(changes.concern(place("other")));
+    }
+
+    #[test]
+    fn many_names_are_all() {
+        let mut changes = Changes::default();
+        for n in 0..=NAMES_MAX {
+            let file = format!("/srv/{n}");
+            for _ in 0..2 {
+                changes.add_file(b"/srv", file.as_bytes());
+            }
+            assert_eq!(changes.all, n == NAMES_MAX);
+        }
+        assert_eq!(changes.names.len(), NAMES_MAX);
+    }
+}
