@@ -48,7 +48,8 @@ pub struct ServerSetup {
 /// ```
 ///
 /// A marked server is passed over while another can take the request. When its mark has run out it gets *one*
-/// request for each further window until one succeeds, so that a dead server costs few requests a delay.
+/// request for each further window until one succeeds, so that a dead server costs few requests a delay. Only what comes of those doubles
+/// its mark.
 ///
 /// Contract: [`Balancer::pick`] for each try, then [`Balancer::connect_failed`] when no connection came about, or
 /// [`Balancer::succeeded`] when one did; a try that ends otherwise need not be reported.
@@ -402,11 +403,13 @@ impl Balancer {
         Some(self.marked[at])
     }
 
-    /// `server` has failed and gets a request all the same; it gets no other by preference in this window.
+    /// `server` has failed and gets a request all the same; it gets no other by preference in this window. Who is asked before its mark
+    /// has run out, since nobody else is left, is on no trial: requests that come by the hundred would make seconds of its mark, and one
+    /// that is repeated two.
     #[cold]
     fn begin_trial(&mut self, server: ServerId, now: Tick) {
-        self.servers[server.index()].trial_under_way = true;
         if self.chooser.contains(server) || self.backups.as_ref().is_some_and(|b| b.contains(server)) {
+            self.servers[server.index()].trial_under_way = true;
             self.mark(server, now);
         }
     }

@@ -145,6 +145,24 @@ fn when_all_are_marked_all_are_tried() {
     assert_eq!(picks(&mut balancer, 4), [2, 2, 2, 2]);
 }
 
+/// One that is asked because nobody else is left has its trial all the same, and no later for it.
+#[test]
+fn last_resorts_that_fail_do_not_double_the_mark() {
+    let mut balancer = Balancer::new(&[1, 1], 0);
+    (0..2).for_each(|id| balancer.connect_failed(ServerId(id), NOW));
+    for ms in (0..1_000).step_by(10) {
+        let asked = balancer.pick(after_ms(ms), &Tried::none()).expect("somebody is asked");
+        balancer.connect_failed(asked, after_ms(ms));
+        assert_eq!(balancer.next_turn(after_ms(ms)), Some(Duration::from_millis(1_000 - ms)));
+    }
+    let trial = balancer.pick(after_ms(1_000), &Tried::none()).expect("the mark has run out");
+    balancer.connect_failed(trial, after_ms(1_000));
+    let other = ServerId(1 - trial.0);
+    assert_eq!(balancer.pick(after_ms(1_001), &Tried::none()), Some(other), "its turn has come too");
+    balancer.connect_failed(other, after_ms(1_001));
+    assert_eq!(balancer.next_turn(after_ms(1_001)), Some(Duration::from_millis(1_999)), "for two seconds now");
+}
+
 #[test]
 fn ids_out_of_range_are_ignored() {
     let mut balancer = Balancer::new(&[1], 0);
