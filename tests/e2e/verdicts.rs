@@ -403,6 +403,20 @@ fn an_answer_that_is_longer_than_declared_is_told_of() {
     }
 }
 
+/// Who does so does it with each answer: all are counted, one a minute is told.
+#[test]
+fn a_flood_of_answers_longer_than_declared_does_not_fill_the_log() {
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello\n");
+    let proxy = proxy_with(&[origin.address()], "");
+    let mut client = Client::connect(proxy.address());
+    (0..50).for_each(|_| assert_eq!(client.get("/").text(), "hello"));
+    proxy.process.logged("sent at least 1 byte behind the end of its answer", 1);
+    let log = proxy.process.log();
+    assert_eq!(log.matches("UEXC upstream").count(), 1, "{log}");
+    assert!(log.contains("was closed (more of the kind within a minute are counted only)"), "{log}");
+    assert_eq!(counted(proxy, "UEXC"), 50);
+}
+
 /// A server that closes an idle connection, with a word why or without, has done nothing wrong.
 #[test]
 fn the_end_of_an_idle_connection_is_no_excess() {

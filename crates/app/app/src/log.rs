@@ -2,6 +2,7 @@
 //! terminal or a pipe.
 
 use std::fmt::Display;
+use std::hash::Hash;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -90,9 +91,9 @@ impl Log {
         }
     }
 
-    /// Writes a line about what every worker finds out, if `worker` is the first.
-    pub(crate) fn say_once(&self, worker: u16, level: Level, sentence: &str) {
-        if self.heard.is_news(worker, sentence, Instant::now()) {
+    /// Writes a line about what every worker finds out of `subject`, if `worker` is the first.
+    pub(crate) fn say_once(&self, worker: u16, subject: &impl Hash, level: Level, sentence: &str) {
+        if self.heard.is_news(worker, subject, level >= Level::Warn, sentence, Instant::now()) {
             self.say(level, sentence);
         }
     }

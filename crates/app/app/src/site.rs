@@ -95,10 +95,13 @@ impl Resources {
             _ => {
                 let (log, worker, counters) = (self.log.clone(), self.worker, Arc::clone(&self.counters));
                 let say = move |news: News<'_>| match news {
-                    News::Change(level, sentence) => log.say_once(worker, level, sentence),
-                    News::Verdict(failure) => {
+                    News::Change { topic, upstream, server, level, sentence } => {
+                        log.say_once(worker, &(topic, upstream, server), level, sentence);
+                    }
+                    News::Verdict { failure, unsaid } => {
                         counters.failed(failure.kind);
-                        log.say(failure.kind.level(), failure.verdict());
+                        let Some(unsaid) = unsaid else { return };
+                        log.say(failure.kind.level(), format_args!("{} ({})", failure.verdict(), others(unsaid)));
                     }
                 };
                 Upstream::start_telling(options, self.worker, Rc::new(say))
@@ -337,20 +340,21 @@ impl serve::Site for Site {
     }
 
     fn handshake_failed(&self, failure: &Failure, client: &Peer, unsaid: u32) {
-        match unsaid {
-            0 => self
-                .log
-                .info(format_args!("{failure} (client {client}; more of the kind within a minute are counted only)")),
-            n => self
-                .log
-                .info(format_args!("{failure} (client {client}; {n} more of the kind since the last that was told)")),
-        }
+        self.log.info(format_args!("{failure} (client {client}; {})", others(unsaid)));
     }
 
     fn ended(&self, record: &Record<'_>) {
         if let Some(access) = &self.access {
             access.write(record);
         }
+    }
+}
+
+/// Of a kind of which one is told in a minute: what there is to say of the others.
+fn others(unsaid: u32) -> String {
+    match unsaid {
+        0 => "more of the kind within a minute are counted only".into(),
+        n => format!("{n} more of the kind since the last that was told"),
     }
 }
 

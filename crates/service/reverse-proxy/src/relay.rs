@@ -351,8 +351,9 @@ impl<'p> Relay<'p> {
     pub(crate) fn tell_excess(&self) {
         let more = self.input.len();
         if more > 0 {
+            let bytes = if more == 1 { "byte" } else { "bytes" };
             let sentence = format_args!(
-                "sent at least {more} bytes behind the end of its answer; they were not passed on, and its connection was closed"
+                "sent at least {more} {bytes} behind the end of its answer; what came was not passed on, and its connection was closed"
             );
             self.checkout.upstream().tell_excess(self.checkout.server(), sentence);
         }

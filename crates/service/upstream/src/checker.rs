@@ -16,6 +16,7 @@ use net::{Stream, Transport};
 use observe::Level;
 
 use crate::health::{Health, Probe};
+use crate::news::Topic;
 use crate::upstream::Upstream;
 
 /// The first checks of all servers are spread over this time, or the interval where that is shorter.
@@ -102,13 +103,14 @@ impl Upstream {
 
     #[cold]
     fn tell_change(&self, server: ServerId, up: bool, why: &str, count: u32) {
-        let name = &self.options().name;
-        let text = self.server(server).map_or("?", |s| s.text());
+        let Some(state) = self.server(server) else { return };
+        let (name, text) = (&self.options().name, state.text());
         let who = format_args!("health check of upstream {name} {text}");
-        match up {
-            true => self.say(Level::Info, format_args!("{who}: up after {}", counted(count, "good check"))),
-            false => self.say(Level::Warn, format_args!("{who}: {why}; down after {}", counted(count, "failure"))),
-        }
+        let (level, what) = match up {
+            true => (Level::Info, format!("up after {}", counted(count, "good check"))),
+            false => (Level::Warn, format!("{why}; down after {}", counted(count, "failure"))),
+        };
+        self.say(Topic::Checks, state, level, format_args!("{who}: {what}"));
     }
 }
 

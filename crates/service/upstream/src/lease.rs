@@ -1,6 +1,7 @@
 //! Requests that are counted: for policies that look at loads, for limits and their queue, for ejection.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::time::Duration;
 
 use balance::{Choice, EjectionPolicy, Ejector, Policy, ServerId, Tried};
@@ -8,6 +9,7 @@ use clock::Tick;
 use event_loop::{Footprint, now};
 use observe::{Failure, Kind, Level};
 
+use crate::news::Topic;
 use crate::queue::Place;
 use crate::sticky::StickyOptions;
 use crate::upstream::Upstream;
@@ -199,11 +201,10 @@ impl Upstream {
                 ejector.borrow_mut().result(server, good, now(), || self.balancer.borrow().available() > 1)
         {
             self.balancer.borrow_mut().set_ejected(server, true, now());
-            let text = self.server(server).map_or("?", |s| s.text());
-            let name = &self.options().name;
-            self.say(
+            self.tell_of_ejection(
+                server,
                 Level::Warn,
-                format_args!("upstream {name} {text} is ejected for {time:?}: too many of its latest answers failed"),
+                format_args!("is ejected for {time:?}: too many of its latest answers failed"),
             );
         }
         self.serve_queue();
@@ -223,12 +224,15 @@ impl Upstream {
         let Some(ejector) = &self.ejector else { return };
         while let Some(server) = ejector.borrow_mut().release(now()) {
             self.balancer.borrow_mut().set_ejected(server, false, now());
-            let text = self.server(server).map_or("?", |s| s.text());
-            self.say(
-                Level::Info,
-                format_args!("upstream {} {text} is used again after its ejection", self.options().name),
-            );
+            self.tell_of_ejection(server, Level::Info, format_args!("is used again after its ejection"));
         }
+    }
+
+    #[cold]
+    fn tell_of_ejection(&self, server: ServerId, level: Level, what: fmt::Arguments<'_>) {
+        let Some(server) = self.server(server) else { return };
+        let (name, text) = (&self.options().name, server.text());
+        self.say(Topic::Ejection, server, level, format_args!("upstream {name} {text} {what}"));
     }
 
     #[cold]

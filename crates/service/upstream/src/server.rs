@@ -14,6 +14,7 @@ use observe::{Failure, Kind};
 
 use crate::hand_over::Sign;
 use crate::names;
+use crate::news::Told;
 use crate::pool::{Connection, Keep, Pool};
 use crate::tls::Tls;
 
@@ -55,6 +56,8 @@ pub struct Server {
     /// When it was told of last that a request to it was tried again.
     pub(crate) retry_told: Cell<Option<Tick>>,
     pub(crate) pool: Pool,
+    /// Told of it when it sends more than its answers are to have.
+    pub(crate) excess: Told,
 }
 
 /// What the look-ups of a name came to. Shared with the one that is under way, which outlives whoever asked for it.
@@ -161,6 +164,7 @@ impl Server {
             era: Cell::new(0),
             retry_told: Cell::default(),
             pool: Pool::new(sign),
+            excess: Told::default(),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::hand_over::{HandOverOptions, Neighbours};
 use crate::health::HealthOptions;
 use crate::heir::Heir;
 use crate::lease::{self, Balancing};
+use crate::news::{News, Say, Topic};
 use crate::pool::{Connection, Keep};
 use crate::queue::Queue;
 use crate::server::{Server, Target};
@@ -29,11 +29,8 @@ const TOLD: usize = 3;
 /// How often idle connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the log says of a server that a request to it was tried again.
-const RETRY_TOLD_EVERY: Duration = Duration::from_secs(1);
-
 /// What the log says of a server that cannot be reached, whether its name or a connection is what fails.
-const PASSED_OVER: &str = "passed over until it can be connected to";
+pub(crate) const PASSED_OVER: &str = "passed over until it can be connected to";
 
 /// One server, as configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,17 +100,6 @@ pub struct Options {
     /// How its connections are handed over between workers; none: each keeps its own.
     pub hand_over: Option<HandOverOptions>,
 }
-
-/// What happens to a server.
-pub enum News<'a> {
-    /// It goes down, is ejected or passed over, or comes back, in a sentence. Each worker finds that out for itself.
-    Change(Level, &'a str),
-    /// It did something wrong of which no client learns: to be counted, too.
-    Verdict(&'a Failure),
-}
-
-/// Who is told what happens to servers.
-pub type Say = Rc<dyn Fn(News<'_>)>;
 
 /// An upstream on one worker.
 pub struct Upstream {
@@ -255,47 +241,8 @@ impl Upstream {
         self.serve_queue();
     }
 
-    pub(crate) fn say(&self, level: Level, sentence: fmt::Arguments<'_>) {
-        (self.say)(News::Change(level, &sentence.to_string()));
-    }
-
-    /// Tells and counts that `server` sent bytes that nobody had asked for. They go nowhere, and their connection is closed.
-    #[cold]
-    pub fn tell_excess(&self, server: ServerId, sentence: fmt::Arguments<'_>) {
-        let text = self.server(server).map_or("?", |s| s.text());
-        let sentence = format!("upstream {} {text} {sentence}", self.options.name);
-        (self.say)(News::Verdict(&Failure::because(Kind::UpstreamExcess, sentence).with_server(text)));
-    }
-
-    /// Tells of a try that `server` failed, and of which no client learns since another follows. Once a second: a server that dies
-    /// may take thousands of requests with it.
-    #[cold]
-    pub fn tell_retried(&self, server: ServerId, level: Level, what: impl fmt::Display) {
-        let Some(state) = self.server(server) else { return };
-        if state.retry_told.get().is_none_or(|at| now().since(at) >= RETRY_TOLD_EVERY) {
-            state.retry_told.set(Some(now()));
-            self.say(level, format_args!("{what}; the request was tried again"));
-        }
-    }
-
-    /// Says when a name cannot be looked up any more, and when it can again.
-    fn tell_of_name(&self, server: &Server, was_unknown: &mut bool) {
-        let (name, text) = (&self.options.name, server.text());
-        let unknown = server.look_up_error();
-        let is_unknown = unknown.is_some();
-        match unknown {
-            Some(why) if !*was_unknown => {
-                let meanwhile = if server.has_addresses() { "its addresses stay in use" } else { PASSED_OVER };
-                let every = self.options.resolve;
-                let what = format_args!(
-                    "the name could not be looked up: {why}; {meanwhile}, and looked up again every {every:?}"
-                );
-                self.say(Level::Warn, format_args!("upstream {name} {text}: {what}"));
-            }
-            None if *was_unknown => self.say(Level::Info, format_args!("upstream {name} {text}: the name was found")),
-            _ => {}
-        }
-        *was_unknown = is_unknown;
+    pub(crate) fn tell(&self, news: News<'_>) {
+        (self.say)(news);
     }
 
     /// Why no server can take a request.
@@ -393,7 +340,8 @@ impl Upstream {
                 self.balancer.borrow_mut().succeeded(server, now());
                 if has_failed {
                     let (name, text) = (&self.options.name, state.text());
-                    self.say(Level::Info, format_args!("upstream {name} {text} can be connected to again"));
+                    let sentence = format_args!("upstream {name} {text} can be connected to again");
+                    self.say(Topic::Connecting, state, Level::Info, sentence);
                 }
                 // It may be back, with room for those who wait.
                 self.serve_queue();
@@ -406,7 +354,8 @@ impl Upstream {
                 let is_news = failure.kind != Kind::NameUnknown && !has_failed;
                 if is_news && self.balancer.borrow().has_failed(server) {
                     let why = &failure.sentence;
-                    self.say(Level::Warn, format_args!("{why}; {PASSED_OVER}"));
+                    let sentence = format_args!("{why}; {PASSED_OVER}");
+                    self.say(Topic::Connecting, state, Level::Warn, sentence);
                 }
                 Err(failure.with_retry_after(self.next_chance()))
             }
