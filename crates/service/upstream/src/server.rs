@@ -66,8 +66,10 @@ struct Found {
     addresses: RefCell<Vec<Address>>,
     /// Those that the last look-ups found, and how many of the latest were without each.
     lately: RefCell<Vec<(Address, u32)>>,
-    /// Whether its answers were seen to hold some of its addresses in turn. For as long as the program runs.
+    /// Whether its answers were seen to hold some of its addresses in turn.
     rotates: Cell<bool>,
+    /// How many of the latest answers were the same as the one before.
+    same: Cell<u32>,
     /// Look-ups that found something.
     answers: Cell<u32>,
     /// How often addresses have gone from among them; 0: there were none yet.
@@ -88,10 +90,22 @@ const AVOIDED: Duration = Duration::from_secs(5);
 /// look-ups in a row were without it; those of other names have gone with the first.
 const GONE_AFTER: u32 = 3;
 
+/// A name is not taken for one whose addresses come in turn any more when so many answers in a row were the same: what looked like it was a failover
+/// and back.
+const SETTLED_AFTER: u32 = 30;
+
 impl Found {
     /// Takes up what a look-up found.
     fn learn(&self, addresses: Vec<Address>) {
         let mut lately = self.lately.borrow_mut();
+        let is_same = {
+            let before = self.addresses.borrow();
+            before.len() == addresses.len() && before.iter().all(|address| addresses.contains(address))
+        };
+        self.same.set(if is_same { self.same.get().saturating_add(1) } else { 0 });
+        if self.same.get() >= SETTLED_AFTER {
+            self.rotates.set(false);
+        }
         let (mut returned, mut left_out) = (false, false);
         for (address, without) in &mut *lately {
             if addresses.contains(address) {

@@ -122,6 +122,33 @@ fn connections_to_addresses_that_come_and_go_are_kept_also_by_a_reload() {
     });
 }
 
+/// A failover and back within three look-ups looks like addresses that come in turn, until nothing has changed for long enough.
+#[test]
+fn a_name_that_has_settled_is_followed_at_once_again() {
+    let bind = || net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
+    let (one, two): (Bound, Bound) = (bind(), bind());
+    let minute = Duration::from_secs(60);
+    let keep = Keep::from(&KeepAlive { idle: 8, idle_timeout: minute, max_requests: 100, max_age: minute });
+    run(Driver::Mio, async {
+        let server = named(Vec::new());
+        let answer = |bound: &Bound| {
+            server.found.learn(vec![bound.address().clone()]);
+            server.settle();
+        };
+        for bound in [&one, &two, &one] {
+            answer(bound);
+        }
+        for (same, left) in [(SETTLED_AFTER - 1, 1), (SETTLED_AFTER, 0)] {
+            (0..same).for_each(|_| answer(&one));
+            server.keep(connect(&server, Duration::from_secs(2)).await.expect("it listens"), &keep);
+            answer(&two);
+            assert_eq!(server.idle(), left, "after {same}");
+            server.pool.clear();
+            answer(&one);
+        }
+    });
+}
+
 fn run(driver: Driver, test: impl Future<Output = ()>) {
     let (worker, _) = Worker::new(WorkerConfig { driver, ..WorkerConfig::default() }).unwrap();
     worker.block_on(test).unwrap();
