@@ -7,6 +7,7 @@ mod balancing;
 mod buffered;
 mod connections_that_fail;
 mod demonstration;
+mod dropped_packets;
 mod error_pages;
 mod faults;
 mod files;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 
 use crate::{PATIENCE, reply::Source};
 
@@ -206,6 +206,15 @@ impl Connection {
         let dead = dead.expect("a connection to put in its place");
         streams[self.stream.number] = dead.try_clone().expect("another handle");
         self.stream.stream = dead;
+    }
+
+    /// Has the system drop whatever packet comes for it, or stop that, as a firewall before it would.
+    pub fn drop_packets(&self, drops: bool) {
+        let socket = SockRef::from(&self.stream.stream);
+        // BPF_RET: of each packet no byte is taken.
+        let none = [SockFilter::new(6, 0, 0, 0)];
+        let done = if drops { socket.attach_filter(&none) } else { socket.detach_filter() };
+        done.expect("a socket option");
     }
 
     /// The stream.

@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of HTTP.
 
+mod acknowledged;
 mod addr;
 mod bulk;
 mod connect;

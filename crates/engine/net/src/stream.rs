@@ -5,11 +5,13 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use buf::{FileRange, ReadBuf};
 use event_loop::Registration;
 use tls::Session;
 
+use crate::acknowledged::unacknowledged_for;
 use crate::addr::Peer;
 use crate::memory::MemoryStream;
 use crate::parcel::{Loose, Parcel, loosen};
@@ -149,6 +151,17 @@ impl Stream {
         match &self.0 {
             Kind::Tcp(s) => s.io().local_addr().ok(),
             Kind::Tls(s) => s.inner().local_addr(),
+            Kind::Unix(_) | Kind::Memory(_) => None,
+        }
+    }
+
+    /// For how long the other end's system has acknowledged nothing, while something that was sent is not acknowledged yet. Systems do that by
+    /// themselves, however busy the program is that the bytes are for. `None` where all is, and where there is no TCP below.
+    #[cold]
+    pub fn unacknowledged_for(&self) -> Option<Duration> {
+        match &self.0 {
+            Kind::Tcp(s) => unacknowledged_for(s.io().as_fd()),
+            Kind::Tls(s) => s.inner().unacknowledged_for(),
             Kind::Unix(_) | Kind::Memory(_) => None,
         }
     }

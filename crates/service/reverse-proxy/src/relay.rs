@@ -2,45 +2,30 @@
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use balance::{Cause, Decision};
 use buf::{Class, Front, OutQueue, ReadBuf};
-use event_loop::now;
 use http1::{BodyEvent, RequestEncoder, ResponseDecoder};
 use message::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead};
 use net::{Pipe, Transport};
 use observe::Kind;
 use serve::{BodyChunk, Chunk, Exchange, RequestBody, Response};
-use upstream::{Checkout, Timeouts};
+use upstream::Checkout;
 
 use crate::buffered::Buffered;
 use crate::failure::{Seen, TryFailed, Who, coded, garbage, mismatch, unasked_switch};
 use crate::heads::{inform, passed_trailers};
 use crate::proxy::{Proxy, Tries};
+use crate::relay::waits::{Wait, is_over};
 
 mod piped;
+mod waits;
 
 /// Above this many bytes waiting for the server, the client's body is not read.
 const HIGH_MARK: u64 = 64 << 10;
 
 /// So much of a request's body may wait for the end of the turn.
 const LIGHT: usize = 16 << 10;
-
-/// How long a server is waited for that was asked whether it wants the body.
-const CONTINUE_WAIT: Duration = Duration::from_secs(1);
-
-/// What the deadline of the server's stream is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Wait {
-    /// The head of its answer.
-    Head = 1,
-    /// Its next bytes, or its reading of ours.
-    Silence,
-    /// Its leave to send the body.
-    Continue,
-}
 
 /// The server's side of one try. It goes from one poll to the next in its place; nothing large is moved out of it.
 pub(crate) struct Relay<'p> {
@@ -51,6 +36,8 @@ pub(crate) struct Relay<'p> {
     encoder: RequestEncoder,
     decoder: ResponseDecoder,
     wait: Option<Wait>,
+    /// Whether its connection, which was idle, is still to show that somebody is at its other end.
+    doubted: bool,
     upload: Upload,
     /// Whether the answer to the client has begun.
     answering: bool,
@@ -111,6 +98,7 @@ impl<'p> Relay<'p> {
             encoder: RequestEncoder::new(),
             decoder: ResponseDecoder::new(method),
             wait: None,
+            doubted: checkout.is_reused(),
             upload: Upload::Streaming,
             answering: false,
             informed: false,
@@ -194,7 +182,7 @@ impl<'p> Relay<'p> {
                     if self.pipes_answer(&exchange.response) && ready!(self.poll_pipe_answer(cx, exchange))? {
                         continue;
                     }
-                    if ready!(self.poll_read(cx, exchange))? == 0 {
+                    if ready!(self.poll_read(cx, exchange, tries))? == 0 {
                         self.decoder.end_of_input().map_err(|e| garbage(self.who(), &e, self.answering))?;
                     }
                 }
@@ -370,7 +358,12 @@ impl<'p> Relay<'p> {
     }
 
     /// Reads more of the answer. While it waits, what gathered for the client is flushed, and the client is watched.
-    fn poll_read(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<'_>) -> Poll<Result<usize, Box<TryFailed>>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+        tries: &Tries<'p>,
+    ) -> Poll<Result<usize, Box<TryFailed>>> {
         let wait = if self.answering {
             Wait::Silence
         } else if self.upload == Upload::Held {
@@ -391,10 +384,15 @@ impl<'p> Relay<'p> {
                 }
                 Poll::Ready(Ok(n))
             }
-            Poll::Ready(Err(e)) if wait == Wait::Continue && e.kind() == io::ErrorKind::TimedOut => {
+            Poll::Ready(Err(e)) if wait == Wait::Continue && is_over(&e) => {
                 // Not every server knows what it was asked (RFC 9110 §10.1.1): the body goes without its leave.
                 self.stop_waiting();
                 self.release_upload();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Err(e)) if self.wait == Some(Wait::Sign) && is_over(&e) => {
+                self.look_for_a_sign(exchange, tries)?;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -507,78 +505,12 @@ impl<'p> Relay<'p> {
         Poll::Ready(Ok(n))
     }
 
-    /// The server sends nothing at present. That is its silence only when it owes us something: while it has all that came of a
-    /// request that goes on, the client is waited for, whose time the body's reader keeps; and the head's time begins when the
-    /// request is sent.
-    fn wait_for_answer(&mut self, wait: Wait) {
-        let uploads = self.upload == Upload::Streaming;
-        let owes = if wait == Wait::Silence { !uploads || self.has_unsent() } else { !uploads };
-        if owes {
-            self.start_waiting(wait);
-        }
-    }
-
     /// Whether some of the request waits for the server to read.
     fn has_unsent(&self) -> bool {
         !self.out.is_empty() || self.up.held() > 0
     }
 
-    fn start_waiting(&mut self, wait: Wait) {
-        if self.wait == Some(wait) {
-            return;
-        }
-        let timeouts = self.timeouts();
-        let timeout = match wait {
-            Wait::Head => timeouts.header,
-            Wait::Silence => timeouts.body,
-            Wait::Continue => CONTINUE_WAIT,
-        };
-        self.checkout.stream().set_deadline(now().after(timeout), wait as u8);
-        self.wait = Some(wait);
-    }
-
-    fn stop_waiting(&mut self) {
-        if self.wait.take().is_some() {
-            self.checkout.stream().clear_deadline();
-        }
-    }
-
-    fn timeouts(&self) -> &Timeouts {
-        &self.checkout.upstream().options().timeouts
-    }
-
     pub(crate) fn who(&self) -> Who<'p> {
         Who { upstream: self.checkout.upstream(), server: self.checkout.server() }
-    }
-
-    #[cold]
-    fn broken(&self, error: &io::Error) -> Box<TryFailed> {
-        let who = self.who();
-        if error.kind() != io::ErrorKind::TimedOut {
-            // Over TLS 1.3 a server says only after the handshake that it does not take the certificate it was shown.
-            let refused = net::tls_error(error).is_some_and(|error| error.reason() != tls::Reason::Truncated);
-            let kind = match self.answering {
-                true => Kind::UpstreamTruncated,
-                false if refused => Kind::UpstreamTls,
-                false => Kind::UpstreamReset,
-            };
-            return TryFailed::of_server(Cause::Reset, kind, who, format_args!("broke the connection: {error}"));
-        }
-        match self.wait {
-            Some(Wait::Head) | None => {
-                let within = self.timeouts().header;
-                let sentence = match self.input.len() {
-                    0 => format!("accepted the connection but sent no response head within {within:?}"),
-                    n => format!("sent {n} bytes of a response head, but not all of it, within {within:?}"),
-                };
-                TryFailed::of_server(Cause::Timeout, Kind::UpstreamTimeout, who, format_args!("{sentence}"))
-            }
-            Some(Wait::Silence | Wait::Continue) => TryFailed::of_server(
-                Cause::Timeout,
-                Kind::UpstreamSilent,
-                who,
-                format_args!("neither sent nor read anything for {:?}", self.timeouts().body),
-            ),
-        }
     }
 }

@@ -56,6 +56,8 @@ pub enum Topic {
     Name,
     /// What became of single requests.
     Tries,
+    /// Whether its idle connections still lead to it.
+    Idling,
 }
 
 /// Who is told what happens to servers.
@@ -106,6 +108,23 @@ impl Upstream {
         if state.retry_told.get().is_none_or(|at| now().since(at) >= RETRY_TOLD_EVERY) {
             state.retry_told.set(Some(now()));
             self.say(Topic::Tries, state, level, format_args!("{what}; the request was tried again"));
+        }
+    }
+
+    /// An idle connection to `server` turned out to lead nowhere, which no closed one does: the others are let go of, since each would cost a
+    /// request the same time.
+    #[cold]
+    pub fn distrust(&self, server: ServerId) {
+        let Some(server) = self.server(server) else { return };
+        server.pool.clear();
+        if server.silence.is_due(now()).is_some() {
+            let (name, text, connect) = (&self.options().name, server.text(), self.options().timeouts.connect);
+            let sentence = format_args!(
+                "upstream {name} {text} acknowledged nothing on an idle connection within {connect:?}: its machine is gone, or a firewall forgot \
+                 the connection (keep_alive.idle_timeout should be shorter than its patience); its idle connections were closed, and requests that \
+                 may be repeated go out on new ones (more of the kind within a minute are not told)"
+            );
+            self.say(Topic::Idling, server, Level::Warn, sentence);
         }
     }
 

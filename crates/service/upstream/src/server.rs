@@ -58,6 +58,8 @@ pub struct Server {
     pub(crate) pool: Pool,
     /// Told of it when it sends more than its answers are to have.
     pub(crate) excess: Told,
+    /// The same when idle connections turn out to lead nowhere.
+    pub(crate) silence: Told,
 }
 
 /// What the look-ups of a name came to. Shared with the one that is under way, which outlives whoever asked for it.
@@ -179,6 +181,7 @@ impl Server {
             retry_told: Cell::default(),
             pool: Pool::new(sign),
             excess: Told::default(),
+            silence: Told::default(),
         }
     }
 
