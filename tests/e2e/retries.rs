@@ -91,6 +91,19 @@ fn a_server_whose_requests_are_tried_again_is_told_of() {
     assert!(told >= 1 && told <= 1 + begun.elapsed().as_secs(), "once a second: {log}");
 }
 
+/// Which nothing else would tell from a request that had its tries.
+#[test]
+fn a_spent_budget_is_told() {
+    let proxy = proxy_with(&[closed_port(), closed_port()], "retry = { budget = 0.0 }");
+    let mut client = Client::connect(proxy.address());
+    let mut said = || client.get("/").text();
+    assert!(said().trim_end().ends_with("; 2 attempts"));
+    // Three a second are free.
+    tests::eventually("no more of them", said, |text| {
+        text.trim_end().ends_with("nothing listens there; not tried again: the retry budget is spent")
+    });
+}
+
 #[test]
 fn only_what_is_listed_is_tried_again() {
     let origin = Origin::start(|connection, _| {

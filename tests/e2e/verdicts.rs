@@ -187,6 +187,7 @@ fn faults_inside_the_answer() {
         let reply = Client::connect(proxy.address()).ask(GET);
         assert_eq!((reply.status, reply.complete), (200, false), "{verdict}");
         proxy.process.logged(&format!("{verdict}: upstream api {}", origin.address()), 1);
+        proxy.process.logged("; the answer to the client was broken off (client ", 1);
         assert_eq!(counted(proxy, &verdict[..4]), 1, "{verdict}");
     }
 }

@@ -195,7 +195,10 @@ impl Proxy {
     #[cold]
     #[inline(never)]
     fn after<'p>(&'p self, failed: TryFailed, tries: &mut Tries<'p>, exchange: &Exchange<'_>) -> Result<(), Failure> {
-        let TryFailed { cause, failure, decided, seen } = failed;
+        let TryFailed { cause, mut failure, decided, seen } = failed;
+        if exchange.response.is_started() && failure.kind.side() == Side::Upstream {
+            failure = broken_off(failure);
+        }
         let decision =
             cause.map(|cause| decided.unwrap_or_else(|| self.upstream.decide(&tries.failed(cause, seen, exchange))));
         // An idle connection that the server had given up says nothing about it, nor does a status that clients can bring about.
@@ -332,12 +335,22 @@ fn header(version: Version, exchange: &Exchange<'_>) -> Box<[u8]> {
     proxy_protocol::write(version, ends)
 }
 
-/// The failure as the client and the log are told it: with the tries that were made.
+/// The failure as the client and the log are told it: with the tries that were made, and why there was no other where nothing else tells.
+#[cold]
 fn told(failure: Failure, tries: &Tries<'_>, why: GiveUp) -> Failure {
     let attempts = tries.attempt;
-    match why {
-        _ if attempts == 1 => failure,
-        GiveUp::AnswerBegun => failure,
-        _ => Failure { sentence: format!("{}; {attempts} attempts", failure.sentence).into(), ..failure },
+    let mut sentence = failure.sentence.into_owned();
+    if attempts > 1 && why != GiveUp::AnswerBegun {
+        sentence += &format!("; {attempts} attempts");
     }
+    if why == GiveUp::BudgetSpent {
+        sentence += &format!("; not tried again: {}", why.reason());
+    }
+    Failure { sentence: sentence.into(), ..failure }
+}
+
+/// A server's failure in the middle of its answer: what the client was answered with is not the status of such a failure.
+#[cold]
+fn broken_off(failure: Failure) -> Failure {
+    Failure { sentence: format!("{}; the answer to the client was broken off", failure.sentence).into(), ..failure }
 }
