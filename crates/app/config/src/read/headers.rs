@@ -30,6 +30,7 @@ fn fields(table: &Cursor<'_>, key: &'static str, side: Side) -> Vec<(String, Str
     for entry in table.text_table(key) {
         let name_fits = check_name(table, &entry.name, entry.name_place.clone(), side);
         let full_name = format!("{key}.{}", entry.name);
+        warn_of_placeholder(table, &full_name, &entry.value, entry.value_place.clone(), side);
         let value_fits = check_value(table, &full_name, &entry.value, entry.value_place.clone())
             && check_variable(
                 table,
@@ -90,11 +91,7 @@ pub(crate) fn check_value(table: &Cursor<'_>, name: &str, value: &str, place: Pl
 /// Notes a value that stands for a part of the client's certificate where there is none: `set` of a request, which takes out
 /// what the client has sent of that name, is the only place.
 fn check_variable(table: &Cursor<'_>, name: &str, value: &str, place: Place, may: bool) -> bool {
-    if !value.starts_with("{ssl_") {
-        warn_of_placeholder(table, name, value, place);
-        return true;
-    }
-    if may && CertificatePart::of_value(value).is_some() {
+    if !value.starts_with("{ssl_") || (may && CertificatePart::of_value(value).is_some()) {
         return true;
     }
     let names: Vec<String> = CertificatePart::NAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
@@ -108,14 +105,15 @@ fn check_variable(table: &Cursor<'_>, name: &str, value: &str, place: Place, may
 }
 
 /// Warns of what stands for something elsewhere: in a redirect, or in nginx's configuration.
-fn warn_of_placeholder(table: &Cursor<'_>, name: &str, value: &str, place: Place) {
+fn warn_of_placeholder(table: &Cursor<'_>, name: &str, value: &str, place: Place, side: Side) {
     let is_variable = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     let of_redirects = redirect::NAMES.iter().any(|known| value.contains(&format!("{{{known}}}")));
     if of_redirects || value.strip_prefix('$').is_some_and(is_variable) {
         let literal = Diagnostic::warning(format!("`{}` is sent as it stands: {value}", table.full_name(name)));
-        let hint =
+        let told =
             "servers are told of the client in X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and Forwarded";
-        table.notes().push(literal.at(place).expected("nothing is put in here").hint(hint));
+        let hint = (side == Side::Request).then(|| told.to_owned());
+        table.notes().push(literal.at(place).expected("nothing is put in here").maybe_hint(hint));
     }
 }
 
