@@ -33,8 +33,13 @@ impl Proxy {
         let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
         let shown = tls.as_ref().filter(|_| self.rewrite.request_fields.wants_certificate());
         let certificate = shown.and_then(|session| session.client_certificate()).map(told);
-        let asked = if client.asked_over_tls() { Scheme::Https } else { Scheme::Http };
-        let from = ClientInfo { address: &address, scheme, asked, trusted: client.is_trusted(), certificate };
+        let trusted = client.is_trusted();
+        let asked = match trusted {
+            true if client.asked_over_tls() => Scheme::Https,
+            true => Scheme::Http,
+            false => scheme,
+        };
+        let from = ClientInfo { address: &address, scheme, asked, trusted, certificate };
         let host = &self.rewrite.host;
         let is_clients = *host == HostPolicy::Client && !request.authority.is_empty();
         let server = if is_clients { None } else { self.upstream.server(server) };
