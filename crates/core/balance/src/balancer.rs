@@ -243,6 +243,11 @@ impl Balancer {
         self.check_invariants();
     }
 
+    /// Whether `server` can take another request, as far as its limit goes.
+    pub fn has_room(&self, server: ServerId) -> bool {
+        server.index() >= self.servers.len() || !self.lacks_room(server)
+    }
+
     /// How many requests are under way to `server`, as far as they are counted.
     pub fn active(&self, server: ServerId) -> u32 {
         self.loads.get(server.index()).map_or(0, |load| load.active)

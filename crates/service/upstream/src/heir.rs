@@ -40,7 +40,7 @@ impl Upstream {
 
     /// Goes on in the place of `before`, once, before it has served anybody. The same servers keep their idle connections, requests
     /// under way, times, failures and ejections.
-    pub fn follow_on(self: &Rc<Upstream>, before: &Upstream) {
+    pub fn follow_on(self: &Rc<Upstream>, before: &Rc<Upstream>) {
         let places = places(before.servers(), self.servers());
         let keeps = self.options().proxy_protocol == before.options().proxy_protocol;
         for (old, new) in (0..).map(ServerId).zip(&places).filter_map(|(old, new)| Some((old, (*new)?))) {
@@ -59,6 +59,20 @@ impl Upstream {
         // Also where requests are not counted: those from before end there, and the next one may count.
         let (upstream, next) = (Rc::downgrade(self), Rc::clone(&self.heir));
         let _ = before.heir.set(Heir { upstream, places, next });
+        let mut all = before.before.take();
+        all.retain(|earlier| earlier.strong_count() > 0);
+        all.push(Rc::downgrade(before));
+        self.before.replace(all);
+    }
+
+    /// Whether `server` can take another request, here and wherever it is counted since reloads.
+    pub(crate) fn has_room(&self, server: ServerId) -> bool {
+        self.balancer.borrow().has_room(server) && self.has_room_further_on(server)
+    }
+
+    /// The same of those who go on in its place alone.
+    pub(crate) fn has_room_further_on(&self, server: ServerId) -> bool {
+        self.heir_of(server).is_none_or(|(heir, server)| heir.has_room(server))
     }
 }
 

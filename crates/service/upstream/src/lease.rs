@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::rc::Weak;
 use std::time::Duration;
 
 use balance::{Choice, EjectionPolicy, Ejector, Policy, ServerId, Tried};
@@ -154,16 +155,19 @@ impl Upstream {
         Some(Lease::begun(self, server, wanted))
     }
 
-    fn begin(&self, tried: &Tried, Wanted { key, home }: Wanted) -> Option<ServerId> {
-        let mut balancer = self.balancer.borrow_mut();
-        let home = home.filter(|home| !tried.contains(*home) && balancer.take(*home, now()));
-        let (server, choice) = match home {
-            Some(home) => (home, Choice::Insisted),
-            None => (balancer.pick_for(now(), tried, key)?, Choice::Turn),
-        };
-        drop(balancer);
+    fn begin(&self, tried: &Tried, wanted: Wanted) -> Option<ServerId> {
+        let (server, choice) = self.choose(tried, wanted)?;
         self.count_begun(server, choice);
         Some(server)
+    }
+
+    fn choose(&self, tried: &Tried, Wanted { key, home }: Wanted) -> Option<(ServerId, Choice)> {
+        let mut balancer = self.balancer.borrow_mut();
+        let home = home.filter(|home| !tried.contains(*home) && balancer.take(*home, now()));
+        Some(match home {
+            Some(home) => (home, Choice::Insisted),
+            None => (balancer.pick_for(now(), tried, key)?, Choice::Turn),
+        })
     }
 
     fn count_begun(&self, server: ServerId, choice: Choice) {
@@ -210,11 +214,19 @@ impl Upstream {
         self.serve_queue();
     }
 
-    /// Hands servers with room to those who wait.
+    /// Hands servers with room to those who wait. Who has waited since before a reload comes first.
     pub(crate) fn serve_queue(&self) {
-        loop {
-            let Some(wanted) = self.queue.front() else { return };
-            let Some(server) = self.begin(&Tried::none(), wanted) else { return };
+        self.before.borrow().iter().filter_map(Weak::upgrade).for_each(|before| before.serve_own_queue());
+        self.serve_own_queue();
+    }
+
+    fn serve_own_queue(&self) {
+        while let Some(wanted) = self.queue.front()
+            && let Some((server, choice)) = self.choose(&Tried::none(), wanted)
+            // What began since a reload is not counted here.
+            && self.has_room_further_on(server)
+        {
+            self.count_begun(server, choice);
             self.queue.call(server);
         }
     }

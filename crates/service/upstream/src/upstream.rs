@@ -113,6 +113,8 @@ pub struct Upstream {
     pub(crate) neighbours: Option<Neighbours>,
     /// Who goes on in its place since a reload.
     pub(crate) heir: Rc<OnceCell<Heir>>,
+    /// In whose place it goes on, the oldest first.
+    pub(crate) before: RefCell<Vec<Weak<Upstream>>>,
     /// Requests need no lease.
     is_plain: bool,
     /// The changes of the checks that the balancer has heard of.
@@ -161,6 +163,7 @@ impl Upstream {
             sticky: balancing.sticky.as_ref().map(|sticky| Sticky::new(sticky, &options.name, &servers)),
             neighbours,
             heir: Rc::default(),
+            before: RefCell::default(),
             health_seen: Cell::new(0),
             say,
             is_plain: !balancing.counts() && options.servers.iter().all(|s| s.max_active == 0),

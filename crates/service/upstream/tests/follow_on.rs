@@ -2,13 +2,14 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use balance::{EjectionPolicy, Policy, RetryPolicy, ServerId, Tried};
-use event_loop::{Driver, Worker, WorkerConfig};
+use event_loop::{Driver, Footprint, Worker, WorkerConfig};
 use net::Address;
 use net::memory::MemoryListener;
-use upstream::{Balancing, Checkout, KeepAlive, Options, ServerOptions, Target, Timeouts, Upstream, Wanted};
+use upstream::{Balancing, Checkout, KeepAlive, Options, Place, ServerOptions, Target, Timeouts, Upstream, Wanted};
 
 fn options(servers: &[u32], header: u64, ejects: bool) -> Options {
     let second = Duration::from_secs(1);
@@ -137,5 +138,46 @@ fn who_was_ejected_stays_out() {
         late.follow_on(&after);
         after.retire();
         assert!(late.servers().len() == 3);
+    });
+}
+
+/// Who waits since before counts for the limit, and is not overtaken by who came since.
+#[test]
+fn who_waits_since_before_comes_first_and_no_limit_is_passed() {
+    run(async {
+        let limited = |header| {
+            let mut limited = options(&[31], header, false);
+            limited.servers[0].max_active = 1;
+            limited.balancing.queue = 4;
+            limited
+        };
+        let queue_up =
+            |upstream: &'static Upstream| upstream.queue_up(Wanted::default(), Footprint::default()).unwrap();
+        let come = |place: &Place<'static>| match place.poll_lease(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(lease) => Some(lease),
+            Poll::Pending => None,
+        };
+        // A test's upstreams may live for ever.
+        let start = |header| -> &'static Rc<Upstream> { Box::leak(Box::new(Upstream::start(limited(header), 0))) };
+        let before = start(1);
+        let first = before.lease_now(&Tried::none(), Wanted::default()).unwrap();
+        let waiting = [(); 2].map(|()| queue_up(before));
+        let middle = start(2);
+        middle.follow_on(before);
+        before.retire();
+        let between = queue_up(middle);
+        let after = start(3);
+        after.follow_on(middle);
+        middle.retire();
+        let late = queue_up(after);
+        let places = [&waiting[0], &waiting[1], &between, &late];
+        let mut under_way = first;
+        for turn in 0..places.len() {
+            assert!(places[turn..].iter().all(|place| come(place).is_none()), "one at a time");
+            drop(under_way);
+            under_way = come(places[turn]).expect("in the order they came");
+        }
+        drop(under_way);
+        assert!(after.lease_now(&Tried::none(), Wanted::default()).is_some(), "nothing is under way");
     });
 }
