@@ -1,7 +1,8 @@
 //! What a revocation list says about itself (RFC 5280 §5.1). It is verified where a certificate is judged by it.
 
-use crate::certificate::{Certificate, day, name_text};
+use crate::certificate::{Certificate, day};
 use crate::der::{self, Reader};
+use crate::distinguished_name::name_text;
 
 #[derive(Clone, Debug)]
 pub(crate) struct List {
