@@ -9,6 +9,7 @@ use clock::Tick;
 use net::{Stream, Transport};
 
 use crate::hand_over::Sign;
+use crate::server::place_of;
 use crate::upstream::KeepAlive;
 
 /// An open connection and its history. In a box as long as it lives: it is handed back and forth with every exchange.
@@ -22,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) uses: u32,
     /// Which state of its server's addresses it was last held against; 0: none yet.
     pub(crate) era: u32,
+    /// Where it leads; 0: nobody has asked yet.
+    place: u32,
     /// The PROXY header that it began with.
     header: Option<Box<[u8]>>,
 }
@@ -29,7 +32,18 @@ pub(crate) struct Connection {
 impl Connection {
     /// A connection that was opened just now.
     pub(crate) fn new(stream: Stream, now: Tick, header: Option<Box<[u8]>>) -> Box<Connection> {
-        Box::new(Connection { stream, born: now, idle_since: now, uses: 0, era: 0, header })
+        Box::new(Connection { stream, born: now, idle_since: now, uses: 0, era: 0, place: 0, header })
+    }
+}
+
+impl Connection {
+    /// Where it leads, as a number. Asked of the system once.
+    fn place(&mut self) -> u32 {
+        if self.place == 0 {
+            let at = self.stream.peer().and_then(|peer| peer.socket_addr());
+            self.place = at.map_or(1, place_of);
+        }
+        self.place
     }
 }
 
@@ -94,6 +108,21 @@ impl Pool {
             let place = idle.iter().rposition(|connection| connection.header.as_deref() == Some(header))?;
             let connection = idle.remove(place);
             drop(idle);
+            if self.is_good(&connection, now, keep) {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// The same among those that lead to a place ([`place_of`]).
+    #[cold]
+    pub(crate) fn take_at(&self, now: Tick, keep: &Keep, place: u32) -> Option<Box<Connection>> {
+        loop {
+            let mut idle = self.idle.borrow_mut();
+            let at = (0..idle.len()).rev().find(|at| idle[*at].place() == place)?;
+            let connection = idle.remove(at);
+            drop(idle);
+            self.show();
             if self.is_good(&connection, now, keep) {
                 return Some(connection);
             }

@@ -18,6 +18,13 @@ use crate::news::Told;
 use crate::pool::{Connection, Keep, Pool};
 use crate::tls::Tls;
 
+mod found;
+mod turns;
+
+use found::Found;
+use turns::Failed;
+pub(crate) use turns::place_of;
+
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -49,8 +56,8 @@ pub struct Server {
     text: String,
     found: Rc<Found>,
     next: Cell<usize>,
-    /// Addresses that could not be connected to, and when; at most those that there are.
-    failed: RefCell<Vec<(Address, Tick)>>,
+    /// Addresses that could not be connected to the last time; at most those that there are.
+    failed: RefCell<Vec<Failed>>,
     /// The state of its addresses that the pool was held against.
     era: Cell<u32>,
     /// When it was told of last that a request to it was tried again.
@@ -62,107 +69,9 @@ pub struct Server {
     pub(crate) silence: Told,
 }
 
-/// What the look-ups of a name came to. Shared with the one that is under way, which outlives whoever asked for it.
-#[derive(Default)]
-struct Found {
-    addresses: RefCell<Vec<Address>>,
-    /// Those that the last look-ups found, and how many of the latest were without each.
-    lately: RefCell<Vec<(Address, u32)>>,
-    /// Whether its answers were seen to hold some of its addresses in turn.
-    rotates: Cell<bool>,
-    /// How many of the latest answers were the same as the one before.
-    same: Cell<u32>,
-    /// Look-ups that found something.
-    answers: Cell<u32>,
-    /// How often addresses have gone from among them; 0: there were none yet.
-    era: Cell<u32>,
-    error: RefCell<Option<String>>,
-    looking: Cell<bool>,
-    failed_at: Cell<Option<Tick>>,
-}
-
 /// How often a look-up under way is asked whether it has ended, and how long a failed one stands.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const FAILURE_STANDS: Duration = Duration::from_secs(1);
-
-/// How long an address that failed is tried after the others.
-const AVOIDED: Duration = Duration::from_secs(5);
-
-/// Many names have more addresses than an answer holds, and each answer has others of them. An address of such a name has gone when so many
-/// look-ups in a row were without it; those of other names have gone with the first.
-const GONE_AFTER: u32 = 3;
-
-/// A name is not taken for one whose addresses come in turn any more when so many answers in a row were the same: what looked like it was a failover
-/// and back.
-const SETTLED_AFTER: u32 = 30;
-
-impl Found {
-    /// Takes up what a look-up found.
-    fn learn(&self, addresses: Vec<Address>) {
-        let mut lately = self.lately.borrow_mut();
-        let is_same = {
-            let before = self.addresses.borrow();
-            before.len() == addresses.len() && before.iter().all(|address| addresses.contains(address))
-        };
-        self.same.set(if is_same { self.same.get().saturating_add(1) } else { 0 });
-        if self.same.get() >= SETTLED_AFTER {
-            self.rotates.set(false);
-        }
-        let (mut returned, mut left_out) = (false, false);
-        for (address, without) in &mut *lately {
-            if addresses.contains(address) {
-                returned |= std::mem::take(without) > 0;
-            } else {
-                left_out |= *without == 0;
-                *without += 1;
-            }
-        }
-        // One that comes back to the others is no sign of it: it was down, perhaps.
-        if returned && left_out {
-            self.rotates.set(true);
-        }
-        let gone_after = self.gone_after();
-        if self.era.get() == 0 || lately.iter().any(|(_, without)| *without == gone_after) {
-            self.next_era();
-        }
-        lately.retain(|(_, without)| *without < GONE_AFTER);
-        for address in &addresses {
-            if lately.iter().all(|(other, _)| other != address) {
-                lately.push((address.clone(), 0));
-            }
-        }
-        self.addresses.replace(addresses);
-        self.answers.set(self.answers.get().saturating_add(1));
-    }
-
-    /// Adds what was known `before`. Look-ups since then may have come first.
-    fn follow_on(&self, before: &Found) {
-        self.rotates.set(self.rotates.get() || before.rotates.get());
-        let mut lately = self.lately.borrow_mut();
-        for (address, without) in &*before.lately.borrow() {
-            let without = without.saturating_add(self.answers.get());
-            if without < GONE_AFTER && lately.iter().all(|(other, _)| other != address) {
-                lately.push((address.clone(), without));
-            }
-        }
-        let mut addresses = self.addresses.borrow_mut();
-        if addresses.is_empty() {
-            addresses.clone_from(&before.addresses.borrow());
-        }
-        if self.era.get() == 0 && before.era.get() != 0 {
-            self.next_era();
-        }
-    }
-
-    /// How many look-ups in a row are without an address when connections to it are no longer kept.
-    fn gone_after(&self) -> u32 {
-        if self.rotates.get() { GONE_AFTER } else { 1 }
-    }
-
-    fn next_era(&self) {
-        self.era.set(self.era.get().wrapping_add(1).max(1));
-    }
-}
 
 impl Server {
     pub(crate) fn new(target: Target, tls: Option<Tls>, sign: Option<Sign>) -> Server {
@@ -174,7 +83,7 @@ impl Server {
             text: format!("{}{target}", if tls.is_some() { "https://" } else { "" }),
             target,
             tls,
-            found: Rc::new(Found { addresses: RefCell::new(addresses), ..Found::default() }),
+            found: Rc::new(Found::at(addresses)),
             next: Cell::new(0),
             failed: RefCell::default(),
             era: Cell::new(0),
@@ -338,41 +247,6 @@ impl Server {
             ),
             _ => Failure::because(Kind::ConnectFailed, format!("upstream {upstream} {text}: {}", connect_error(error))),
         }
-    }
-
-    /// One address after the other, so that a try holds one descriptor at most. Each gets an equal part of the time that is
-    /// left: an address that swallows everything (RFC 8305 §2 knows them) cannot starve those behind it. What the last one
-    /// came to; `None` when it did not answer in its time.
-    async fn connect_to_any(&self, by: Tick) -> Option<io::Result<net::Stream>> {
-        let candidates = self.candidates();
-        let mut last = Some(Err(io::ErrorKind::NotFound.into()));
-        for (left, address) in (1..=candidates.len() as u32).rev().zip(candidates) {
-            let share = by.since(now()) / left;
-            last = within(now().after(share), net::connect(&address)).await;
-            let mut failed = self.failed.borrow_mut();
-            failed.retain(|(other, _)| *other != address);
-            if let Some(Ok(_)) = last {
-                break;
-            }
-            failed.push((address, now()));
-        }
-        last
-    }
-
-    /// Its addresses, beginning with another one each time. Those that failed a moment ago come last, so that one of them does
-    /// not cost every connection its share of the time.
-    fn candidates(&self) -> Vec<Address> {
-        let addresses = self.found.addresses.borrow();
-        let mut failed = self.failed.borrow_mut();
-        failed.retain(|(address, at)| now().since(*at) < AVOIDED && addresses.contains(address));
-        let first = self.next.get();
-        self.next.set(first.wrapping_add(1));
-        let (ahead, behind) = addresses.split_at(first % addresses.len().max(1));
-        let in_turn = behind.iter().chain(ahead).cloned();
-        let (last, mut candidates): (Vec<_>, Vec<_>) =
-            in_turn.partition(|a| failed.iter().any(|(other, _)| other == a));
-        candidates.extend(last);
-        candidates
     }
 }
 

@@ -311,7 +311,7 @@ impl Upstream {
 
     /// An idle connection to that server, if there is one.
     pub fn reuse(&self, server: ServerId) -> Option<Checkout<'_>> {
-        let connection = self.server(server)?.pool.take(now(), &self.kept)?;
+        let connection = self.server(server)?.reuse(now(), &self.kept)?;
         Some(Checkout::new(self, server, connection))
     }
 

@@ -4,6 +4,8 @@ use event_loop::{Driver, Worker, WorkerConfig};
 use net::memory::{MemoryListener, set_silent};
 use net::{Bound, Listener};
 
+use super::found::SETTLED_AFTER;
+use super::turns::AVOIDED;
 use super::*;
 use crate::upstream::KeepAlive;
 
@@ -119,6 +121,53 @@ fn connections_to_addresses_that_come_and_go_are_kept_also_by_a_reload() {
             answer(&last, 2);
             assert_eq!(last.idle(), left);
         }
+    });
+}
+
+/// One request at a time is what shows it: the first connection could carry them all.
+#[test]
+fn kept_connections_have_their_turns_by_address_too() {
+    let bind = || net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
+    let all: Vec<Bound> = (0..3).map(|_| bind()).collect();
+    let gone = bind().address().clone();
+    let minute = Duration::from_secs(60);
+    let keep = Keep::from(&KeepAlive { idle: 8, idle_timeout: minute, max_requests: 100, max_age: minute });
+    let address = |number: usize| all[number].address().clone();
+    run(Driver::Mio, async {
+        let server = named(Vec::new());
+        let made = Cell::new(0);
+        let ask = async || {
+            let connection = match server.reuse(now(), &keep) {
+                Some(connection) => connection,
+                None => {
+                    made.set(made.get() + 1);
+                    connect(&server, Duration::from_secs(2)).await.expect("one listens")
+                }
+            };
+            let peer = connection.stream.peer().unwrap().socket_addr().unwrap();
+            server.keep(connection, &keep);
+            (0..3).find(|number| matches!(address(*number), Address::Tcp(at) if at == peer)).expect("one of ours")
+        };
+        let count = async |asked: usize| {
+            let mut counts = [0_u32; 3];
+            for _ in 0..asked {
+                counts[ask().await] += 1;
+            }
+            counts
+        };
+        server.found.learn(vec![address(0)]);
+        assert_eq!((count(3).await, made.get()), ([3, 0, 0], 1));
+        // Two more come.
+        server.found.learn((0..3).map(address).collect());
+        assert!(server.reuse(now(), &keep).is_none() && server.wants_another_address());
+        assert_eq!((count(30).await, made.get()), ([10; 3], 3));
+        // One goes, another cannot be connected to: who has its turn is asked in its place, over a kept connection but for the first.
+        server.found.learn(vec![address(0), address(1), gone.clone()]);
+        server.settle();
+        let counts = count(30).await;
+        assert!(counts[2] == 0 && counts[0].abs_diff(counts[1]) <= 2 && made.get() <= 5, "{counts:?}, {}", made.get());
+        server.pool.clear();
+        assert!(!server.wants_another_address(), "another worker's is better than none");
     });
 }
 
