@@ -1,5 +1,6 @@
 //! Taking servers out of use for what came of requests.
 
+use std::fmt;
 use std::time::Duration;
 
 use clock::Tick;
@@ -112,6 +113,18 @@ impl Ejector {
         self.ejected.extend(until.map(|until| (server, until)));
         self.check_invariants();
         until.is_some()
+    }
+
+    /// Why `server` was ejected; for the log, behind [`Ejector::result`].
+    pub fn why(&self, server: ServerId) -> impl fmt::Display {
+        let EjectionPolicy { consecutive, window, .. } = self.policy;
+        let record = self.records.get(server.index()).map(|r| (r.in_a_row, r.bad, r.good.saturating_add(r.bad)));
+        let (in_a_row, bad, results) = record.unwrap_or_default();
+        fmt::from_fn(move |f| match in_a_row {
+            1 if consecutive == 1 => f.write_str("its latest answer was a failure"),
+            n if consecutive > 0 && n >= consecutive => write!(f, "{n} failures in a row"),
+            _ => write!(f, "{bad} of its {results} answers within {window:?} were failures"),
+        })
     }
 
     /// How long it is until an ejected server is back.
@@ -243,6 +256,7 @@ mod tests {
             assert_eq!(ejector.result(ServerId(1), i % 2 == 0, at(1), || true), None);
         }
         assert!(ejector.result(ServerId(1), false, at(1), || true).is_some());
+        assert_eq!(ejector.why(ServerId(1)).to_string(), "5 of its 10 answers within 10s were failures");
         for i in 0..100 {
             assert_eq!(ejector.result(ServerId(2), i % 3 != 0, at(2), || true), None, "a third is no half");
         }
@@ -254,6 +268,7 @@ mod tests {
         let results = [false; 4].map(|good| ejector.result(ServerId(0), good, at(1), || false));
         assert_eq!(results, [None; 4]);
         assert!(ejector.result(ServerId(0), false, at(1), || true).is_some(), "as soon as there is another");
+        assert_eq!(ejector.why(ServerId(0)).to_string(), "5 failures in a row");
     }
 
     #[test]

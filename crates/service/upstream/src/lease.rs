@@ -200,16 +200,14 @@ impl Upstream {
             self.serve_queue();
             return;
         }
-        if let (Some(ejector), Some(good)) = (&self.ejector, good)
-            && let Some(time) =
-                ejector.borrow_mut().result(server, good, now(), || self.balancer.borrow().available() > 1)
-        {
+        let ejected = self.ejector.as_ref().zip(good).and_then(|(ejector, good)| {
+            let mut ejector = ejector.borrow_mut();
+            let time = ejector.result(server, good, now(), || self.balancer.borrow().available() > 1)?;
+            Some((time, ejector.why(server).to_string()))
+        });
+        if let Some((time, why)) = ejected {
             self.balancer.borrow_mut().set_ejected(server, true, now());
-            self.tell_of_ejection(
-                server,
-                Level::Warn,
-                format_args!("is ejected for {time:?}: too many of its latest answers failed"),
-            );
+            self.tell_of_ejection(server, Level::Warn, format_args!("is ejected for {time:?}: {why}"));
         }
         self.serve_queue();
     }
