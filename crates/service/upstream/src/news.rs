@@ -54,6 +54,8 @@ pub enum Topic {
     Checks,
     /// Whether its name can be looked up.
     Name,
+    /// Whether one of its name's addresses can be connected to.
+    Address,
     /// What became of single requests.
     Tries,
     /// Whether its idle connections still lead to it.
@@ -125,6 +127,26 @@ impl Upstream {
                  may be repeated go out on new ones (more of the kind within a minute are not told)"
             );
             self.say(Topic::Idling, server, Level::Warn, sentence);
+        }
+    }
+
+    /// Says which of a server's addresses cannot be connected to, since requests go to the others, and which can again.
+    pub(crate) fn tell_of_addresses(&self, server: &Server) {
+        let (name, text) = (&self.options().name, server.text());
+        for (address, why) in server.untold.take() {
+            let (level, what) = match why {
+                Some(why) => (Level::Warn, format!(": {why}; the name's other addresses are used")),
+                None => (Level::Info, " can be connected to again".into()),
+            };
+            let sentence = format!("upstream {name} {text} at {address}{what}");
+            let address = address.to_string();
+            self.tell(News::Change {
+                topic: Topic::Address,
+                upstream: name,
+                server: &address,
+                level,
+                sentence: &sentence,
+            });
         }
     }
 

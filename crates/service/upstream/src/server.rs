@@ -58,6 +58,8 @@ pub struct Server {
     next: Cell<usize>,
     /// Addresses that could not be connected to the last time; at most those that there are.
     failed: RefCell<Vec<Failed>>,
+    /// Of several addresses: which could not be connected to of late, and why, or could again.
+    pub(crate) untold: RefCell<Vec<(Address, Option<String>)>>,
     /// The state of its addresses that the pool was held against.
     era: Cell<u32>,
     /// When it was told of last that a request to it was tried again.
@@ -86,6 +88,7 @@ impl Server {
             found: Rc::new(Found::at(addresses)),
             next: Cell::new(0),
             failed: RefCell::default(),
+            untold: RefCell::default(),
             era: Cell::new(0),
             retry_told: Cell::default(),
             pool: Pool::new(sign),

@@ -393,6 +393,7 @@ async fn look_after(upstream: Weak<Upstream>) {
         upstream.serve_queue();
         upstream.servers.iter().for_each(|s| s.pool.prune(now(), &upstream.kept));
         for (number, server) in (0..).zip(&upstream.servers) {
+            upstream.tell_of_addresses(server);
             if server.pool.take_unasked() {
                 let sentence = "sent more behind the end of its answer, or an answer that nobody had asked for; its connection was closed";
                 upstream.tell_excess(ServerId(number), format_args!("{sentence}"));

@@ -166,6 +166,8 @@ fn kept_connections_have_their_turns_by_address_too() {
         server.settle();
         let counts = count(30).await;
         assert!(counts[2] == 0 && counts[0].abs_diff(counts[1]) <= 2 && made.get() <= 5, "{counts:?}, {}", made.get());
+        let untold = server.untold.take();
+        assert!(matches!(&untold[..], [(at, Some(why))] if *at == gone && why.contains("refused")), "{untold:?}");
         server.pool.clear();
         assert!(!server.wants_another_address(), "another worker's is better than none");
     });

@@ -9,7 +9,7 @@ use clock::Tick;
 use event_loop::{now, within};
 use net::Address;
 
-use super::Server;
+use super::{Server, connect_error};
 use crate::pool::{Connection, Keep};
 
 /// How long an address that failed is tried after the others. Each further failure doubles it.
@@ -73,20 +73,33 @@ impl Server {
             let share = by.since(now()) / left;
             last = within(now().after(share), net::connect(&address)).await;
             if let Some(Ok(_)) = last {
-                self.failed.borrow_mut().retain(|failed| failed.address != address);
+                self.rehabilitate(&address);
                 break;
             }
-            self.avoid(address);
+            self.avoid(address, last.as_ref().and_then(|tried| tried.as_ref().err()));
         }
         last
     }
 
-    fn avoid(&self, address: Address) {
+    /// `why` not: no answer came in time.
+    fn avoid(&self, address: Address, why: Option<&io::Error>) {
         let mut failed = self.failed.borrow_mut();
         let before = failed.iter().position(|failed| failed.address == address).map(|at| failed.swap_remove(at));
         let times = before.map_or(0, |before| before.times);
+        if times == 0 && self.found.several.get() {
+            let why = why.map_or_else(|| "no connection came about in time".into(), connect_error);
+            self.untold.borrow_mut().push((address.clone(), Some(why)));
+        }
         let until = now().after(AVOIDED_MAX.min(AVOIDED * (1 << times.min(8))));
         failed.push(Failed { address, until, times: times + 1 });
+    }
+
+    fn rehabilitate(&self, address: &Address) {
+        let mut failed = self.failed.borrow_mut();
+        let before = failed.iter().position(|failed| failed.address == *address).map(|at| failed.swap_remove(at));
+        if before.is_some() && self.found.several.get() {
+            self.untold.borrow_mut().push((address.clone(), None));
+        }
     }
 
     /// Its addresses, beginning with another one each time. Those that failed a moment ago come last, so that one of them does
