@@ -12,22 +12,25 @@ const STRETCH: u64 = 1 << 20;
 const PLACES: usize = 64;
 
 thread_local! {
-    /// The descriptor, and whether it is paced. Another socket may have it meanwhile; most often all of a system are paced, or none is.
-    static PACED: [Cell<(i32, bool)>; PLACES] = const { [const { Cell::new((-1, false)) }; PLACES] };
+    /// The descriptor, and whether it is paced. Another socket may have it meanwhile, of a listener where it is otherwise: at worst for a
+    /// [`STRETCH`].
+    static PACED: [Cell<(i32, bool)>; PLACES] = const { [const { Cell::new(NOBODY) }; PLACES] };
 }
+
+/// Nothing is known.
+const NOBODY: (i32, bool) = (-1, false);
 
 /// Whether to look for room behind these bytes of a file, which filled a piece. Who looks after each piece waits more often, and is woken more often. That
 /// pays where a timer sends: while we wait, what is queued leaves at its pace, and without us. Otherwise what is queued leaves as the peer acknowledges, and
 /// the more there is the less often we are woken.
 pub(crate) fn looks_behind(socket: BorrowedFd<'_>, offset: u64, sent: u64) -> bool {
-    offset / STRETCH != (offset + sent) / STRETCH || is_paced(socket)
-}
-
-/// As [`pacing::is_paced`], which is asked once for each socket.
-fn is_paced(socket: BorrowedFd<'_>) -> bool {
-    let fd = socket.as_raw_fd();
     PACED.with(|places| {
+        let fd = socket.as_raw_fd();
         let place = &places[fd as usize % PLACES];
+        if offset / STRETCH != (offset + sent) / STRETCH {
+            place.set(NOBODY);
+            return true;
+        }
         match place.get() {
             (known, is_paced) if known == fd => is_paced,
             _ => {
@@ -64,6 +67,15 @@ mod tests {
         let (socket, _peer) = std::os::unix::net::UnixStream::pair().expect("two are given");
         PACED.with(|places| places[socket.as_raw_fd() as usize % PLACES].set((socket.as_raw_fd(), true)));
         assert!(looks_behind(socket.as_fd(), 0, 1000));
+    }
+
+    /// A listener on loopback is not paced where one on all addresses is, and their connections have the same descriptors in turn.
+    #[test]
+    fn what_the_last_socket_of_a_descriptor_was_does_not_stay() {
+        let (socket, _peer) = std::os::unix::net::UnixStream::pair().expect("two are given");
+        PACED.with(|places| places[socket.as_raw_fd() as usize % PLACES].set((socket.as_raw_fd(), true)));
+        assert!(looks_behind(socket.as_fd(), STRETCH - 1, 1));
+        assert!(!looks_behind(socket.as_fd(), STRETCH, 1000));
     }
 
     #[test]

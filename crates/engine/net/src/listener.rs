@@ -335,14 +335,32 @@ mod tests {
 
     #[test]
     fn what_listens_on_loopback_alone_is_not_paced() {
-        let is_paced_at = |ip: &str| {
+        // The listener, and what it accepts.
+        let is_paced_at = |ip: &str, reached_at: &str| {
             let address = Address::Tcp(SocketAddr::new(ip.parse().expect("it is an address"), 0));
-            let bound = bind(&address, 1, 16).expect("a port is free");
-            let BoundSocket::Tcp(listener) = &bound[0].socket else { panic!("it is of TCP") };
-            is_paced(listener)
+            let bound = bind(&address, 2, 16).expect("a port is free");
+            let listeners = bound.iter().map(|bound| match &bound.socket {
+                BoundSocket::Tcp(listener) => listener,
+                other => panic!("{other:?} is of TCP"),
+            });
+            let listeners: Vec<_> = listeners.collect();
+            let port = listeners[0].local_addr().expect("it is bound").port();
+            let _client = std::net::TcpStream::connect((reached_at, port)).expect("somebody listens");
+            // The system has given it to one of them.
+            let accepted = loop {
+                if let Some((accepted, _)) = listeners.iter().find_map(|listener| listener.accept().ok()) {
+                    break accepted;
+                }
+                std::thread::yield_now();
+            };
+            assert_eq!(is_paced(listeners[0]), is_paced(listeners[1]));
+            (is_paced(listeners[0]), is_paced(&accepted))
         };
-        assert!(!is_paced_at("127.0.0.1"));
-        let system = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket is given");
-        assert_eq!(is_paced_at("0.0.0.0"), is_paced(&system));
+        assert_eq!(is_paced_at("127.0.0.1", "127.0.0.1"), (false, false));
+        if std::net::TcpListener::bind("[::1]:0").is_ok() {
+            assert_eq!(is_paced_at("::1", "::1"), (false, false));
+        }
+        let system = is_paced(Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket is given"));
+        assert_eq!(is_paced_at("0.0.0.0", "127.0.0.1"), (system, system));
     }
 }
