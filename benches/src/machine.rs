@@ -51,7 +51,13 @@ impl Machine {
 /// How much a connection may send at once, and when: over loopback too it decides who sleeps how often.
 fn congestion_control() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok()?;
-    Some(format!("TCP congestion control {}", name.trim()))
+    Some(told_control(name.trim()))
+}
+
+/// Where the system paces, not all of the peers do.
+fn told_control(name: &str) -> String {
+    let but = if name.starts_with("bbr") { "; over loopback our servers and the yardsticks use reno" } else { "" };
+    format!("TCP congestion control {name}{but}")
 }
 
 fn words(cpuinfo: &str, release: &str) -> String {
@@ -120,6 +126,13 @@ mod tests {
         assert_eq!(words(info, "6.18.44-x\n"), "2-core AMD EPYC virtual machine, kernel 6.18");
         let info = "processor : 0\nmodel name : Intel(R) Core(TM) i7-8550U CPU @ 1.80GHz\nflags : fpu\n";
         assert_eq!(words(info, "6.1.0"), "1-core Intel Core i7-8550U @ 1.80GHz machine, kernel 6.1");
+    }
+
+    #[test]
+    fn who_is_not_paced_is_told_where_the_others_are() {
+        assert_eq!(told_control("cubic"), "TCP congestion control cubic");
+        let told = "TCP congestion control bbr; over loopback our servers and the yardsticks use reno";
+        assert_eq!(told_control("bbr"), told);
     }
 
     #[test]
