@@ -99,22 +99,26 @@ fn check_variable(table: &Cursor<'_>, name: &str, value: &str, place: Place, may
         true => ("stands for nothing known", format!("known are {}", names.join(", "))),
         false => ("stands here in vain", "what clients have shown is told in `request_headers.set` only".to_owned()),
     };
-    let wrong = Diagnostic::error(format!("`{}` {problem}: {value}", table.full_name(name)));
+    let named = value.split_inclusive('}').next().unwrap_or(value);
+    let wrong = Diagnostic::error(format!("`{}` {problem}: {named}", table.full_name(name)));
     table.notes().push(wrong.at(place).expected("expected the value of a field").hint(hint));
     false
 }
 
-/// Warns of what stands for something elsewhere: in a redirect, or in nginx's configuration.
+/// Warns of what stands for something elsewhere: in a redirect, or in nginx's configuration. The value may be a secret: of it no more is said than
+/// what is the same in every configuration.
 fn warn_of_placeholder(table: &Cursor<'_>, name: &str, value: &str, place: Place, side: Side) {
     let is_variable = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    let of_redirects = redirect::NAMES.iter().any(|known| value.contains(&format!("{{{known}}}")));
-    if of_redirects || value.strip_prefix('$').is_some_and(is_variable) {
-        let literal = Diagnostic::warning(format!("`{}` is sent as it stands: {value}", table.full_name(name)));
-        let told =
-            "servers are told of the client in X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and Forwarded";
-        let hint = (side == Side::Request).then(|| told.to_owned());
-        table.notes().push(literal.at(place).expected("nothing is put in here").maybe_hint(hint));
-    }
+    let of_redirects = redirect::NAMES.iter().map(|known| format!("{{{known}}}")).find(|known| value.contains(known));
+    let problem = match of_redirects {
+        Some(known) => format!("holds `{known}`, which is sent as it stands"),
+        None if value.strip_prefix('$').is_some_and(is_variable) => "is sent as it stands, with its `$`".to_owned(),
+        None => return,
+    };
+    let literal = Diagnostic::warning(format!("`{}` {problem}", table.full_name(name)));
+    let told = "servers are told of the client in X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and Forwarded";
+    let hint = (side == Side::Request).then(|| told.to_owned());
+    table.notes().push(literal.at(place).expected("nothing is put in here").maybe_hint(hint));
 }
 
 /// RFC 9110 §5.6.2.
