@@ -19,6 +19,12 @@ pub(crate) struct Wrong {
     hint: Option<String>,
 }
 
+/// A value in a sentence that says what to write: as it stands, unless it may hold credentials, which are not to be shown.
+fn repeated(node: &Node, text: &str) -> String {
+    let may_be_secret = node.substituted().is_some() || text.contains(|c: char| c == '@' || c.is_whitespace());
+    if may_be_secret { "...".to_owned() } else { text.escape_debug().to_string() }
+}
+
 impl Wrong {
     pub(crate) fn new(message: impl Into<String>, expected: impl Into<String>) -> Wrong {
         Wrong { message: message.into(), expected: expected.into(), hint: None }
@@ -32,7 +38,8 @@ impl Wrong {
     /// The value is not of the key's kind.
     pub(crate) fn kind(key: &Key, node: &Node) -> Wrong {
         let found = match (node.substituted(), node.text()) {
-            (Some(text), _) => format!(", found `{text}` after the environment was put in"),
+            // What is to be a figure or a word is no secret; what stands in the place of a list or a table may be one.
+            (Some(text), _) if key.kind.is_single() => format!(", found `{text}` after the environment was put in"),
             (None, Some(_)) if key.kind.is_text() => String::new(),
             _ => format!(", found {}", node.what()),
         };
@@ -40,10 +47,10 @@ impl Wrong {
             Wrong::new(format!("is not {}", key.kind.noun()), format!("expected {}{found}", key.kind.describe()));
         match (node.text(), &key.kind) {
             (Some(text), Kind::Texts | Kind::Choices(_) | Kind::Servers(_)) => {
-                wrong.hint(format!("put it in brackets: `[\"{}\"]`", text.escape_debug()))
+                wrong.hint(format!("put it in brackets: `[\"{}\"]`", repeated(node, text)))
             }
             (Some(text), Kind::Section(section)) => match section.keys.iter().find(|k| k.is_main()) {
-                Some(main) => wrong.hint(format!("write `{{ {} = \"{}\" }}`", main.name, text.escape_debug())),
+                Some(main) => wrong.hint(format!("write `{{ {} = \"{}\" }}`", main.name, repeated(node, text))),
                 None => wrong,
             },
             _ => wrong,
@@ -324,6 +331,12 @@ impl Kind {
             Kind::Named(_) => "a table of named tables",
             Kind::Servers(_) => "a list of servers",
         }
+    }
+
+    /// Whether it is one figure, word or text, and no list or table.
+    fn is_single(&self) -> bool {
+        let is_table = matches!(self, Kind::TextTable | Kind::Section(_) | Kind::Sections(_) | Kind::Named(_));
+        !is_table && !matches!(self, Kind::Texts | Kind::Choices(_) | Kind::Servers(_))
     }
 
     /// Whether its values are written as text, so that a wrong text need not be called one.

@@ -136,7 +136,9 @@ fn values(
         match ValuePattern::parse(&value) {
             Ok(pattern) => values.push((name.into_bytes().into(), pattern)),
             Err(error) => {
-                let wrong = wrong_pattern(&format!("{}.{name}", table.full_name(key)), &value, error).at(value_place);
+                // The value may be a secret, which is in the line that is shown, or hidden there.
+                let wrong = Diagnostic::error(format!("`{}.{name}` {}", table.full_name(key), error.message));
+                let wrong = wrong.maybe_hint(error.hint).at(value_place);
                 table.notes().push(wrong.expected("expected a value, `\"*\"` for any, or `\"~regex\"`"));
             }
         }
