@@ -1,6 +1,5 @@
 //! What has changed, and whom that concerns.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hasher};
 use std::os::unix::ffi::OsStringExt;
@@ -24,14 +23,15 @@ impl Place {
 }
 
 /// An absolute path, told from others well enough: two that are taken for the same cost a look in vain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name(u64);
 
 impl Name {
     /// Without what a file system may take to be the same: the case of letters, and how it writes those that are not ASCII.
     fn of(path: &[u8]) -> Name {
+        let told: Vec<u8> = path.iter().filter(|byte| byte.is_ascii()).map(u8::to_ascii_lowercase).collect();
         let mut hasher = DefaultHasher::new();
-        path.iter().filter(|byte| byte.is_ascii()).for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
+        hasher.write(&told);
         Name(hasher.finish())
     }
 }
@@ -43,10 +43,10 @@ pub struct Changes {
     pub all: bool,
     /// The names of what changed, absolute, at most 64 of them.
     pub names: Vec<PathBuf>,
-    /// What changed: files, and folders whose own permissions did.
-    changed: HashSet<Name>,
+    /// What changed: files, and folders whose own permissions did. Few, since many names are all.
+    changed: Vec<Name>,
     /// The folders that it is in.
-    folders: HashSet<Name>,
+    folders: Vec<Name>,
 }
 
 impl Changes {
@@ -68,38 +68,49 @@ impl Changes {
     /// Adds what changed later.
     pub fn merge(&mut self, more: Changes) {
         self.all |= more.all;
-        self.changed.extend(more.changed);
-        self.folders.extend(more.folders);
-        for name in more.names {
-            self.add_name(name);
+        if self.all {
+            return;
         }
+        more.changed.into_iter().for_each(|name| add(&mut self.changed, name));
+        more.folders.into_iter().for_each(|name| add(&mut self.folders, name));
+        more.names.into_iter().for_each(|name| self.add_name(name));
     }
 
     /// Adds a name in a folder, by absolute paths.
     pub(crate) fn add_file(&mut self, folder: &[u8], file: &[u8]) {
-        self.folders.insert(Name::of(folder));
-        self.changed.insert(Name::of(file));
-        let begins = folder.len() + 2;
-        if let Some(dot) = file.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot >= begins) {
-            self.changed.insert(Name::of(&file[..dot]));
+        // Nobody asks any further then, and there may be thousands more.
+        if self.all {
+            return;
+        }
+        add(&mut self.folders, Name::of(folder));
+        add(&mut self.changed, Name::of(file));
+        let begins = file.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        if let Some(dot) = file.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > begins) {
+            add(&mut self.changed, Name::of(&file[..dot]));
         }
         self.add_name(OsString::from_vec(file.to_vec()).into());
     }
 
     /// Adds a folder that changed itself.
     pub(crate) fn add_folder(&mut self, folder: &[u8]) {
-        self.folders.insert(Name::of(folder));
-        self.changed.insert(Name::of(folder));
+        add(&mut self.folders, Name::of(folder));
+        add(&mut self.changed, Name::of(folder));
     }
 
     fn add_name(&mut self, name: PathBuf) {
-        if self.names.contains(&name) {
+        if self.names.iter().any(|other| other.as_os_str() == name.as_os_str()) {
             return;
         }
         match self.names.len() < NAMES_MAX {
             true => self.names.push(name),
             false => self.all = true,
         }
+    }
+}
+
+fn add(names: &mut Vec<Name>, name: Name) {
+    if !names.contains(&name) {
+        names.push(name);
     }
 }
 
@@ -127,6 +138,9 @@ mod tests {
             assert_eq!(changes.concern(place(file)), concerned, "{file}");
             assert!(changes.concern_folder_of(place(file)));
         }
+        let mut at_top = Changes::default();
+        at_top.add_file(b"/", b"/x.gz");
+        assert!(at_top.concern(Place::new(b"/", b"/x")));
         let elsewhere = Place::new(b"/srv/a", b"/srv/a/page.html");
         assert!(!changes.concern(elsewhere) && !changes.concern_folder_of(elsewhere));
         let mut later = Changes::default();
