@@ -239,7 +239,7 @@ impl Upstream {
     /// most. For when [`Upstream::reuse`] had none.
     pub async fn take_over(&self, server: ServerId) -> Option<Checkout<'_>> {
         let neighbours = self.neighbours.as_ref()?;
-        if self.server(server)?.wants_another_address() {
+        if self.server(server)?.wants_another_address(&self.kept) {
             return None;
         }
         let (worker, desk) = neighbours.richest(server)?;

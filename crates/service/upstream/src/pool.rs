@@ -50,7 +50,7 @@ impl Connection {
 /// Which connections are kept, with its times in milliseconds: they are compared with each request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keep {
-    idle: usize,
+    pub(crate) idle: usize,
     idle_timeout: u32,
     max_requests: u32,
     max_age: u32,
@@ -126,6 +126,23 @@ impl Pool {
             if self.is_good(&connection, now, keep) {
                 return Some(connection);
             }
+        }
+    }
+
+    /// Where there is no room, and none that is kept leads where this one does, one goes of those of which there are several.
+    #[cold]
+    pub(crate) fn make_room_for(&self, connection: &mut Connection, keep: &Keep) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < keep.idle {
+            return;
+        }
+        let place = connection.place();
+        if idle.iter_mut().any(|other| other.place() == place) {
+            return;
+        }
+        let places: Vec<u32> = idle.iter_mut().map(|other| other.place()).collect();
+        if let Some(at) = (0..places.len()).find(|at| places[at + 1..].contains(&places[*at])) {
+            idle.remove(at);
         }
     }
 

@@ -178,6 +178,9 @@ impl Server {
     /// Keeps a connection for the next exchange, unless its address is no longer one of this server's.
     pub(crate) fn keep(&self, mut connection: Box<Connection>, keep: &Keep) {
         if connection.era == self.era.get() || self.is_current(&mut connection) {
+            if self.takes_turns(keep) {
+                self.pool.make_room_for(&mut connection, keep);
+            }
             self.pool.give(connection, now(), keep);
         }
     }

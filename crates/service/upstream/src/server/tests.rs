@@ -159,7 +159,7 @@ fn kept_connections_have_their_turns_by_address_too() {
         assert_eq!((count(3).await, made.get()), ([3, 0, 0], 1));
         // Two more come.
         server.found.learn((0..3).map(address).collect());
-        assert!(server.reuse(now(), &keep).is_none() && server.wants_another_address());
+        assert!(server.reuse(now(), &keep).is_none() && server.wants_another_address(&keep));
         assert_eq!((count(30).await, made.get()), ([10; 3], 3));
         // One goes, another cannot be connected to: who has its turn is asked in its place, over a kept connection but for the first.
         server.found.learn(vec![address(0), address(1), gone.clone()]);
@@ -169,7 +169,79 @@ fn kept_connections_have_their_turns_by_address_too() {
         let untold = server.untold.take();
         assert!(matches!(&untold[..], [(at, Some(why))] if *at == gone && why.contains("refused")), "{untold:?}");
         server.pool.clear();
-        assert!(!server.wants_another_address(), "another worker's is better than none");
+        assert!(!server.wants_another_address(&keep), "another worker's is better than none");
+    });
+}
+
+/// With fewer kept connections than addresses, turns would open one for many of the requests.
+#[test]
+fn where_fewer_connections_are_kept_than_there_are_addresses_they_are_used_as_they_come() {
+    let all: Vec<Bound> =
+        (0..3).map(|_| net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0)).collect();
+    let minute = Duration::from_secs(60);
+    run(Driver::Mio, async {
+        for (idle, most) in [(1, 1), (2, 1), (3, 3)] {
+            let keep = Keep::from(&KeepAlive { idle, idle_timeout: minute, max_requests: 100, max_age: minute });
+            let server = named(Vec::new());
+            server.found.learn(all.iter().map(|bound| bound.address().clone()).collect());
+            let mut made = 0;
+            for _ in 0..30 {
+                let connection = match server.reuse(now(), &keep) {
+                    Some(connection) => connection,
+                    None => {
+                        made += 1;
+                        connect(&server, Duration::from_secs(2)).await.expect("all listen")
+                    }
+                };
+                server.keep(connection, &keep);
+            }
+            assert_eq!(made, most, "{idle} kept");
+        }
+    });
+}
+
+/// Connections that were kept before more addresses came give way to some to those.
+#[test]
+fn the_first_address_does_not_keep_all_places_of_kept_connections() {
+    let all: Vec<Bound> =
+        (0..2).map(|_| net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0)).collect();
+    let address = |number: usize| all[number].address().clone();
+    let minute = Duration::from_secs(60);
+    let keep = Keep::from(&KeepAlive { idle: 4, idle_timeout: minute, max_requests: 100, max_age: minute });
+    run(Driver::Mio, async {
+        let server = named(Vec::new());
+        server.found.learn(vec![address(0)]);
+        for _ in 0..4 {
+            server.keep(connect(&server, Duration::from_secs(2)).await.expect("it listens"), &keep);
+        }
+        server.found.learn(vec![address(0), address(1)]);
+        let mut made = 0;
+        for _ in 0..10 {
+            let connection = match server.reuse(now(), &keep) {
+                Some(connection) => connection,
+                None => {
+                    made += 1;
+                    connect(&server, Duration::from_secs(2)).await.expect("both listen")
+                }
+            };
+            server.keep(connection, &keep);
+        }
+        assert_eq!((made, server.idle()), (1, 4));
+    });
+}
+
+/// Whose time is over gets one request, and not each that has its turn while that one still waits.
+#[test]
+fn an_address_that_failed_is_tried_by_one_request_at_a_time() {
+    run(Driver::Mio, async {
+        let [good, gone]: [Address; 2] = ["127.0.0.1:1", "127.0.0.1:2"].map(|text| text.parse().unwrap());
+        let server = named(Vec::new());
+        server.found.learn(vec![good.clone(), gone.clone()]);
+        server.avoid(gone.clone(), None);
+        let firsts = |times: usize| (0..times).filter(|_| server.candidates()[0] == gone).count();
+        assert_eq!(firsts(4), 0);
+        server.forgive(&gone);
+        assert_eq!(firsts(10), 1, "the others pass it over until it is known what came of that");
     });
 }
 

@@ -29,7 +29,13 @@ impl Server {
     /// An idle connection, if there is one: to the address whose turn it is, where there are several.
     #[inline]
     pub(crate) fn reuse(&self, now: Tick, keep: &Keep) -> Option<Box<Connection>> {
-        if self.found.several.get() { self.reuse_in_turn(now, keep) } else { self.pool.take(now, keep) }
+        if self.takes_turns(keep) { self.reuse_in_turn(now, keep) } else { self.pool.take(now, keep) }
+    }
+
+    /// Whether there are several addresses, and one connection to each can be kept. Where fewer are, one would be opened for many of the requests.
+    #[inline]
+    pub(super) fn takes_turns(&self, keep: &Keep) -> bool {
+        self.found.several.get() && self.found.addresses.borrow().len() <= keep.idle
     }
 
     /// Without an idle one to that address the connection that is made begins with it: otherwise the addresses that were there first would have
@@ -55,8 +61,8 @@ impl Server {
 
     /// Whether there are idle connections, but none to the address whose turn it is: another worker's would lead just anywhere, and two that take
     /// them from each other would never make one to an address that has come.
-    pub(crate) fn wants_another_address(&self) -> bool {
-        self.found.several.get() && self.pool.len() > 0
+    pub(crate) fn wants_another_address(&self, keep: &Keep) -> bool {
+        self.takes_turns(keep) && self.pool.len() > 0
     }
 
     fn is_avoided(&self, address: &Address, now: Tick) -> bool {
@@ -82,7 +88,7 @@ impl Server {
     }
 
     /// `why` not: no answer came in time.
-    fn avoid(&self, address: Address, why: Option<&io::Error>) {
+    pub(super) fn avoid(&self, address: Address, why: Option<&io::Error>) {
         let mut failed = self.failed.borrow_mut();
         let before = failed.iter().position(|failed| failed.address == address).map(|at| failed.swap_remove(at));
         let times = before.map_or(0, |before| before.times);
@@ -92,6 +98,13 @@ impl Server {
         }
         let until = now().after(AVOIDED_MAX.min(AVOIDED * (1 << times.min(8))));
         failed.push(Failed { address, until, times: times + 1 });
+    }
+
+    /// The time is over in which an address is passed over.
+    #[cfg(test)]
+    pub(super) fn forgive(&self, address: &Address) {
+        let mut failed = self.failed.borrow_mut();
+        failed.iter_mut().filter(|failed| failed.address == *address).for_each(|failed| failed.until = now());
     }
 
     fn rehabilitate(&self, address: &Address) {
@@ -104,7 +117,7 @@ impl Server {
 
     /// Its addresses, beginning with another one each time. Those that failed a moment ago come last, so that one of them does
     /// not cost every connection its share of the time.
-    fn candidates(&self) -> Vec<Address> {
+    pub(super) fn candidates(&self) -> Vec<Address> {
         let addresses = self.found.addresses.borrow();
         self.failed.borrow_mut().retain(|failed| addresses.contains(&failed.address));
         let first = self.next.get();
@@ -113,7 +126,20 @@ impl Server {
         let in_turn = behind.iter().chain(ahead).cloned();
         let (last, mut candidates): (Vec<_>, Vec<_>) = in_turn.partition(|address| self.is_avoided(address, now()));
         candidates.extend(last);
+        if let Some(address) = candidates.first() {
+            self.begin_trial(address);
+        }
         candidates
+    }
+
+    /// One that failed, and whose time is over, gets this request: the others pass it over meanwhile, or each that has its turn would wait for
+    /// it as long as this one.
+    fn begin_trial(&self, address: &Address) {
+        let mut failed = self.failed.borrow_mut();
+        if let Some(failed) = failed.iter_mut().find(|failed| failed.address == *address && failed.until.is_due(now()))
+        {
+            failed.until = now().after(AVOIDED);
+        }
     }
 }
 
