@@ -135,7 +135,7 @@ impl Upstream {
         let (name, text) = (&self.options().name, server.text());
         for (address, why) in server.untold.take() {
             let (level, what) = match why {
-                Some(why) => (Level::Warn, format!(": {why}; the name's other addresses are used")),
+                Some(why) => (Level::Warn, format!(": {why}; requests go to the name's other addresses first")),
                 None => (Level::Info, " can be connected to again".into()),
             };
             let sentence = format!("upstream {name} {text} at {address}{what}");
