@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use balance::ServerId;
 use event_loop::now;
 
+use crate::pool::Connection;
 use crate::server::Server;
 use crate::upstream::Upstream;
 
@@ -14,15 +15,29 @@ use crate::upstream::Upstream;
 pub(crate) struct Heir {
     upstream: Weak<Upstream>,
     places: Vec<Option<ServerId>>,
+    /// Connections serve there, too.
+    keeps: bool,
     /// Who goes on in its place in turn: it may have gone before requests that are older than it.
     next: Rc<OnceCell<Heir>>,
 }
 
 impl Heir {
     /// Where `server` stands with the first one that is still there.
-    pub(crate) fn of(&self, mut server: ServerId) -> Option<(Rc<Upstream>, ServerId)> {
+    pub(crate) fn of(&self, server: ServerId) -> Option<(Rc<Upstream>, ServerId)> {
+        self.find(server, |_| true)
+    }
+
+    /// The same for a connection to `server`.
+    fn of_connection(&self, server: ServerId) -> Option<(Rc<Upstream>, ServerId)> {
+        self.find(server, |heir| heir.keeps)
+    }
+
+    fn find(&self, mut server: ServerId, fits: impl Fn(&Heir) -> bool) -> Option<(Rc<Upstream>, ServerId)> {
         let mut heir = self;
         loop {
+            if !fits(heir) {
+                return None;
+            }
             server = (*heir.places.get(server.index())?)?;
             match heir.upstream.upgrade() {
                 Some(upstream) => return Some((upstream, server)),
@@ -58,11 +73,29 @@ impl Upstream {
         }
         // Also where requests are not counted: those from before end there, and the next one may count.
         let (upstream, next) = (Rc::downgrade(self), Rc::clone(&self.heir));
-        let _ = before.heir.set(Heir { upstream, places, next });
+        let _ = before.heir.set(Heir { upstream, places, keeps, next });
         let mut all = before.before.take();
         all.retain(|earlier| earlier.strong_count() > 0);
         all.push(Rc::downgrade(before));
         self.before.replace(all);
+    }
+
+    /// Passes a connection on that comes back after a reload, where its server stays.
+    #[cold]
+    pub(crate) fn pass_on(&self, server: ServerId, mut connection: Box<Connection>) {
+        if let Some((heir, server)) = self.heir.get().and_then(|heir| heir.of_connection(server)) {
+            // It was held against the addresses that another look-up gave.
+            connection.era = 0;
+            heir.keep(server, connection);
+        }
+    }
+
+    /// An idle connection of who goes on in its place: a request that has waited since before a reload needs none of its own.
+    #[cold]
+    pub(crate) fn idle_further_on(&self, server: ServerId) -> Option<Box<Connection>> {
+        let (heir, server) = self.heir.get()?.of_connection(server)?;
+        let idle = heir.server(server)?.reuse(now(), &heir.kept);
+        idle.or_else(|| heir.idle_further_on(server))
     }
 
     /// Whether `server` can take another request, here and wherever it is counted since reloads.

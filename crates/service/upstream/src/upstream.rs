@@ -311,7 +311,8 @@ impl Upstream {
 
     /// An idle connection to that server, if there is one.
     pub fn reuse(&self, server: ServerId) -> Option<Checkout<'_>> {
-        let connection = self.server(server)?.reuse(now(), &self.kept)?;
+        let idle = self.server(server)?.reuse(now(), &self.kept);
+        let connection = idle.or_else(|| self.idle_further_on(server))?;
         Some(Checkout::new(self, server, connection))
     }
 
@@ -367,14 +368,14 @@ impl Upstream {
 
     pub(crate) fn keep(&self, server: ServerId, connection: Box<Connection>) {
         if self.retired.get() {
-            return;
-        }
-        if let Some(server) = self.servers.get(server.index()) {
+            self.pass_on(server, connection);
+        } else if let Some(server) = self.servers.get(server.index()) {
             server.keep(connection, &self.kept);
         }
     }
 
-    /// No exchange will begin any more: idle connections are closed, and those that come back too.
+    /// No exchange will begin any more: idle connections are closed, and those that come back too, unless their servers stay with
+    /// who goes on in its place.
     pub fn retire(&self) {
         self.retired.set(true);
         self.servers.iter().for_each(|s| s.pool.clear());

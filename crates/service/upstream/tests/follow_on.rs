@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use balance::{EjectionPolicy, Policy, RetryPolicy, ServerId, Tried};
+use client_address::proxy_protocol::Version;
 use event_loop::{Driver, Footprint, Worker, WorkerConfig};
 use net::Address;
 use net::memory::MemoryListener;
@@ -67,6 +68,43 @@ fn idle_connections_of_servers_that_stay_are_kept() {
         assert!(after.reuse(ServerId(1)).is_some_and(|checkout| checkout.is_reused()));
         Checkout::give_back(late);
         assert_eq!(idle(&before), [0, 0], "what comes back to a retired one is closed");
+    });
+}
+
+#[test]
+fn connections_that_are_out_come_back_to_servers_that_stay() {
+    run(async {
+        let listener = MemoryListener::new(31).unwrap();
+        let before = Upstream::start(options(&[31], 1, false), 0);
+        let mut ends = Vec::new();
+        let mut out = Vec::new();
+        for _ in 0..3 {
+            out.push(before.connect(ServerId(0)).await.unwrap());
+            ends.push(poll_fn(|cx| listener.poll_accept(cx)).await.0);
+        }
+        let middle = Upstream::start(options(&[32, 31], 2, false), 0);
+        middle.follow_on(&before);
+        before.retire();
+        out.pop().unwrap().give_back();
+        assert_eq!(middle.servers()[1].idle(), 1);
+        let after = Upstream::start(options(&[31, 32], 3, false), 0);
+        after.follow_on(&middle);
+        middle.retire();
+        assert_eq!(after.servers()[0].idle(), 1, "the one that was idle");
+        drop(middle);
+        out.pop().unwrap().give_back();
+        assert_eq!(after.servers()[0].idle(), 2);
+        let again = before.reuse(ServerId(0)).expect("a request from before finds them there");
+        assert!(again.is_reused() && after.servers()[0].idle() == 1);
+        again.give_back();
+        assert_eq!(after.servers()[0].idle(), 2);
+        // One that says for whom it is serves no other.
+        let told = Options { proxy_protocol: Some(Version::V2), ..options(&[31], 4, false) };
+        let last = Upstream::start(told, 0);
+        last.follow_on(&after);
+        after.retire();
+        out.pop().unwrap().give_back();
+        assert_eq!(last.servers()[0].idle(), 0);
     });
 }
 
