@@ -196,6 +196,7 @@ fn what_the_system_does_not_watch_is_warned_of() {
         assert_eq!(client.get("/sub/").status, 200);
     }
     server.process.logged("not every page reloads by itself: the system does not watch another folder", 1);
+    drop(client);
     server.stop();
 }
 

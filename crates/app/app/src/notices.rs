@@ -23,27 +23,25 @@ const QUIETS_MAX: u32 = 25;
 
 /// Who tells of changes, where the system can. Where it cannot, `are_pages_live` makes that a warning: they would be so in vain.
 pub(crate) fn open(are_pages_live: bool, log: &Log) -> Option<Arc<Notices>> {
-    let no_notices = |e: &std::io::Error| {
-        match are_pages_live {
+    let no_notices = |e: &std::io::Error| match are_pages_live {
         true => log.warn(format_args!(
-            "pages do not reload by themselves: the system does not tell of changed files ({e}; see fs.inotify.max_user_instances)"
+            "pages do not reload by themselves: the system does not tell of changed files ({e}; see \
+             fs.inotify.max_user_instances)"
         )),
-        false => log.info(format_args!(
-            "no notices of changed files ({e}): open files are looked at once a second instead"
-        )),
-    }
+        false => {
+            log.info(format_args!("no notices of changed files ({e}): open files are looked at once a second instead"));
+        }
     };
     let theirs = log.clone();
-    let no_watch = move |e: std::io::Error| {
-        match are_pages_live {
+    let no_watch = move |e: std::io::Error| match are_pages_live {
         true => theirs.warn(format_args!(
-            "not every page reloads by itself: the system does not watch another folder ({e}; see fs.inotify.max_user_watches)"
+            "not every page reloads by itself: the system does not watch another folder ({e}; see \
+             fs.inotify.max_user_watches)"
         )),
         false => theirs.info(format_args!(
-            "no notices of what changes in some folders ({e}; see fs.inotify.max_user_watches): open files there are looked at once a \
-             second instead"
+            "no notices of what changes in some folders ({e}; see fs.inotify.max_user_watches): open files there are \
+             looked at once a second instead"
         )),
-    }
     };
     Some(Arc::new(Notices::new().inspect_err(no_notices).ok()?.telling(no_watch)))
 }
