@@ -62,6 +62,8 @@ pub struct Server {
     pub(crate) untold: RefCell<Vec<(Address, Option<String>)>>,
     /// The state of its addresses that the pool was held against.
     era: Cell<u32>,
+    /// [`Found::has_several`], where each request finds it without another place in memory.
+    several: Cell<bool>,
     /// When it was told of last that a request to it was tried again.
     pub(crate) retry_told: Cell<Option<Tick>>,
     pub(crate) pool: Pool,
@@ -90,6 +92,7 @@ impl Server {
             failed: RefCell::default(),
             untold: RefCell::default(),
             era: Cell::new(0),
+            several: Cell::new(false),
             retry_told: Cell::default(),
             pool: Pool::new(sign),
             excess: Told::default(),
@@ -130,6 +133,7 @@ impl Server {
     pub(crate) fn inherit(&self, before: &Server, keeps: Option<&Keep>) {
         self.found.follow_on(&before.found);
         self.era.set(self.found.era.get());
+        self.several.set(self.found.has_several());
         if let Some(keep) = keeps {
             self.pool.inherit(&before.pool, keep);
             self.pool.retain(|connection| self.is_current(connection));
@@ -167,8 +171,9 @@ impl Server {
         !self.found.addresses.borrow().is_empty()
     }
 
-    /// Closes idle connections to addresses that its name has no more, once they count as gone.
+    /// Takes up what look-ups have found: closes idle connections to addresses that its name has no more, once they count as gone.
     fn settle(&self) {
+        self.several.set(self.found.has_several());
         let era = self.found.era.get();
         if self.era.replace(era) != era {
             self.pool.retain(|connection| self.is_current(connection));

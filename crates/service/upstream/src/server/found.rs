@@ -21,8 +21,6 @@ pub(super) struct Found {
     pub(super) lately: RefCell<Vec<(Address, u32)>>,
     /// Whether its answers were seen to hold some of its addresses in turn.
     rotates: Cell<bool>,
-    /// Whether there are several addresses of which each is to have its turn.
-    pub(super) several: Cell<bool>,
     /// How many of the latest answers were the same as the one before.
     same: Cell<u32>,
     /// Look-ups that found something.
@@ -76,12 +74,12 @@ impl Found {
         }
         self.addresses.replace(addresses);
         self.answers.set(self.answers.get().saturating_add(1));
-        self.note_several();
     }
 
-    /// Where addresses come in turn already, those of the latest answer are few of those that connections are kept to.
-    fn note_several(&self) {
-        self.several.set(self.addresses.borrow().len() > 1 && !self.rotates.get());
+    /// Whether there are several addresses of which each is to have its turn. Where they come in turn already, those of the latest answer are few
+    /// of those that connections are kept to.
+    pub(super) fn has_several(&self) -> bool {
+        self.addresses.borrow().len() > 1 && !self.rotates.get()
     }
 
     /// Adds what was known `before`. Look-ups since then may have come first.
@@ -98,8 +96,6 @@ impl Found {
         if addresses.is_empty() {
             addresses.clone_from(&before.addresses.borrow());
         }
-        drop(addresses);
-        self.note_several();
         if self.era.get() == 0 && before.era.get() != 0 {
             self.next_era();
         }

@@ -156,9 +156,11 @@ fn kept_connections_have_their_turns_by_address_too() {
             counts
         };
         server.found.learn(vec![address(0)]);
+        server.settle();
         assert_eq!((count(3).await, made.get()), ([3, 0, 0], 1));
         // Two more come.
         server.found.learn((0..3).map(address).collect());
+        server.settle();
         assert!(server.reuse(now(), &keep).is_none() && server.wants_another_address(&keep));
         assert_eq!((count(30).await, made.get()), ([10; 3], 3));
         // One goes, another cannot be connected to: who has its turn is asked in its place, over a kept connection but for the first.
@@ -184,6 +186,7 @@ fn where_fewer_connections_are_kept_than_there_are_addresses_they_are_used_as_th
             let keep = Keep::from(&KeepAlive { idle, idle_timeout: minute, max_requests: 100, max_age: minute });
             let server = named(Vec::new());
             server.found.learn(all.iter().map(|bound| bound.address().clone()).collect());
+            server.settle();
             let mut made = 0;
             for _ in 0..30 {
                 let connection = match server.reuse(now(), &keep) {
@@ -211,10 +214,12 @@ fn the_first_address_does_not_keep_all_places_of_kept_connections() {
     run(Driver::Mio, async {
         let server = named(Vec::new());
         server.found.learn(vec![address(0)]);
+        server.settle();
         for _ in 0..4 {
             server.keep(connect(&server, Duration::from_secs(2)).await.expect("it listens"), &keep);
         }
         server.found.learn(vec![address(0), address(1)]);
+        server.settle();
         let mut made = 0;
         for _ in 0..10 {
             let connection = match server.reuse(now(), &keep) {
@@ -237,6 +242,7 @@ fn an_address_that_failed_is_tried_by_one_request_at_a_time() {
         let [good, gone]: [Address; 2] = ["127.0.0.1:1", "127.0.0.1:2"].map(|text| text.parse().unwrap());
         let server = named(Vec::new());
         server.found.learn(vec![good.clone(), gone.clone()]);
+        server.settle();
         server.avoid(gone.clone(), None);
         let firsts = |times: usize| (0..times).filter(|_| server.candidates()[0] == gone).count();
         assert_eq!(firsts(4), 0);

@@ -35,7 +35,7 @@ impl Server {
     /// Whether there are several addresses, and one connection to each can be kept. Where fewer are, one would be opened for many of the requests.
     #[inline]
     pub(super) fn takes_turns(&self, keep: &Keep) -> bool {
-        self.found.several.get() && self.found.addresses.borrow().len() <= keep.idle
+        self.several.get() && self.found.addresses.borrow().len() <= keep.idle
     }
 
     /// Without an idle one to that address the connection that is made begins with it: otherwise the addresses that were there first would have
@@ -92,7 +92,7 @@ impl Server {
         let mut failed = self.failed.borrow_mut();
         let before = failed.iter().position(|failed| failed.address == address).map(|at| failed.swap_remove(at));
         let times = before.map_or(0, |before| before.times);
-        if times == 0 && self.found.several.get() {
+        if times == 0 && self.several.get() {
             let why = why.map_or_else(|| "no connection came about in time".into(), connect_error);
             self.untold.borrow_mut().push((address.clone(), Some(why)));
         }
@@ -110,7 +110,7 @@ impl Server {
     fn rehabilitate(&self, address: &Address) {
         let mut failed = self.failed.borrow_mut();
         let before = failed.iter().position(|failed| failed.address == *address).map(|at| failed.swap_remove(at));
-        if before.is_some() && self.found.several.get() {
+        if before.is_some() && self.several.get() {
             self.untold.borrow_mut().push((address.clone(), None));
         }
     }
