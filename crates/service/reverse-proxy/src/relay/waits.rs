@@ -116,9 +116,10 @@ impl<'p> Relay<'p> {
             let kind = match self.answering {
                 true => Kind::UpstreamTruncated,
                 false if refused => Kind::UpstreamTls,
+                false if error.kind() == io::ErrorKind::TimedOut => Kind::UpstreamTimeout,
                 false => Kind::UpstreamReset,
             };
-            return TryFailed::of_server(Cause::Reset, kind, who, format_args!("broke the connection: {error}"));
+            return TryFailed::of_server(Cause::Reset, kind, who, format_args!("{}", how_broken(error)));
         }
         match self.wait {
             Some(Wait::Head | Wait::Sign) | None => {
@@ -149,3 +150,25 @@ const SYSTEM_TICK: Duration = Duration::from_millis(20);
 
 /// What it means when a system acknowledges nothing.
 const GONE: &str = "its machine is gone, or packets are dropped on the way";
+
+/// How a connection broke, behind the server's name. With a time-out of the system's it is no doing of the server's.
+fn how_broken(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => format!("acknowledged nothing until the system gave its connection up: {GONE}"),
+        _ => format!("broke the connection: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_patience_of_the_system_is_not_ours() {
+        let given_up = io::Error::from_raw_os_error(110);
+        assert_eq!(given_up.kind(), io::ErrorKind::TimedOut);
+        assert!(!is_over(&given_up) && is_over(&io::ErrorKind::TimedOut.into()));
+        assert!(how_broken(&given_up).starts_with("acknowledged nothing until the system"));
+        assert!(how_broken(&io::Error::from_raw_os_error(104)).starts_with("broke the connection: "));
+    }
+}
