@@ -16,13 +16,35 @@ fn named(addresses: Vec<Address>) -> Server {
     server
 }
 
+fn bind() -> Bound {
+    net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0)
+}
+
+/// Keeps so many idle connections, for longer than any test takes.
+fn keep(idle: usize) -> Keep {
+    let minute = Duration::from_secs(60);
+    Keep::from(&KeepAlive { idle, idle_timeout: minute, max_requests: 100, max_age: minute })
+}
+
+/// What a request does with connections; counts those that it makes, and says where its own led.
+async fn request(server: &Server, keep: &Keep, made: &Cell<u32>) -> SocketAddr {
+    let connection = match server.reuse(now(), keep) {
+        Some(connection) => connection,
+        None => {
+            made.set(made.get() + 1);
+            connect(server, Duration::from_secs(2)).await.expect("one listens")
+        }
+    };
+    let peer = connection.stream.peer().unwrap().socket_addr().unwrap();
+    server.keep(connection, keep);
+    peer
+}
+
 #[test]
 fn connections_to_an_address_that_the_name_has_no_more_are_closed() {
-    let bind = || net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
     let (one, two): (Bound, Bound) = (bind(), bind());
     let [first, second] = [one.address().clone(), two.address().clone()];
-    let minute = Duration::from_secs(60);
-    let keep = Keep::from(&KeepAlive { idle: 8, idle_timeout: minute, max_requests: 100, max_age: minute });
+    let keep = keep(8);
     run(Driver::Mio, async {
         let server = named(Vec::new());
         server.found.learn(vec![first.clone(), second.clone()]);
@@ -77,10 +99,8 @@ fn connections_to_an_address_that_the_name_has_no_more_are_closed() {
 /// Each answer holds one of three addresses, in turn.
 #[test]
 fn connections_to_addresses_that_come_and_go_are_kept_also_by_a_reload() {
-    let bind = || net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
     let all: [Bound; 3] = [bind(), bind(), bind()];
-    let minute = Duration::from_secs(60);
-    let keep = Keep::from(&KeepAlive { idle: 8, idle_timeout: minute, max_requests: 100, max_age: minute });
+    let keep = keep(8);
     run(Driver::Mio, async {
         let server = named(Vec::new());
         let answer = |server: &Server, number: usize| {
@@ -127,25 +147,15 @@ fn connections_to_addresses_that_come_and_go_are_kept_also_by_a_reload() {
 /// One request at a time is what shows it: the first connection could carry them all.
 #[test]
 fn kept_connections_have_their_turns_by_address_too() {
-    let bind = || net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
     let all: Vec<Bound> = (0..3).map(|_| bind()).collect();
     let gone = bind().address().clone();
-    let minute = Duration::from_secs(60);
-    let keep = Keep::from(&KeepAlive { idle: 8, idle_timeout: minute, max_requests: 100, max_age: minute });
+    let keep = keep(8);
     let address = |number: usize| all[number].address().clone();
     run(Driver::Mio, async {
         let server = named(Vec::new());
         let made = Cell::new(0);
         let ask = async || {
-            let connection = match server.reuse(now(), &keep) {
-                Some(connection) => connection,
-                None => {
-                    made.set(made.get() + 1);
-                    connect(&server, Duration::from_secs(2)).await.expect("one listens")
-                }
-            };
-            let peer = connection.stream.peer().unwrap().socket_addr().unwrap();
-            server.keep(connection, &keep);
+            let peer = request(&server, &keep, &made).await;
             (0..3).find(|number| matches!(address(*number), Address::Tcp(at) if at == peer)).expect("one of ours")
         };
         let count = async |asked: usize| {
@@ -178,27 +188,18 @@ fn kept_connections_have_their_turns_by_address_too() {
 /// With fewer kept connections than addresses, turns would open one for many of the requests.
 #[test]
 fn where_fewer_connections_are_kept_than_there_are_addresses_they_are_used_as_they_come() {
-    let all: Vec<Bound> =
-        (0..3).map(|_| net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0)).collect();
-    let minute = Duration::from_secs(60);
+    let all: Vec<Bound> = (0..3).map(|_| bind()).collect();
     run(Driver::Mio, async {
         for (idle, most) in [(1, 1), (2, 1), (3, 3)] {
-            let keep = Keep::from(&KeepAlive { idle, idle_timeout: minute, max_requests: 100, max_age: minute });
+            let keep = keep(idle);
             let server = named(Vec::new());
             server.found.learn(all.iter().map(|bound| bound.address().clone()).collect());
             server.settle();
-            let mut made = 0;
+            let made = Cell::new(0);
             for _ in 0..30 {
-                let connection = match server.reuse(now(), &keep) {
-                    Some(connection) => connection,
-                    None => {
-                        made += 1;
-                        connect(&server, Duration::from_secs(2)).await.expect("all listen")
-                    }
-                };
-                server.keep(connection, &keep);
+                request(&server, &keep, &made).await;
             }
-            assert_eq!(made, most, "{idle} kept");
+            assert_eq!(made.get(), most, "{idle} kept");
         }
     });
 }
@@ -206,11 +207,9 @@ fn where_fewer_connections_are_kept_than_there_are_addresses_they_are_used_as_th
 /// Connections that were kept before more addresses came give way to some to those.
 #[test]
 fn the_first_address_does_not_keep_all_places_of_kept_connections() {
-    let all: Vec<Bound> =
-        (0..2).map(|_| net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0)).collect();
+    let all: Vec<Bound> = (0..2).map(|_| bind()).collect();
     let address = |number: usize| all[number].address().clone();
-    let minute = Duration::from_secs(60);
-    let keep = Keep::from(&KeepAlive { idle: 4, idle_timeout: minute, max_requests: 100, max_age: minute });
+    let keep = keep(4);
     run(Driver::Mio, async {
         let server = named(Vec::new());
         server.found.learn(vec![address(0)]);
@@ -220,18 +219,11 @@ fn the_first_address_does_not_keep_all_places_of_kept_connections() {
         }
         server.found.learn(vec![address(0), address(1)]);
         server.settle();
-        let mut made = 0;
+        let made = Cell::new(0);
         for _ in 0..10 {
-            let connection = match server.reuse(now(), &keep) {
-                Some(connection) => connection,
-                None => {
-                    made += 1;
-                    connect(&server, Duration::from_secs(2)).await.expect("both listen")
-                }
-            };
-            server.keep(connection, &keep);
+            request(&server, &keep, &made).await;
         }
-        assert_eq!((made, server.idle()), (1, 4));
+        assert_eq!((made.get(), server.idle()), (1, 4));
     });
 }
 
@@ -254,10 +246,8 @@ fn an_address_that_failed_is_tried_by_one_request_at_a_time() {
 /// A failover and back within three look-ups looks like addresses that come in turn, until nothing has changed for long enough.
 #[test]
 fn a_name_that_has_settled_is_followed_at_once_again() {
-    let bind = || net::bind(&"127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().remove(0);
     let (one, two): (Bound, Bound) = (bind(), bind());
-    let minute = Duration::from_secs(60);
-    let keep = Keep::from(&KeepAlive { idle: 8, idle_timeout: minute, max_requests: 100, max_age: minute });
+    let keep = keep(8);
     run(Driver::Mio, async {
         let server = named(Vec::new());
         let answer = |bound: &Bound| {
