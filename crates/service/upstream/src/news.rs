@@ -73,9 +73,9 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Whether it is to be told this time, and how many before it were not.
-    pub(crate) fn is_due(&self, now: Tick) -> Option<u32> {
-        if self.last.get().is_some_and(|last| now.since(last) < TOLD_EVERY) {
+    /// Whether it is to be told this time, which is once in `every`, and how many before it were not.
+    pub(crate) fn is_due(&self, now: Tick, every: Duration) -> Option<u32> {
+        if self.last.get().is_some_and(|last| now.since(last) < every) {
             self.unsaid.set(self.unsaid.get().saturating_add(1));
             return None;
         }
@@ -95,7 +95,7 @@ impl Upstream {
     #[cold]
     pub fn tell_excess(&self, server: ServerId, sentence: fmt::Arguments<'_>) {
         let Some(server) = self.server(server) else { return };
-        let unsaid = server.excess.is_due(now());
+        let unsaid = server.excess.is_due(now(), TOLD_EVERY);
         let text = server.text();
         let sentence = format!("upstream {} {text} {sentence}", self.options().name);
         let failure = Failure::because(Kind::UpstreamExcess, sentence).with_server(text);
@@ -107,8 +107,7 @@ impl Upstream {
     #[cold]
     pub fn tell_retried(&self, server: ServerId, level: Level, what: impl fmt::Display) {
         let Some(state) = self.server(server) else { return };
-        if state.retry_told.get().is_none_or(|at| now().since(at) >= RETRY_TOLD_EVERY) {
-            state.retry_told.set(Some(now()));
+        if state.retried.is_due(now(), RETRY_TOLD_EVERY).is_some() {
             self.say(Topic::Tries, state, level, format_args!("{what}; the request was tried again"));
         }
     }
@@ -119,7 +118,7 @@ impl Upstream {
     pub fn distrust(&self, server: ServerId) {
         let Some(server) = self.server(server) else { return };
         server.pool.clear();
-        if server.silence.is_due(now()).is_some() {
+        if server.silence.is_due(now(), TOLD_EVERY).is_some() {
             let (name, text, connect) = (&self.options().name, server.text(), self.options().timeouts.connect);
             let sentence = format_args!(
                 "upstream {name} {text} acknowledged nothing on an idle connection within {connect:?}: its machine is gone, or a firewall forgot \
@@ -182,7 +181,7 @@ mod tests {
         let told = Told::default();
         let at = |seconds: u32| Tick(seconds * 1000);
         assert_eq!(
-            [0, 1, 59, 60, 61, 200].map(|seconds| told.is_due(at(seconds))),
+            [0, 1, 59, 60, 61, 200].map(|seconds| told.is_due(at(seconds), TOLD_EVERY)),
             [Some(0), None, None, Some(2), None, Some(1)]
         );
     }

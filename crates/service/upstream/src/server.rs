@@ -64,8 +64,8 @@ pub struct Server {
     era: Cell<u32>,
     /// [`Found::has_several`], where each request finds it without another place in memory.
     several: Cell<bool>,
-    /// When it was told of last that a request to it was tried again.
-    pub(crate) retry_told: Cell<Option<Tick>>,
+    /// Told of it when a request to it is tried again.
+    pub(crate) retried: Told,
     pub(crate) pool: Pool,
     /// Told of it when it sends more than its answers are to have.
     pub(crate) excess: Told,
@@ -93,7 +93,7 @@ impl Server {
             untold: RefCell::default(),
             era: Cell::new(0),
             several: Cell::new(false),
-            retry_told: Cell::default(),
+            retried: Told::default(),
             pool: Pool::new(sign),
             excess: Told::default(),
             silence: Told::default(),
