@@ -216,3 +216,37 @@ fn what_stands_without_its_option_is_told_of() {
         assert!(ended.err.contains(&hint), "{arguments:?}: {}", ended.err);
     }
 }
+
+/// The same of `server`, which takes a folder where others take a file, a port or an address.
+#[test]
+fn what_server_does_not_take_is_answered_with_what_it_takes() {
+    let folder = TempDir::new().expect("a folder");
+    let page = folder.path().join("page.html");
+    fs::write(&page, "a page").expect("a file");
+    let [served, page] = [folder.path(), &page].map(|path| path.to_str().expect("text"));
+    let file = configs().join("static.toml");
+    let file = file.to_str().expect("text");
+    for (arguments, hint) in [
+        (&[file][..], format!("write `--config {file}` for the configuration file")),
+        (&["--check", file], format!("write `--config {file}` for the configuration file")),
+        (&["gone.toml"], "write `--config gone.toml` for".to_owned()),
+        (&[served, file], format!("write `--config {file}` for the configuration file")),
+        (&[page], format!("the folder that it is in with `server {served}`, and ask for /page.html")),
+        (&["--config", served], format!("`server {served}` serves the folder")),
+        (&["3000"], "write `--listen 127.0.0.1:3000` to".to_owned()),
+        (&[served, "http://localhost:3000/"], "write `--listen 127.0.0.1:3000` to".to_owned()),
+        (&["[::1]:3000"], "write `--listen [::1]:3000` to".to_owned()),
+        (&[served, served], "one folder is served".to_owned()),
+        (&["-c", file], "there is no `-c`: write `--config FILE`".to_owned()),
+        (&["--root", served], "there is no `--root`: the folder stands by itself".to_owned()),
+        (&["--config", file, served, "--spa"], "leave out [DIR], --spa, or `--config`".to_owned()),
+        (&["--tls-key", "a.key", "--config", file], "leave out --tls-key <FILE>, or `--config`".to_owned()),
+        (&["--open", "--config", file], "'--open' cannot be used with '--config".to_owned()),
+        (&["--lisen", "127.0.0.1:0"], "a similar argument exists: '--listen'".to_owned()),
+        (&["gone"], "the folder `gone` does not exist".to_owned()),
+    ] {
+        let ended = run(Tollgate::command("server").args(arguments));
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert!(ended.err.contains(&hint), "{arguments:?}: {}", ended.err);
+    }
+}

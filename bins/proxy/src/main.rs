@@ -93,7 +93,7 @@ const LISTEN: &str = "127.0.0.1:8080";
 fn main() -> ExitCode {
     let parsed = Arguments::try_parse();
     let Arguments { command, run: arguments } =
-        parsed.unwrap_or_else(|error| stray::explained(error, &mut Arguments::command()).exit());
+        parsed.unwrap_or_else(|error| stray::HINTS.explained(error, &mut Arguments::command()).exit());
     if let Some(Command::Cert { what: Cert::Dev { names, out } }) = command {
         return app::make_dev_certificate(&names, &out);
     }

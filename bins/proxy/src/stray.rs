@@ -1,31 +1,20 @@
-//! What is said of a word on the command line that no option stands before.
+//! What is said of words and options that `proxy` does not know.
 
 use std::path::Path;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, Error};
+use app::stray::{Hints, configuration_file, configuration_option};
 use config::ServerAddress;
 
-/// `error`, or the option that was meant, where that can be told: other proxies take their files and servers in other ways.
-pub(crate) fn explained(error: Error, command: &mut Command) -> Error {
-    let of = |kind| match error.get(kind) {
-        Some(ContextValue::String(word)) => Some(word.as_str()),
-        _ => None,
-    };
-    let hint = match error.kind() {
-        ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
-            of(ContextKind::InvalidSubcommand).and_then(meant)
-        }
-        ErrorKind::UnknownArgument => of(ContextKind::InvalidArg).and_then(other),
-        _ => None,
-    };
-    hint.map_or(error, |hint| command.error(ErrorKind::UnknownArgument, hint))
-}
+/// Other proxies take their files and servers in other ways.
+pub(crate) const HINTS: Hints = Hints { word, option, beside_config };
 
 /// A word by itself, which clap takes for a subcommand.
-fn meant(word: &str) -> Option<String> {
+fn word(word: &str) -> Option<String> {
     let path = Path::new(word);
-    if path.is_file() || path.extension().is_some_and(|extension| extension == "toml") {
+    if let Some(hint) = configuration_file(path) {
+        return Some(hint);
+    }
+    if path.is_file() {
         return Some(format!("write `--config {word}` for the configuration file `{word}`"));
     }
     if path.is_dir() {
@@ -36,15 +25,17 @@ fn meant(word: &str) -> Option<String> {
 }
 
 /// An option of nginx, HAProxy, Caddy or of everybody.
-fn other(option: &str) -> Option<String> {
-    let hint = match option {
-        "-c" | "-f" | "-t" => {
-            "write `--config FILE` for the configuration file, and `--check` too if it is only to be checked"
-        }
+fn option(option: &str) -> Option<&'static str> {
+    match option {
         "-p" | "--port" | "--from" => {
-            "write `--listen 127.0.0.1:8080 --to ADDR`, or `--config FILE` and the listeners in there"
+            Some("write `--listen 127.0.0.1:8080 --to ADDR`, or `--config FILE` and the listeners in there")
         }
-        _ => return None,
-    };
-    Some(format!("there is no `{option}`: {hint}"))
+        _ => configuration_option(option),
+    }
+}
+
+fn beside_config(argument: &str) -> Option<String> {
+    Some(format!(
+        "the configuration file says where to listen and what to forward to: leave out {argument}, or `--config`"
+    ))
 }

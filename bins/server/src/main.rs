@@ -2,6 +2,7 @@
 
 mod open;
 mod site;
+mod stray;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ struct Arguments {
     tls_cert: Option<PathBuf>,
 
     /// The certificate's private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", requires = "tls_cert", conflicts_with = "config")]
     tls_key: Option<PathBuf>,
 
     /// Speak TLS with a certificate for localhost, signed by a local authority of your own; both are made if need be and
@@ -92,7 +93,8 @@ const EXAMPLES: &str = "Examples:
   server --config site.toml --check        is the configuration right?";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let parsed = Arguments::try_parse();
+    let arguments = parsed.unwrap_or_else(|error| stray::HINTS.explained(error, &mut Arguments::command()).exit());
     if arguments.open {
         match open::target(&arguments.listen) {
             Ok(target) => {
@@ -107,9 +109,13 @@ fn main() -> ExitCode {
 
 fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
     let (mut loaded, source) = match &arguments.config {
-        Some(path) => (config::load(path)?, Source::File(path.clone(), arguments.workers)),
+        Some(path) => {
+            let loaded = config::load(path).map_err(|report| stray::of_config(report, path))?;
+            (loaded, Source::File(path.clone(), arguments.workers))
+        }
         None => {
-            let mut plan = Plan::for_server(&arguments.folder, arguments.listen.clone())?;
+            let mut plan = Plan::for_server(&arguments.folder, arguments.listen.clone())
+                .map_err(|report| stray::of_folder(report, &arguments.folder))?;
             arguments.serving.apply(&mut plan);
             let loaded = match certificate(arguments)? {
                 Some(certificate) => plan.with_tls(certificate)?,

@@ -31,6 +31,7 @@ mod report;
 mod site;
 mod socket_file;
 mod split;
+pub mod stray;
 mod tls_back;
 mod tls_front;
 mod upstreams;
