@@ -28,7 +28,8 @@ pub struct Stream(Kind);
 enum Kind {
     Tcp(Socket<mio::net::TcpStream>),
     Unix(Socket<mio::net::UnixStream>),
-    Memory(MemoryStream),
+    /// Boxed, since it is the largest by far and the rarest: every idle connection has room for the largest.
+    Memory(Box<MemoryStream>),
     Tls(Established),
 }
 
@@ -188,7 +189,7 @@ impl Stream {
 
 impl From<MemoryStream> for Stream {
     fn from(stream: MemoryStream) -> Stream {
-        Stream(Kind::Memory(stream))
+        Stream(Kind::Memory(Box::new(stream)))
     }
 }
 
