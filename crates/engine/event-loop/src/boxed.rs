@@ -8,6 +8,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -42,22 +43,25 @@ impl Drop for Blocks {
     }
 }
 
-/// A pinned future on the heap, like `Pin<Box<dyn Future>>`, in a recycled block when it is at most 1,280 bytes.
-pub struct Boxed<'a, T> {
-    future: NonNull<dyn Future<Output = T> + 'a>,
-    _owns: PhantomData<dyn Future<Output = T> + 'a>,
+/// A pinned future on the heap, like `Pin<Box<F>>`, in a recycled block when it is at most 1,280 bytes.
+pub struct Boxed<F: Future + ?Sized> {
+    future: NonNull<F>,
+    _owns: PhantomData<F>,
 }
 
-impl<'a, T> Boxed<'a, T> {
+/// One of any type: a word larger, for the functions of the type.
+pub type BoxedDyn<'a, T> = Boxed<dyn Future<Output = T> + 'a>;
+
+impl<F: Future> Boxed<F> {
     /// Moves `future` to the heap. Costs a few instructions while the worker has a block left, and the move.
-    pub fn new<F: Future<Output = T> + 'a>(future: F) -> Boxed<'a, T> {
+    pub fn new(future: F) -> Boxed<F> {
         Boxed::with(|| future)
     }
 
     /// Makes a future on the heap. A call of an `async fn` in `make` writes its few arguments to their place, where
     /// [`Boxed::new`] would move all the room that the future needs later.
     #[inline(always)]
-    pub fn with<F: Future<Output = T> + 'a>(make: impl FnOnce() -> F) -> Boxed<'a, T> {
+    pub fn with(make: impl FnOnce() -> F) -> Boxed<F> {
         let layout = place_for(Layout::new::<F>());
         let place = if layout == BLOCK { take_block() } else { allocate(layout) };
         let unfilled = GiveBack { place, layout };
@@ -65,6 +69,16 @@ impl<'a, T> Boxed<'a, T> {
         // SAFETY: the place is large enough and aligned for `F`, and belongs to nobody else.
         unsafe { future.write(make()) }
         std::mem::forget(unfilled);
+        Boxed { future, _owns: PhantomData }
+    }
+
+    /// Forgets its type; it stays where it is.
+    #[inline(always)]
+    pub fn of_any_type<'a>(self) -> BoxedDyn<'a, F::Output>
+    where
+        F: 'a,
+    {
+        let future: NonNull<dyn Future<Output = F::Output> + 'a> = ManuallyDrop::new(self).future;
         Boxed { future, _owns: PhantomData }
     }
 }
@@ -120,10 +134,10 @@ fn place_for(future: Layout) -> Layout {
     if future.size() <= BLOCK.size() && future.align() <= BLOCK.align() { BLOCK } else { future }
 }
 
-impl<T> Future for Boxed<'_, T> {
-    type Output = T;
+impl<F: Future + ?Sized> Future for Boxed<F> {
+    type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // SAFETY: the pointer is valid until drop, and this is the only reference while `self` is borrowed.
         let future = unsafe { self.future.as_mut() };
         // SAFETY: the future is never moved out of its place; it is dropped there.
@@ -133,9 +147,9 @@ impl<T> Future for Boxed<'_, T> {
 }
 
 /// The future does not lie in this handle, so moving the handle moves nothing that is pinned.
-impl<T> Unpin for Boxed<'_, T> {}
+impl<F: Future + ?Sized> Unpin for Boxed<F> {}
 
-impl<T> Drop for Boxed<'_, T> {
+impl<F: Future + ?Sized> Drop for Boxed<F> {
     fn drop(&mut self) {
         // SAFETY: the future lives until it is dropped below.
         let layout = place_for(Layout::for_value(unsafe { self.future.as_ref() }));
@@ -171,7 +185,7 @@ impl Drop for GiveBack {
     }
 }
 
-impl<T> fmt::Debug for Boxed<'_, T> {
+impl<F: Future + ?Sized> fmt::Debug for Boxed<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Boxed")
     }
@@ -189,7 +203,7 @@ mod tests {
         BLOCKS.with_borrow(|blocks| blocks.free.len())
     }
 
-    fn poll_once<T>(boxed: &mut Boxed<'_, T>) -> Poll<T> {
+    fn poll_once<F: Future + ?Sized>(boxed: &mut Boxed<F>) -> Poll<F::Output> {
         Pin::new(boxed).poll(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -222,7 +236,11 @@ mod tests {
             assert!(poll_once(&mut unfinished).is_pending());
             drop(unfinished);
             drop(Boxed::new(waits_once::<N>(Counted(Rc::clone(&dropped)))));
-            assert_eq!(dropped.get(), 3);
+            let mut of_any_type = Boxed::new(waits_once::<N>(Counted(Rc::clone(&dropped)))).of_any_type();
+            assert!(poll_once(&mut of_any_type).is_pending());
+            assert_eq!((poll_once(&mut of_any_type), dropped.get()), (Poll::Ready(7), 4));
+            drop(Boxed::new(waits_once::<N>(Counted(Rc::clone(&dropped)))).of_any_type());
+            assert_eq!(dropped.get(), 5);
         }
         run::<0>();
         run::<500>();

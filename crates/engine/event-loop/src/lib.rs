@@ -30,7 +30,7 @@ mod watch;
 mod worker;
 
 pub use blocking::{Blocking, BlockingError, blocking};
-pub use boxed::Boxed;
+pub use boxed::{Boxed, BoxedDyn};
 pub use combine::{race, within};
 pub use footprint::Footprint;
 pub use registration::{Direction, Ready, Registration};

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{self, Poll, ready};
 
 use buf::{Class, ReadBuf};
-use event_loop::{Boxed, now};
+use event_loop::{BoxedDyn, now};
 use http1::{RequestDecoder, ResponseEncoder};
 use message::RequestHead;
 use net::{Peer, Transport};
@@ -146,7 +146,7 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
 /// Polls a handler. Answers that gathered before it must not wait with it.
 fn poll_handler(
     wire: &Wire<'_>,
-    handler: &mut Boxed<'_, Result<(), Failure>>,
+    handler: &mut BoxedDyn<'_, Result<(), Failure>>,
     cx: &mut task::Context<'_>,
 ) -> Poll<Result<(), Failure>> {
     let handled = Pin::new(handler).poll(cx);

@@ -146,7 +146,8 @@ mod tests {
             size_of::<F>()
         }
         let size = size_of_future(serve::<Nothing, Plain>);
-        // With its places in the reactor's tables (40 + 48 + 16 bytes) an idle connection stays near 200 bytes.
-        assert!(size <= 104, "{size}");
+        // The stream is 16 bytes without debug assertions, the future 72, and the allocator makes that 80. With its places in the
+        // reactor's tables (40 + 32 + 16 bytes) an idle connection comes to 168.
+        assert!(size <= size_of::<Stream>() + 56, "{size}");
     }
 }

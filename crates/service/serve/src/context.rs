@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use clock::Tick;
-use event_loop::Boxed;
+use event_loop::{Boxed, BoxedDyn};
 use http1::Limits;
 use net::Peer;
 use observe::{Counters, Failure};
@@ -74,14 +74,14 @@ pub enum Handled<'e> {
     /// It is answered (what was queued is still to be written), or failed.
     Done(Result<(), Failure>),
     /// It goes on in this future. The box is what keeps the state of the largest handler out of everybody's connection.
-    Waits(Boxed<'e, Result<(), Failure>>),
+    Waits(BoxedDyn<'e, Result<(), Failure>>),
 }
 
 impl<'e> Handled<'e> {
     /// An exchange that has to wait for something, in the future that `make` makes (in its place: [`Boxed::with`]).
     #[inline(always)]
     pub fn waits<F: Future<Output = Result<(), Failure>> + 'e>(make: impl FnOnce() -> F) -> Handled<'e> {
-        Handled::Waits(Boxed::with(make))
+        Handled::Waits(Boxed::with(make).of_any_type())
     }
 }
 
