@@ -32,6 +32,8 @@ thread_local! {
     static BLOCKS: RefCell<Blocks> = const { RefCell::new(Blocks { free: Vec::new() }) };
     /// Where the two lie that the running task took last; [`NONE`] where it gave some back. Apart, since it is asked for after each poll.
     static LATEST: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
+    /// What lies below the block that was allocated last, up to a border of [`BETWEEN`].
+    static BASE: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Drop for Blocks {
@@ -86,12 +88,19 @@ impl<F: Future> Boxed<F> {
 fn take_block() -> NonNull<u8> {
     let taken = BLOCKS.try_with(|blocks| {
         let blocks = &mut *blocks.borrow_mut();
-        let block = blocks.free.pop().unwrap_or_else(|| allocate(BLOCK));
+        let block = blocks.free.pop().unwrap_or_else(new_block);
         LATEST.set([LATEST.get()[1], block.addr().get()]);
         block
     });
     // While the thread ends its blocks may be gone already.
     taken.unwrap_or_else(|_| allocate(BLOCK))
+}
+
+#[cold]
+fn new_block() -> NonNull<u8> {
+    let block = allocate(BLOCK);
+    BASE.set(block.addr().get() / BETWEEN * BETWEEN);
+    block
 }
 
 /// How much is in use of the two blocks of a connection's task: its active phase, and the handler that it waits for.
@@ -100,25 +109,41 @@ const USED: [usize; 2] = [1088, 704];
 /// No block begins there.
 const NONE: usize = 1;
 
-/// Where the two blocks lie that were taken last since this was asked before, if any; [`NONE`] after one was given back.
+/// Blocks so far apart, 64 GiB, are not told from each other by a word of 32 bits.
+const BETWEEN: usize = BLOCK.align() << u32::BITS;
+
+/// Where the two blocks of a task lie, as far as is known: the lower bits of their addresses. Those of all blocks of a worker come from one
+/// heap and share the others, which each idle connection would keep twice.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pair([u32; 2]);
+
+/// The two blocks that were taken last since this was asked before, if any; none of those after one was given back.
 #[inline]
-pub(crate) fn take_latest() -> Option<[usize; 2]> {
+pub(crate) fn take_latest() -> Option<Pair> {
     let latest = LATEST.get();
     // One that was taken always is the second.
     if latest[1] == 0 {
         return None;
     }
     LATEST.set([0; 2]);
-    Some(latest)
+    Some(Pair(latest.map(|at| (at / BLOCK.align()) as u32)))
 }
 
-/// Has the CPU load two blocks.
-#[inline]
-pub(crate) fn fetch(blocks: [usize; 2]) {
-    for (at, bytes) in blocks.into_iter().zip(USED) {
-        if at > NONE {
-            footprint::fetch(at, bytes);
+impl Pair {
+    /// Has the CPU load both.
+    #[inline]
+    pub(crate) fn fetch(self) {
+        for (at, bytes) in self.places().into_iter().zip(USED) {
+            if at != 0 {
+                footprint::fetch(at, bytes);
+            }
         }
+    }
+
+    /// Where they lie; zero where none does. A guess: the heap may lie on both sides of a border.
+    #[inline]
+    fn places(self) -> [usize; 2] {
+        self.0.map(|lower| if lower == 0 { 0 } else { BASE.get() + lower as usize * BLOCK.align() })
     }
 }
 
@@ -252,6 +277,16 @@ mod tests {
     fn a_future_without_state_has_a_place() {
         assert_eq!(poll_once(&mut Boxed::new(std::future::ready(()))), Poll::Ready(()));
         assert_eq!(poll_once(&mut Boxed::new(async { 3 })), Poll::Ready(3));
+    }
+
+    #[test]
+    fn where_the_latest_blocks_lie_is_known_until_one_is_given_back() {
+        let a = Boxed::new(std::future::pending::<()>());
+        let b = Boxed::new(std::future::pending::<()>());
+        assert_eq!(take_latest().map(Pair::places), Some([a.future.addr().get(), b.future.addr().get()]));
+        assert!(take_latest().is_none(), "it was asked before");
+        drop(a);
+        assert_eq!(take_latest().map(Pair::places), Some([0, 0]));
     }
 
     #[test]
