@@ -142,7 +142,7 @@ impl Reactor {
     fn wake_both(&self, index: u32, reader: Waiter, writer: Waiter) {
         for (direction, waiter) in [(Direction::Read, reader), (Direction::Write, writer)] {
             if let Some(task) = waiter.task() {
-                self.wake(task);
+                self.tasks.wake_place(task);
             } else if waiter == Waiter::FOREIGN {
                 let waker = self.slots.borrow_mut().take_foreign(index, direction);
                 waker.into_iter().for_each(std::task::Waker::wake);

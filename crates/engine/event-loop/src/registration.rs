@@ -114,7 +114,7 @@ impl Registration {
                 drop(slots);
                 cx.waker().wake_by_ref();
             } else {
-                slots.wait(self.index, direction, cx.waker());
+                slots.wait(self.index, direction, r.tasks.place_of(cx.waker()), cx.waker());
             }
             Poll::Pending
         })
@@ -137,7 +137,7 @@ impl Registration {
             if slot.ready & ERROR != 0 {
                 return Poll::Ready(io::ErrorKind::ConnectionReset.into());
             }
-            slots.wait(self.index, Direction::Read, cx.waker());
+            slots.wait(self.index, Direction::Read, r.tasks.place_of(cx.waker()), cx.waker());
             Poll::Pending
         })
     }
@@ -221,3 +221,6 @@ impl Drop for Registration {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,6 @@ use std::task::Waker;
 use clock::Tick;
 
 use crate::registration::Direction;
-use crate::task::TaskId;
 
 pub(crate) const READ: u8 = 1;
 pub(crate) const WRITE: u8 = 2;
@@ -20,20 +19,20 @@ pub(crate) const FIRED: u8 = 2;
 const USED: u8 = 1;
 const ARMED: u8 = 2;
 
-/// Who waits for a direction of a slot, in one word: nobody, a task, or a waker that is none of ours (a combinator's of
-/// another library), which is then kept beside the table.
+/// Who waits for a direction of a slot, in four bytes: nobody, a task of this worker (by its place among them), or a waker that is none
+/// of theirs (a combinator's of another library), which is then kept beside the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waiter(u64);
+pub(crate) struct Waiter(u32);
 
 impl Waiter {
     // No task has these: they would be the 4-billionth and its neighbour.
-    pub(crate) const NOBODY: Waiter = Waiter(u64::MAX);
-    pub(crate) const FOREIGN: Waiter = Waiter(u64::MAX - 1);
+    pub(crate) const NOBODY: Waiter = Waiter(u32::MAX);
+    pub(crate) const FOREIGN: Waiter = Waiter(u32::MAX - 1);
 
-    /// The task, if it is one.
+    /// The task's place, if it is one.
     #[inline]
-    pub(crate) fn task(self) -> Option<TaskId> {
-        (self.0 < Waiter::FOREIGN.0).then(|| TaskId::from_word(self.0))
+    pub(crate) fn task(self) -> Option<u32> {
+        (self.0 < Waiter::FOREIGN.0).then_some(self.0)
     }
 
     #[inline]
@@ -42,7 +41,7 @@ impl Waiter {
     }
 }
 
-/// 32 bytes; a test holds it there, since every idle connection pays it.
+/// 24 bytes; a test holds it there, since every idle connection pays it.
 pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) deadline: Tick,
@@ -114,25 +113,25 @@ impl Slots {
         self.free.push(index);
     }
 
-    /// Notes who waits; who waited for that direction before is forgotten.
+    /// Notes who waits: `task`, the place of one of ours, or else whom `waker` wakes. Who waited for that direction before is forgotten.
     #[inline]
-    pub(crate) fn wait(&mut self, index: u32, direction: Direction, waker: &Waker) {
+    pub(crate) fn wait(&mut self, index: u32, direction: Direction, task: Option<u32>, waker: &Waker) {
         let slot = self.at(index);
         let place = match direction {
             Direction::Read => &mut slot.reader,
             Direction::Write => &mut slot.writer,
         };
-        match TaskId::of(waker) {
-            Some(task) if *place != Waiter::FOREIGN => *place = Waiter(task.word()),
-            task => self.wait_foreign(index, direction, waker, task),
+        match task {
+            Some(task) if *place != Waiter::FOREIGN => *place = Waiter(task),
+            task => self.wait_foreign(index, direction, task, waker),
         }
     }
 
     /// The task, or else the waker, takes the place; what was kept for it beside the table goes.
     #[cold]
-    fn wait_foreign(&mut self, index: u32, direction: Direction, waker: &Waker, task: Option<TaskId>) {
+    fn wait_foreign(&mut self, index: u32, direction: Direction, task: Option<u32>, waker: &Waker) {
         let _ = self.take_foreign(index, direction);
-        let waiter = task.map_or(Waiter::FOREIGN, |task| Waiter(task.word()));
+        let waiter = task.map_or(Waiter::FOREIGN, Waiter);
         if waiter == Waiter::FOREIGN {
             self.foreign.push((index, direction, waker.clone()));
         }
@@ -179,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_slot_stays_small() {
-        assert_eq!(size_of::<Slot>(), 32);
+        assert_eq!(size_of::<Slot>(), 24);
     }
 
     #[test]
@@ -192,21 +191,20 @@ mod tests {
         }
         let count = std::sync::Arc::new(Count(0.into()));
         let foreign = Waker::from(std::sync::Arc::clone(&count));
-        let own = crate::task::waker_of(TaskId::from_word(7));
         let mut slots = Slots::default();
         let a = slots.insert();
-        slots.wait(a, Direction::Read, &foreign);
-        slots.wait(a, Direction::Write, &own);
-        assert_eq!((slots.at(a).reader, slots.at(a).writer.task()), (Waiter::FOREIGN, Some(TaskId::from_word(7))));
+        slots.wait(a, Direction::Read, None, &foreign);
+        slots.wait(a, Direction::Write, Some(7), Waker::noop());
+        assert_eq!((slots.at(a).reader, slots.at(a).writer.task()), (Waiter::FOREIGN, Some(7)));
         slots.take_foreign(a, Direction::Read).expect("it waits").wake();
         assert_eq!(count.0.load(std::sync::atomic::Ordering::Relaxed), 1);
         // Replaced by another, then by a task, then freed: never more than one is kept.
-        slots.wait(a, Direction::Read, &foreign);
-        slots.wait(a, Direction::Read, &foreign);
+        slots.wait(a, Direction::Read, None, &foreign);
+        slots.wait(a, Direction::Read, None, &foreign);
         assert_eq!(slots.foreign.len(), 1);
-        slots.wait(a, Direction::Read, &own);
-        assert_eq!((slots.foreign.len(), slots.at(a).reader.task()), (0, Some(TaskId::from_word(7))));
-        slots.wait(a, Direction::Write, &foreign);
+        slots.wait(a, Direction::Read, Some(7), Waker::noop());
+        assert_eq!((slots.foreign.len(), slots.at(a).reader.task()), (0, Some(7)));
+        slots.wait(a, Direction::Write, None, &foreign);
         slots.remove(a);
         assert_eq!(slots.foreign.len(), 0);
     }

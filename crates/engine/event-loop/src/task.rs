@@ -34,16 +34,6 @@ impl TaskId {
         TaskId(u64::from(worker) << 56 | u64::from(generation) << 32 | u64::from(index))
     }
 
-    #[inline]
-    pub(crate) fn word(self) -> u64 {
-        self.0
-    }
-
-    #[inline]
-    pub(crate) fn from_word(word: u64) -> TaskId {
-        TaskId(word)
-    }
-
     /// The task that `waker` wakes; none when it is not one of ours.
     #[inline]
     pub(crate) fn of(waker: &Waker) -> Option<TaskId> {
@@ -183,6 +173,22 @@ impl Tasks {
     #[inline]
     pub(crate) fn is_own(&self, task: TaskId) -> bool {
         self.worker == task.worker()
+    }
+
+    /// The place of the task that `waker` wakes; none when it is not one of this worker's.
+    #[inline]
+    pub(crate) fn place_of(&self, waker: &Waker) -> Option<u32> {
+        TaskId::of(waker).filter(|task| self.is_own(*task)).map(|task| task.index() as u32)
+    }
+
+    /// Queues the task that has this place. Where the one that is meant has ended it costs the present one a poll for nothing.
+    pub(crate) fn wake_place(&self, place: u32) {
+        let table = &mut *self.table.borrow_mut();
+        let Some(slot) = table.slots.get_mut(place as usize) else { return };
+        if slot.state == State::Waits {
+            slot.state = State::Queued;
+            table.queue.push_back(place);
+        }
     }
 
     /// Queues a task; nothing happens when it has ended or is queued already.
