@@ -34,6 +34,9 @@ pub struct Load {
     pub echo: Option<usize>,
     /// POST a body of so many bytes; 0: GET.
     pub post: usize,
+    /// Never sleep, but look again and again for answers. A client that sleeps is woken by the server, which costs a virtual CPU many times
+    /// what a request does; and how often that is hangs on which of the two is a little faster. For a load with a CPU of its own.
+    pub spins: bool,
 }
 
 /// What a stretch of load came to.
@@ -73,6 +76,7 @@ pub struct Client {
     awaited: usize,
     buffer: Box<[u8]>,
     ready: Vec<u64>,
+    spins: bool,
     count: Count,
 }
 
@@ -132,6 +136,7 @@ impl Client {
             depth: load.depth,
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             ready: Vec::new(),
+            spins: load.spins,
             count: Count::default(),
         })
     }
@@ -172,7 +177,14 @@ impl Client {
     /// is idle.
     fn turn(&mut self, again: bool) -> io::Result<()> {
         let mut ready = std::mem::take(&mut self.ready);
-        ready.extend(self.epoll.wait(Some(SILENCE))?);
+        if self.spins {
+            let begun = Instant::now();
+            while ready.is_empty() && begun.elapsed() < SILENCE {
+                ready.extend(self.epoll.wait(Some(Duration::ZERO))?);
+            }
+        } else {
+            ready.extend(self.epoll.wait(Some(SILENCE))?);
+        }
         if ready.is_empty() {
             return Err(io::Error::other(format!("no answer for {} s", SILENCE.as_secs())));
         }

@@ -6,9 +6,10 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Output, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
-use benches::{client::Sample, echoes::Latencies, wire::canned_answer};
+use benches::{client::Sample, echoes::Latencies, usage::cpu_time, wire::canned_answer};
 
 /// A program that listens; it is ended with its value.
 struct Listening {
@@ -58,6 +59,31 @@ fn requests_are_counted_and_the_servers_time_is_taken() {
     let output = load(server.address, &["--watch", &watch, "time", "--warmup", "0.05", "--seconds", "0.1"]);
     let timed = sample(&output);
     assert!(timed.requests > 0 && timed.wall.as_secs_f64() >= 0.1, "{timed:?}");
+}
+
+/// It is answered only when it has used up some CPU time while it waited, which one that sleeps never does.
+#[test]
+fn a_load_that_spins_does_not_sleep() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let to = server.local_addr().expect("it has one").to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-client"));
+    command.args(["--to", &to, "--connections", "1", "--spin", "count", "1"]);
+    let client = command.stdout(Stdio::piped()).spawn().expect("the load program starts");
+    let used = || cpu_time(&[client.id()]).expect("it lives");
+    // The first connection is the one by which it learns the answer.
+    for is_first in [true, false] {
+        let mut stream = server.accept().expect("it connects").0;
+        let mut request = [0; 256];
+        assert!(stream.read(&mut request).expect("it asks") > 0);
+        let (asked, begun) = (used(), Instant::now());
+        while !is_first && used() - asked < Duration::from_millis(50) {
+            assert!(begun.elapsed() < Duration::from_secs(15), "it sleeps");
+            thread::sleep(Duration::from_millis(1));
+        }
+        stream.write_all(&canned_answer(10)).expect("it listens");
+    }
+    let output = client.wait_with_output().expect("it ends");
+    assert_eq!(sample(&output).requests, 1);
 }
 
 #[test]

@@ -42,6 +42,9 @@ struct Args {
     /// Requests written at once per connection
     #[arg(long, default_value_t = 1)]
     depth: usize,
+    /// Never sleep while waiting for answers, so that the server need not wake this program: takes a whole CPU
+    #[arg(long)]
+    spin: bool,
     /// Processes whose CPU time is taken, by id
     #[arg(long, value_delimiter = ',')]
     watch: Vec<u32>,
@@ -133,6 +136,7 @@ fn run(args: &Args) -> io::Result<()> {
         depth: args.depth,
         echo: bytes,
         post: args.post,
+        spins: args.spin,
     };
     let mut client = Client::connect(&load)?;
     match args.mode {

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     /// One after the other: so many connections, so many requests deep.
     pub(super) cases: &'static [Case],
     pub(super) unit: Unit,
+    /// Whether the load never sleeps ([`crate::client::Load`]): where it has its CPU for itself, which behind a proxy the origin shares.
+    pub(super) spins: bool,
     /// Whether a proxy's connections to the origin are counted: in runs that are about their number.
     pub(super) counts_upstreams: bool,
     /// (subject, reference, at most, binding)
@@ -111,6 +113,9 @@ pub(super) fn measure_all(plan: &Plan, options: &Options) -> io::Result<(Vec<Cas
 
 fn once(plan: &Plan, (connections, depth): Case, options: &Options, running: &Running) -> io::Result<Sample> {
     let mut command = client(running, connections, depth, &running.program.pids)?;
+    if plan.spins {
+        command.arg("--spin");
+    }
     command.args(["time", "--warmup", &options.warmup.to_string(), "--seconds", &options.seconds.to_string()]);
     if plan.counts_upstreams { measure_with_upstreams(running, &mut command) } else { measure(running, &mut command) }
 }
@@ -221,10 +226,17 @@ fn method(plan: &Plan, options: &Options, chosen: &[Peer], cases: &[Case]) -> St
     } else {
         String::new()
     };
+    let spins = match plan.spins {
+        true => {
+            " The load never sleeps, so that no server has to wake it: what that costs under a hypervisor, and how often it happens when \
+             the two are about equally fast, says nothing of the server."
+        }
+        false => "",
+    };
     let post = if plan.post > 0 { format!("POST of {} bytes, ", plan.post) } else { String::new() };
     format!(
         "Loopback, {} keep-alive connections, closed loop, {post}body {} bytes, every answer checked. The server alone \
-         on one CPU, the load on the other.{origin} {} rounds in which the peers take turns, and who comes first changes, \
+         on one CPU, the load on the other.{spins}{origin} {} rounds in which the peers take turns, and who comes first changes, \
          {} s each after {} s of warm-up, one whole round of warm-up before. CPU time is the scheduler's run time of all threads. \
          Ratios are medians of the ratios within a round. \"Others busy\" is what ran on the machine besides the server, the load \
          and the idle, in CPUs: noise, and for a proxy the origin.{counted}",

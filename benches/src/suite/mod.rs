@@ -39,6 +39,9 @@ pub enum Bench {
     /// CPU per request for a 1 KiB file: ours, the bare loop, nginx, lighttpd, h2o, Caddy
     #[value(name = "static-1k")]
     Static1k,
+    /// The same with a load that sleeps and has to be woken
+    #[value(name = "static-1k-woken")]
+    Static1kWoken,
     /// The same with 10,000 connections
     #[value(name = "static-1k-many")]
     Static1kMany,
@@ -161,6 +164,7 @@ impl Options {
 pub fn run(bench: Bench, options: &Options) -> io::Result<Evidence> {
     match bench {
         Bench::Static1k => load::run(&plans::STATIC_1K, options),
+        Bench::Static1kWoken => load::run(&plans::STATIC_1K_WOKEN, options),
         Bench::Static1kMany => load::run(&plans::STATIC_1K_MANY, options),
         Bench::StaticPipelined => load::run(&plans::STATIC_PIPELINED, options),
         Bench::Static100k => load::run(&plans::STATIC_100K, options),

@@ -26,10 +26,14 @@ pub(super) const STATIC_1K: Plan = Plan {
     cases: &[(64, 1)],
     unit: Unit::Request,
     goals: SMALL_GOALS,
+    spins: true,
     counts_upstreams: false,
 };
 
 pub(super) const STATIC_1K_MANY: Plan = Plan { bench: "static-1k-many", cases: &[(10_000, 1)], ..STATIC_1K };
+
+/// The same with a load that sleeps while it has nothing to do, and has to be woken.
+pub(super) const STATIC_1K_WOKEN: Plan = Plan { bench: "static-1k-woken", spins: false, ..STATIC_1K };
 
 pub(super) const STATIC_PIPELINED: Plan = Plan {
     bench: "static-pipelined",
@@ -39,6 +43,7 @@ pub(super) const STATIC_PIPELINED: Plan = Plan {
     cases: &[(64, 16)],
     unit: Unit::Request,
     goals: &[(Peer::Server, Peer::Nginx, 0.2, true), (Peer::Server, Peer::NginxRead, 0.2, true)],
+    spins: true,
     counts_upstreams: false,
 };
 
@@ -50,6 +55,7 @@ pub(super) const STATIC_100K: Plan = Plan {
     cases: &[(64, 1)],
     unit: Unit::Request,
     goals: &[(Peer::Server, Peer::Nginx, 1.0, true)],
+    spins: true,
     counts_upstreams: false,
 };
 
@@ -66,6 +72,7 @@ pub(super) const STATIC_BULK: Plan = Plan {
         (Peer::Server, Peer::Nginx, 1.0, false),
         (Peer::Server, Peer::H2o, 1.0, false),
     ],
+    spins: false,
     counts_upstreams: false,
 };
 
@@ -92,6 +99,7 @@ pub(super) const PROXIED_SERVERS: Plan = Plan {
         (Peer::NginxProxy1000, Peer::NginxProxy10, 1.05, false),
         (Peer::Haproxy1000, Peer::Haproxy10, 1.05, false),
     ],
+    spins: false,
     counts_upstreams: false,
 };
 
@@ -113,6 +121,7 @@ pub(super) const PROXIED_SERVERS_MANY: Plan = Plan {
         (Peer::BareRelay1000x1, Peer::BareRelay10x100, 1.05, false),
         (Peer::Haproxy1000x1, Peer::Haproxy10x100, 1.05, false),
     ],
+    spins: false,
     counts_upstreams: true,
     ..PROXIED_SERVERS
 };
@@ -129,6 +138,7 @@ pub(super) const PROXIED_1K: Plan = Plan {
         (Peer::Proxy, Peer::NginxProxy, 0.75, false),
         (Peer::Proxy, Peer::Haproxy, 0.75, false),
     ],
+    spins: false,
     counts_upstreams: false,
 };
 

@@ -16,6 +16,7 @@ use crate::{
 const KIB: [usize; 8] = [4, 8, 16, 24, 32, 48, 64, 128];
 
 const PLAN: Plan = Plan {
+    spins: true,
     counts_upstreams: false,
     bench: "sendfile-sizes",
     peers: &[Peer::BareWrite, Peer::BareSendfile, Peer::BareRead, Peer::Server],
