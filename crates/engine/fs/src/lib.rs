@@ -21,6 +21,7 @@ mod notices;
 mod resident;
 mod root;
 mod walk;
+mod watches;
 
 pub use changes::{Changes, Place};
 pub use error::Error;

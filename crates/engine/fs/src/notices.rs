@@ -1,6 +1,5 @@
 //! What the kernel tells of changes (inotify), for those directories that somebody asked about.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,6 +16,7 @@ use crate::changes::{Changes, Place};
 use crate::error::Error;
 use crate::meta::Meta;
 use crate::root::{Root, name_of};
+use crate::watches::Watches;
 
 /// So many directories are watched at a time; the kernel's own limit per user is 8,192 on old systems.
 const WATCHES_MAX: usize = 4096;
@@ -50,21 +50,9 @@ pub struct Notices {
     table: Mutex<Table>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Watch {
-    number: i32,
-    /// Device and inode of the directory.
-    identity: (u64, u64),
-    /// The root beneath which all directories on the way to it are watched too, if they are. None of them is forgotten without it.
-    beneath: Option<(u64, u64)>,
-}
-
 #[derive(Debug, Default)]
 struct Table {
-    /// By absolute path.
-    watches: HashMap<Box<[u8]>, Watch>,
-    /// The paths of a watch: one, but where a directory is mounted twice.
-    paths: HashMap<i32, Vec<Box<[u8]>>>,
+    watches: Watches,
     /// So many files are still passed over.
     pause: u32,
     refused: Refused,
@@ -134,16 +122,8 @@ impl Notices {
         if !directories.iter().all(|directory| self.watch(root, base, directory)) {
             return false;
         }
-        // Unless one of them was forgotten meanwhile.
-        let mut table = self.locked();
-        let all: Vec<_> = directories.iter().map(|directory| joined(base, directory)).collect();
-        if all.iter().all(|whole| table.watches.contains_key(whole)) {
-            for whole in &all {
-                if let Some(watch) = table.watches.get_mut(whole) {
-                    watch.beneath = Some(root.identity());
-                }
-            }
-        }
+        let way: Vec<_> = directories.iter().map(|directory| joined(base, directory)).collect();
+        self.locked().watches.link(&way, root.identity());
         true
     }
 
@@ -151,7 +131,7 @@ impl Notices {
     /// this, and finds that it has one path ([`crate::Opened`]), is told of every change since. Costs no system call.
     pub fn watched_place(&self, root: &Root, path: &[u8]) -> Option<Place> {
         let whole = joined(root.path().as_os_str().as_bytes(), directory_of(path));
-        let is_watched = self.locked().watches.get(&whole)?.beneath == Some(root.identity());
+        let is_watched = self.locked().watches.at(&whole)?.beneath == Some(root.identity());
         is_watched.then(|| place_of(root, path))
     }
 
@@ -199,7 +179,7 @@ impl Notices {
     /// which nobody tells.
     fn is_watched(&self, root: &Root, whole: &[u8], directory: &[u8]) -> bool {
         let mut table = self.locked();
-        let Some(watch) = table.watches.get(whole) else { return false };
+        let Some(watch) = table.watches.at(whole) else { return false };
         if directory.is_empty() && watch.identity != root.identity() {
             self.forget(&mut table, whole);
             return false;
@@ -227,12 +207,7 @@ impl Notices {
             }
             return Err(error);
         }
-        let number = added?;
-        let paths = table.paths.entry(number).or_default();
-        if !paths.contains(&path) {
-            paths.push(path.clone());
-        }
-        table.watches.insert(path, Watch { number, identity, beneath: None });
+        table.watches.insert(path, added?, identity);
         Ok(())
     }
 
@@ -273,10 +248,9 @@ impl Notices {
             changes.all = true;
             return;
         }
-        let Some(paths) = table.paths.get(&watch).cloned() else { return };
         let moved = ReadFlags::MOVE_SELF | ReadFlags::DELETE_SELF | ReadFlags::IGNORED;
         let is_directory = events.contains(ReadFlags::ISDIR);
-        for path in paths {
+        for path in table.watches.paths_of(watch) {
             if events.intersects(moved) {
                 // What lay beneath it may lie elsewhere now.
                 changes.all = true;
@@ -298,16 +272,9 @@ impl Notices {
 
     /// Ends the watches at and beneath `path`.
     fn forget(&self, table: &mut Table, path: &[u8]) {
-        let beneath = |other: &[u8]| other.strip_prefix(path).is_some_and(|r| r.is_empty() || r.starts_with(b"/"));
-        for (gone, watch) in table.watches.extract_if(|other, _| beneath(other)) {
-            if let Some(paths) = table.paths.get_mut(&watch.number) {
-                paths.retain(|other| *other != gone);
-                if paths.is_empty() {
-                    table.paths.remove(&watch.number);
-                    // The kernel has ended it already if the directory is gone.
-                    let _ = inotify::remove_watch(&self.inotify, watch.number);
-                }
-            }
+        for number in table.watches.forget(path) {
+            // The kernel has ended it already if the directory is gone.
+            let _ = inotify::remove_watch(&self.inotify, number);
         }
     }
 
@@ -344,202 +311,4 @@ fn joined(directory: &[u8], name: &[u8]) -> Box<[u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::time::Duration;
-
-    use super::*;
-    use crate::changes::NAMES_MAX;
-
-    const SOON: Duration = Duration::from_millis(20);
-
-    fn tree() -> (tempfile::TempDir, Root, Notices) {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("a/b")).unwrap();
-        for name in ["top", "a/mid", "a/b/low"] {
-            fs::write(folder.path().join(name), "x").unwrap();
-        }
-        let root = Root::open(folder.path()).unwrap();
-        (folder, root, Notices::new().unwrap())
-    }
-
-    fn cover(notices: &Notices, root: &Root, path: &[u8]) -> Option<Place> {
-        let known = root.stat(path, crate::Reach::Disk).ok()?;
-        notices.cover(root, path, &known)
-    }
-
-    fn names(changes: &Changes) -> Vec<String> {
-        let mut names: Vec<String> =
-            changes.names.iter().map(|n| n.file_name().unwrap().to_str().unwrap().to_owned()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn changes_are_told_of_where_they_happen() {
-        let (folder, root, notices) = tree();
-        let [top, mid, low] = [&b"top"[..], b"a/mid", b"a/b/low"].map(|name| cover(&notices, &root, name).unwrap());
-        assert_eq!(notices.watched(), 3);
-        assert!(top != mid && mid != low);
-        for (name, place, is_it) in
-            [("top", top, true), ("a/mid", mid, true), ("a/b/low", low, true), ("a/b/new", low, false)]
-        {
-            let concerned = |changes: &Changes| [top, mid, low].map(|one| changes.concern_folder_of(one));
-            fs::write(folder.path().join(name), "y").unwrap();
-            let changes = notices.wait().unwrap();
-            assert!(!changes.all && changes.concern(place) == is_it, "{name}");
-            assert_eq!(concerned(&changes), [top, mid, low].map(|one| one == place), "{name}");
-            assert_eq!(changes.names, [folder.path().join(name)]);
-            // What is left of it: CREATE and MODIFY may come in two reads.
-            while notices.is_pending(SOON) {
-                assert_eq!(concerned(&notices.wait().unwrap()), concerned(&changes));
-            }
-        }
-        fs::rename(folder.path().join("top"), folder.path().join("a/mid")).unwrap();
-        let changes = notices.wait().unwrap();
-        assert_eq!(names(&changes), ["mid", "top"]);
-        assert!(changes.concern(top) && changes.concern(mid) && !changes.concern(low));
-        // Who may look into it is a matter of all that is in it.
-        fs::set_permissions(folder.path().join("a/b"), fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(notices.wait().unwrap().concern(low));
-    }
-
-    #[test]
-    fn a_directory_that_moves_takes_its_watches_along() {
-        let (folder, root, notices) = tree();
-        cover(&notices, &root, b"a/b/low").unwrap();
-        assert_eq!(notices.watched(), 3);
-        fs::rename(folder.path().join("a"), folder.path().join("z")).unwrap();
-        assert!(notices.wait().unwrap().all);
-        while notices.is_pending(SOON) {
-            notices.wait().unwrap();
-        }
-        assert_eq!(notices.watched(), 1, "only the root");
-        fs::create_dir_all(folder.path().join("a/b")).unwrap();
-        fs::write(folder.path().join("a/b/low"), "new").unwrap();
-        let place = cover(&notices, &root, b"a/b/low").unwrap();
-        while notices.is_pending(SOON) {
-            notices.wait().unwrap();
-        }
-        let place = cover(&notices, &root, b"a/b/low").unwrap_or(place);
-        fs::write(folder.path().join("a/b/low"), "newer").unwrap();
-        let changes = notices.wait().unwrap();
-        assert!(!changes.all && changes.concern(place));
-        // Its end is told when nobody holds it any more.
-        drop(root);
-        fs::remove_dir_all(folder.path()).unwrap();
-        assert!(notices.wait().unwrap().all);
-        while notices.is_pending(SOON) {
-            notices.wait().unwrap();
-        }
-        assert_eq!(notices.watched(), 0);
-    }
-
-    #[test]
-    fn a_root_behind_a_link_is_watched_where_it_leads() {
-        let (folder, _, notices) = tree();
-        let (link, swap) = (folder.path().join("link"), folder.path().join("swap"));
-        for name in ["one", "two"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-            fs::write(folder.path().join(name).join("f"), name).unwrap();
-        }
-        symlink("one", &link).unwrap();
-        cover(&notices, &Root::open(&link).unwrap(), b"f").unwrap();
-        symlink("two", &swap).unwrap();
-        fs::rename(&swap, &link).unwrap();
-        let place = cover(&notices, &Root::open(&link).unwrap(), b"f").unwrap();
-        while notices.is_pending(SOON) {
-            notices.wait().unwrap();
-        }
-        fs::write(folder.path().join("two/f"), "changed").unwrap();
-        assert!(notices.wait().unwrap().concern(place));
-    }
-
-    #[test]
-    fn nothing_is_promised_of_links_and_second_names() {
-        let (folder, root, notices) = tree();
-        symlink("a", folder.path().join("link")).unwrap();
-        symlink("top", folder.path().join("other")).unwrap();
-        fs::hard_link(folder.path().join("a/mid"), folder.path().join("twin")).unwrap();
-        for name in [&b"link/b/low"[..], b"other", b"twin", b"a/mid", b"none", b"a/none", b"none/x"] {
-            assert_eq!(cover(&notices, &root, name), None, "{}", name.escape_ascii());
-        }
-        assert!(cover(&notices, &root, b"top").is_some());
-        notices.watch_directory(&root, b"link/b");
-        fs::write(folder.path().join("a/b/low"), "y").unwrap();
-        let changes = notices.wait().unwrap();
-        assert!(changes.names.contains(&folder.path().join("link/b/low")), "{changes:?}");
-    }
-
-    #[test]
-    fn what_changed_before_the_watch_is_not_covered() {
-        let (folder, root, notices) = tree();
-        let known = root.stat(b"a/mid", crate::Reach::Disk).unwrap();
-        fs::write(folder.path().join("a/mid"), "changed meanwhile").unwrap();
-        assert_eq!(notices.cover(&root, b"a/mid", &known), None);
-    }
-
-    #[test]
-    fn what_is_watched_already_is_known_before_the_file_is_opened() {
-        let (_folder, root, notices) = tree();
-        assert_eq!(notices.watched_place(&root, b"a/mid"), None);
-        let place = cover(&notices, &root, b"a/mid");
-        assert!(place.is_some());
-        assert_eq!(notices.watched_place(&root, b"a/mid"), place);
-        assert!(notices.watched_place(&root, b"a/another").is_some_and(|another| Some(another) != place));
-        assert!(notices.watched_place(&root, b"top").is_some_and(|top| Some(top) != place));
-        assert_eq!(notices.watched_place(&root, b"a/b/low"), None);
-    }
-
-    #[test]
-    fn what_is_asked_for_once_takes_half_of_the_watches() {
-        let (folder, root, notices) = tree();
-        let known = root.stat(b"top", crate::Reach::Disk).unwrap();
-        for n in 0..FIRST_MAX {
-            fs::create_dir(folder.path().join(format!("d{n}"))).unwrap();
-        }
-        assert!(notices.cover_first(&root, b"top", &known).is_some());
-        (0..FIRST_MAX).for_each(|n| notices.watch_directory(&root, format!("d{n}").as_bytes()));
-        assert!(notices.cover_first(&root, b"top", &known).is_none());
-        assert!(cover(&notices, &root, b"top").is_some());
-    }
-
-    #[test]
-    fn a_system_without_watches_is_not_asked_for_each_file() {
-        let (_folder, root, notices) = tree();
-        let known = root.stat(b"top", crate::Reach::Disk).unwrap();
-        // As it is after a refusal.
-        notices.locked().pause = PAUSE;
-        assert!((0..PAUSE).all(|_| notices.cover_first(&root, b"top", &known).is_none()));
-        assert!(notices.cover_first(&root, b"top", &known).is_some());
-    }
-
-    #[test]
-    fn of_a_directory_that_is_not_there_the_nearest_one_is_watched() {
-        let (folder, root, notices) = tree();
-        notices.watch_directory(&root, b"a/new/deep");
-        assert_eq!(notices.watched(), 1);
-        fs::create_dir(folder.path().join("a/new")).unwrap();
-        assert!(notices.wait().unwrap().all);
-    }
-
-    #[test]
-    fn very_much_at_once_is_told_as_all() {
-        let (folder, root, notices) = tree();
-        cover(&notices, &root, b"top").unwrap();
-        for n in 0..200 {
-            fs::write(folder.path().join(format!("many-{n}")), "").unwrap();
-        }
-        let changes = notices.wait().unwrap();
-        assert!(changes.all);
-        assert_eq!(changes.names.len(), NAMES_MAX);
-    }
-
-    #[test]
-    fn paths_are_joined() {
-        assert_eq!(&*joined(b"/srv", b"a"), b"/srv/a");
-        assert_eq!(&*joined(b"/srv", b""), b"/srv");
-        assert_eq!(&*joined(b"/", b"a"), b"/a");
-    }
-}
+mod tests;
