@@ -63,7 +63,8 @@ impl LivePages {
     /// Tells all pages of a change.
     pub(crate) fn changed(&self, changes: &Changes, version: u64) {
         self.previous.set(self.version.replace(version));
-        self.names.replace(if changes.all { [].into() } else { changes.names.as_slice().into() });
+        let is_whole = !changes.all && !changes.folder_moved;
+        self.names.replace(if is_whole { changes.names.as_slice().into() } else { [].into() });
         self.suffix.replace(suffix(version));
         self.wake();
     }
@@ -219,9 +220,12 @@ mod tests {
             assert_eq!(pages.event(seen, root), "data: {\"version\":7,\"changed\":[]}\n\n");
         }
         assert!(pages.suffix().borrow().contains("live.js?7\""));
-        let mut all = changes(&["/srv/x.css"]);
-        all.all = true;
-        pages.changed(&all, 8);
-        assert_eq!(pages.event(Some(7), root), "data: {\"version\":8,\"changed\":[]}\n\n");
+        let (mut too_much, mut folder) = (changes(&["/srv/x.css"]), changes(&["/srv/a"]));
+        (too_much.all, folder.folder_moved) = (true, true);
+        for (version, told) in [(8, too_much), (9, folder)] {
+            pages.changed(&told, version);
+            let event = pages.event(Some(version - 1), root);
+            assert_eq!(event, format!("data: {{\"version\":{version},\"changed\":[]}}\n\n"));
+        }
     }
 }

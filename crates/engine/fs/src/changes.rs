@@ -8,6 +8,9 @@ use std::path::PathBuf;
 /// So many changed names are told one by one; of more, only that there were many.
 pub(crate) const NAMES_MAX: usize = 64;
 
+/// And so many folders.
+const FOLDERS_MAX: usize = 2 * NAMES_MAX;
+
 /// Where changes of a file are told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -27,23 +30,29 @@ impl Place {
 struct Name(u64);
 
 impl Name {
-    /// Without what a file system may take to be the same: the case of letters, and how it writes those that are not ASCII.
     fn of(path: &[u8]) -> Name {
-        let told: Vec<u8> = path.iter().filter(|byte| byte.is_ascii()).map(u8::to_ascii_lowercase).collect();
+        let told: Vec<u8> = folded(path).collect();
         let mut hasher = DefaultHasher::new();
         hasher.write(&told);
         Name(hasher.finish())
     }
 }
 
+/// A path without what a file system may take to be the same: the case of letters, and how it writes those that are not ASCII.
+pub(crate) fn folded(path: &[u8]) -> impl Iterator<Item = u8> {
+    path.iter().filter(|byte| byte.is_ascii()).map(u8::to_ascii_lowercase)
+}
+
 /// What has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Anything may have: a directory moved, or there was too much to tell.
+    /// Anything may have: there was too much to tell.
     pub all: bool,
+    /// A folder came, went or moved: what lies beneath it is not among the names.
+    pub folder_moved: bool,
     /// The names of what changed, absolute, at most 64 of them.
     pub names: Vec<PathBuf>,
-    /// What changed: files, and folders whose own permissions did. Few, since many names are all.
+    /// What changed: files, folders whose own permissions did, and folders that may lie elsewhere now. Few, since many are all.
     changed: Vec<Name>,
     /// The folders that it is in.
     folders: Vec<Name>,
@@ -52,7 +61,7 @@ pub struct Changes {
 impl Changes {
     /// Whether nothing has.
     pub fn is_empty(&self) -> bool {
-        !self.all && self.changed.is_empty()
+        !self.all && !self.folder_moved && self.changed.is_empty()
     }
 
     /// Whether the file at `place` may be another now, or what stands beside it under its name with an ending more (`page.html.gz`).
@@ -68,11 +77,13 @@ impl Changes {
     /// Adds what changed later.
     pub fn merge(&mut self, more: Changes) {
         self.all |= more.all;
+        self.folder_moved |= more.folder_moved;
         if self.all {
             return;
         }
         more.changed.into_iter().for_each(|name| add(&mut self.changed, name));
         more.folders.into_iter().for_each(|name| add(&mut self.folders, name));
+        self.all |= self.folders.len() > FOLDERS_MAX;
         more.names.into_iter().for_each(|name| self.add_name(name));
     }
 
@@ -91,10 +102,14 @@ impl Changes {
         self.add_name(OsString::from_vec(file.to_vec()).into());
     }
 
-    /// Adds a folder that changed itself.
+    /// Adds a folder that changed itself, and so all that is in it.
     pub(crate) fn add_folder(&mut self, folder: &[u8]) {
+        if self.all {
+            return;
+        }
         add(&mut self.folders, Name::of(folder));
         add(&mut self.changed, Name::of(folder));
+        self.all = self.folders.len() > FOLDERS_MAX;
     }
 
     fn add_name(&mut self, name: PathBuf) {
@@ -165,5 +180,20 @@ mod tests {
             assert_eq!(changes.all, n == NAMES_MAX);
         }
         assert_eq!(changes.names.len(), NAMES_MAX);
+    }
+
+    #[test]
+    fn many_folders_are_all() {
+        let ended = |folders: std::ops::Range<usize>| {
+            let mut changes = Changes::default();
+            folders.for_each(|n| changes.add_folder(format!("/srv/{n}").as_bytes()));
+            changes
+        };
+        assert!(!ended(0..FOLDERS_MAX).all && ended(0..FOLDERS_MAX + 1).all);
+        let mut both = ended(0..FOLDERS_MAX);
+        both.merge(ended(0..FOLDERS_MAX));
+        assert!(!both.all, "they are the same");
+        both.merge(ended(FOLDERS_MAX..FOLDERS_MAX + 1));
+        assert!(both.all);
     }
 }

@@ -86,11 +86,11 @@ impl Notices {
     }
 
     /// Has all directories on the way to the file at `path` beneath `root` watched, and gives the place of its own one: from now
-    /// on, a change of what `path` means or holds is told of there, or as one of all.
+    /// on, a change of what `path` means or holds is told of there.
     ///
     /// None where that cannot be promised: a symbolic link is on the way, the file has a second name, it is no longer what `known`
     /// says, or there are too many watches. Blocks for no disk where the path was just looked up. Costs three system calls when
-    /// all is watched, six more a directory that is not.
+    /// all is watched, six more a directory that is not, and three more one that is watched for another root.
     pub fn cover(&self, root: &Root, path: &[u8], known: &Meta) -> Option<Place> {
         let place = match self.watched_place(root, path) {
             Some(place) => place,
@@ -114,7 +114,7 @@ impl Notices {
     }
 
     /// Has all directories on the way watched, from the top, so that a directory that moves is told of by the one above it. False
-    /// where that cannot be.
+    /// where that cannot be, and where one of them was forgotten meanwhile.
     fn watch_all(&self, root: &Root, path: &[u8]) -> bool {
         let base = root.path().as_os_str().as_bytes();
         let mut directories = vec![&[][..]];
@@ -123,8 +123,7 @@ impl Notices {
             return false;
         }
         let way: Vec<_> = directories.iter().map(|directory| joined(base, directory)).collect();
-        self.locked().watches.link(&way, root.identity());
-        true
+        self.locked().watches.link(&way, root.identity())
     }
 
     /// The place of the file at `path` if all directories on the way to it are watched already. Whoever opens the file behind
@@ -159,10 +158,18 @@ impl Notices {
 
     fn watch(&self, root: &Root, base: &[u8], directory: &[u8]) -> bool {
         let whole = joined(base, directory);
-        if self.is_watched(root, &whole, directory) {
+        let watched = self.locked().watches.at(&whole).copied();
+        if watched.is_some_and(|watch| watch.beneath == Some(root.identity())) {
             return true;
         }
         let Ok(open) = root.look_without_links(directory) else { return false };
+        if let Some(watch) = watched {
+            if identity(&open) == Some(watch.identity) {
+                return true;
+            }
+            // Another root with that path, or a link that was there, led to another directory.
+            self.forget(&mut self.locked(), &whole);
+        }
         if self.add(&open, whole.clone()).is_err() {
             return false;
         }
@@ -175,8 +182,8 @@ impl Notices {
         is_there
     }
 
-    /// Whether the directory is watched. Of the root itself it must be this one: a link that leads to it may lead elsewhere now, of
-    /// which nobody tells.
+    /// Whether a directory of that path is watched. Of the root itself it must be this one: a link that leads to it may lead elsewhere
+    /// now, of which nobody tells.
     fn is_watched(&self, root: &Root, whole: &[u8], directory: &[u8]) -> bool {
         let mut table = self.locked();
         let Some(watch) = table.watches.at(whole) else { return false };
@@ -207,7 +214,9 @@ impl Notices {
             }
             return Err(error);
         }
-        table.watches.insert(path, added?, identity);
+        if let Some(replaced) = table.watches.insert(path, added?, identity) {
+            let _ = inotify::remove_watch(&self.inotify, replaced);
+        }
         Ok(())
     }
 
@@ -232,6 +241,7 @@ impl Notices {
                 break;
             }
         }
+        changes.merge(self.locked().watches.ended());
         Ok(changes)
     }
 
@@ -246,6 +256,8 @@ impl Notices {
         let mut table = self.locked();
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
             changes.all = true;
+            // One of them may have moved.
+            self.forget(&mut table, b"");
             return;
         }
         let moved = ReadFlags::MOVE_SELF | ReadFlags::DELETE_SELF | ReadFlags::IGNORED;
@@ -253,7 +265,7 @@ impl Notices {
         for path in table.watches.paths_of(watch) {
             if events.intersects(moved) {
                 // What lay beneath it may lie elsewhere now.
-                changes.all = true;
+                changes.folder_moved = true;
                 self.forget(&mut table, &path);
                 continue;
             }
@@ -264,13 +276,14 @@ impl Notices {
             let whole = joined(&path, name);
             changes.add_file(&path, &whole);
             if is_directory {
-                changes.all = true;
+                changes.folder_moved = true;
                 self.forget(&mut table, &whole);
             }
         }
     }
 
-    /// Ends the watches at and beneath `path`.
+    /// Ends the watches at and beneath `path`. That they have ended is told with what is read next, which is at the latest what the
+    /// kernel says of their end.
     fn forget(&self, table: &mut Table, path: &[u8]) {
         for number in table.watches.forget(path) {
             // The kernel has ended it already if the directory is gone.

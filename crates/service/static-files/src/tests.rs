@@ -18,6 +18,7 @@ mod bounds;
 mod coded;
 mod freshness;
 mod listings;
+mod moved;
 
 struct Site {
     dir: TempDir,

@@ -66,7 +66,7 @@ fn a_directory_that_moves_takes_its_watches_along() {
     cover(&notices, &root, b"a/b/low").unwrap();
     assert_eq!(notices.watched(), 3);
     fs::rename(folder.path().join("a"), folder.path().join("z")).unwrap();
-    assert!(notices.wait().unwrap().all);
+    assert!(notices.wait().unwrap().folder_moved);
     while notices.is_pending(SOON) {
         notices.wait().unwrap();
     }
@@ -84,11 +84,88 @@ fn a_directory_that_moves_takes_its_watches_along() {
     // Its end is told when nobody holds it any more.
     drop(root);
     fs::remove_dir_all(folder.path()).unwrap();
-    assert!(notices.wait().unwrap().all);
+    assert!(notices.wait().unwrap().folder_moved);
     while notices.is_pending(SOON) {
         notices.wait().unwrap();
     }
     assert_eq!(notices.watched(), 0);
+}
+
+#[test]
+fn a_directory_that_comes_or_goes_concerns_what_lies_beneath_it() {
+    let (folder, root, notices) = tree();
+    fs::create_dir(folder.path().join("ab")).unwrap();
+    fs::write(folder.path().join("ab/near"), "x").unwrap();
+    let names = [&b"top"[..], b"a/mid", b"a/b/low", b"ab/near"];
+    let places = names.map(|name| cover(&notices, &root, name).unwrap());
+    let at = |name: &str| folder.path().join(name);
+    let told = |what: &str| {
+        let mut changes = notices.wait().unwrap();
+        while notices.is_pending(SOON) {
+            changes.merge(notices.wait().unwrap());
+        }
+        assert!(!changes.all && changes.folder_moved, "{what}");
+        places.map(|place| changes.concern(place))
+    };
+    fs::create_dir(at("new")).unwrap();
+    assert_eq!(told("one that nobody asked for comes"), [false; 4]);
+    fs::remove_dir(at("new")).unwrap();
+    assert_eq!(told("and goes"), [false; 4]);
+    assert_eq!(notices.watched(), 4);
+    fs::rename(at("a/b"), at("a/c")).unwrap();
+    assert_eq!(told("one moves"), [false, false, true, false]);
+    fs::set_permissions(at("a"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(told("who may enter it changes"), [false, true, false, false], "the other is not watched any more");
+    let swap = || {
+        for (from, to) in [("a", "z"), ("ab", "a"), ("z", "ab")] {
+            fs::rename(at(from), at(to)).unwrap();
+        }
+    };
+    swap();
+    assert_eq!(told("two change places"), [false, true, false, true]);
+    assert_eq!(notices.watched(), 1);
+}
+
+/// Too much for the kernel to tell: what has moved meanwhile may be watched under a name that it has no more.
+#[test]
+fn what_was_lost_ends_every_watch() {
+    let (folder, root, notices) = tree();
+    let place = cover(&notices, &root, b"a/b/low").unwrap();
+    let queued: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    let names = [folder.path().join("one"), folder.path().join("two")];
+    fs::write(&names[0], "").unwrap();
+    for n in 0..queued {
+        fs::rename(&names[n % 2], &names[(n + 1) % 2]).unwrap();
+    }
+    fs::rename(folder.path().join("a"), folder.path().join("z")).unwrap();
+    let mut changes = notices.wait().unwrap();
+    while notices.is_pending(SOON) {
+        changes.merge(notices.wait().unwrap());
+    }
+    assert!(changes.all && changes.concern(place));
+    assert_eq!(notices.watched(), 0);
+}
+
+/// Whose folder is asked for by two roots is watched where it is now.
+#[test]
+fn a_watch_that_another_root_has_left_is_not_relied_on() {
+    let (folder, outer, notices) = tree();
+    let inner = Root::open(folder.path().join("a")).unwrap();
+    cover(&notices, &outer, b"a/b/low").unwrap();
+    fs::rename(folder.path().join("a"), folder.path().join("old")).unwrap();
+    fs::create_dir_all(folder.path().join("a/b")).unwrap();
+    fs::write(folder.path().join("a/b/low"), "new").unwrap();
+    while notices.is_pending(SOON) {
+        notices.wait().unwrap();
+    }
+    // It has not looked yet whether it is still the directory at its path.
+    cover(&notices, &inner, b"b/low").unwrap();
+    let place = cover(&notices, &outer, b"a/b/low").unwrap();
+    while notices.is_pending(SOON) {
+        notices.wait().unwrap();
+    }
+    fs::write(folder.path().join("a/b/low"), "newer").unwrap();
+    assert!(notices.is_pending(SOON) && notices.wait().unwrap().concern(place));
 }
 
 #[test]
@@ -176,7 +253,7 @@ fn of_a_directory_that_is_not_there_the_nearest_one_is_watched() {
     notices.watch_directory(&root, b"a/new/deep");
     assert_eq!(notices.watched(), 1);
     fs::create_dir(folder.path().join("a/new")).unwrap();
-    assert!(notices.wait().unwrap().all);
+    assert!(notices.wait().unwrap().folder_moved);
 }
 
 #[test]

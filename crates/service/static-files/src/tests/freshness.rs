@@ -126,7 +126,7 @@ fn a_root_that_was_replaced_is_served_from_its_new_place() {
 }
 
 /// A site whose changes are told of; what was told is passed on by hand.
-fn told() -> (Site, Arc<::fs::Notices>) {
+pub(super) fn told() -> (Site, Arc<::fs::Notices>) {
     let mut site = Site::plain();
     let notices = Arc::new(::fs::Notices::new().unwrap());
     site.cache = OpenFiles::with_notices(Limits::default(), Some(Arc::clone(&notices)));

@@ -1,0 +1,101 @@
+//! Folders that come, go and move while what is in them is asked for.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use testkit::Seed;
+
+use super::freshness::{settled, told};
+use super::*;
+
+fn is_covered(site: &Site, path: &str) -> bool {
+    let entry = site.cache.find(site.files.owner(), path.as_bytes(), site.moment().tick);
+    entry.is_some_and(|entry| entry.covered.get().is_some())
+}
+
+/// Passes on what was told.
+fn pass_on(site: &Site, notices: &::fs::Notices) {
+    while notices.is_pending(Duration::ZERO) {
+        site.cache.changed(&notices.wait().unwrap(), site.moment().tick);
+    }
+}
+
+/// As programs do it that build a site: with folders for a moment.
+#[test]
+fn a_folder_that_comes_and_goes_has_nothing_else_looked_at() {
+    let (site, notices) = told();
+    site.write("f", "file");
+    site.write("a/f", "one");
+    settled(&site, "a/b/f", "two");
+    let paths = ["/f", "/a/f", "/a/b/f"];
+    paths.iter().for_each(|path| assert_eq!(site.get(path).0, 200));
+    fs::create_dir(site.at("tmp")).unwrap();
+    site.write("tmp/f", "three");
+    fs::remove_dir_all(site.at("tmp")).unwrap();
+    pass_on(&site, &notices);
+    assert_eq!(paths.map(|path| is_covered(&site, path)), [true; 3]);
+    fs::rename(site.at("a/b"), site.at("b")).unwrap();
+    pass_on(&site, &notices);
+    assert_eq!(paths.map(|path| is_covered(&site, path)), [true, true, false]);
+    assert_eq!((site.get("/a/b/f"), site.get("/b/f")), (not_found(), ok("two")));
+}
+
+/// Folders are moved, swapped, removed, made and replaced by links, in no order; whatever it comes to, no answer is old. A second
+/// route has its root among them.
+#[test]
+fn whatever_moves_no_answer_is_old() {
+    for seed in Seed::each(8) {
+        let _guard = seed.guard();
+        let (mut site, notices) = told();
+        let names = ["x", "y", "x/x", "x/y", "y/x", "y/y", "x/x/y", "y/x/x"];
+        names[..6].iter().for_each(|name| site.write(&format!("{name}/f"), format!("made in {name}")));
+        settled(&site, "f", "top");
+        let root = Arc::new(::fs::Root::open(site.at("x")).unwrap());
+        let mut inner = Files::new(Options::default(), root, Rc::clone(&site.cache)).unwrap();
+        let mut rng = seed.rng();
+        for step in 0..300 {
+            let [one, other] = [(); 2].map(|()| site.at(rng.pick(&names).unwrap()));
+            // Many of these cannot be, and then nothing is done.
+            let _ = match rng.below(8) {
+                0 => fs::create_dir(&one),
+                1 => fs::write(one.join("f"), format!("written in step {step}")),
+                2 => fs::remove_dir_all(&one),
+                3 => symlink(other.file_name().unwrap(), &one),
+                4 => fs::remove_file(&one),
+                5 => swap(&one, &other, &site.at("swap")),
+                _ => fs::rename(&one, &other),
+            };
+            if rng.chance(1, 2) {
+                pass_on(&site, &notices);
+                // What nobody tells of is looked at now.
+                site.pass(1000);
+                for name in names.iter().chain([&"."]) {
+                    let there = fs::read_to_string(site.at(name).join("f")).map_or(not_found(), |text| ok(&text));
+                    // What links lead to is looked at once a second.
+                    let mut at = site.dir.path().to_path_buf();
+                    let is_link = |part| {
+                        at.push(part);
+                        at.is_symlink()
+                    };
+                    if name.split('/').any(is_link) {
+                        continue;
+                    }
+                    let path = format!("/{name}/f").replace("/./", "/");
+                    assert_eq!(site.get(&path), there, "step {step}, {path}");
+                }
+            }
+            std::mem::swap(&mut site.files, &mut inner);
+            ["/f", "/x/f", "/y/f", "/x/y/f"].iter().for_each(|path| drop(site.get(path)));
+            std::mem::swap(&mut site.files, &mut inner);
+        }
+    }
+}
+
+fn swap(one: &Path, other: &Path, between: &Path) -> std::io::Result<()> {
+    fs::rename(one, between)?;
+    let moved = fs::rename(other, one);
+    fs::rename(between, if moved.is_ok() { other } else { one })
+}
