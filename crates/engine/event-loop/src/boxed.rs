@@ -126,7 +126,9 @@ pub(crate) fn take_latest() -> Option<Pair> {
         return None;
     }
     LATEST.set([0; 2]);
-    Some(Pair(latest.map(|at| (at / BLOCK.align()) as u32)))
+    let lower = |at: usize| (at / BLOCK.align()) as u32;
+    // Not by `map`, which is not always inlined and costs more than the rest of a poll's end.
+    Some(Pair([lower(latest[0]), lower(latest[1])]))
 }
 
 impl Pair {
@@ -143,7 +145,8 @@ impl Pair {
     /// Where they lie; zero where none does. A guess: the heap may lie on both sides of a border.
     #[inline]
     fn places(self) -> [usize; 2] {
-        self.0.map(|lower| if lower == 0 { 0 } else { BASE.get() + lower as usize * BLOCK.align() })
+        let place = |lower| if lower == 0 { 0 } else { BASE.get() + lower as usize * BLOCK.align() };
+        [place(self.0[0]), place(self.0[1])]
     }
 }
 
