@@ -56,14 +56,27 @@ fn a_task_of_another_worker_is_woken_there() {
     let (other, _) = Worker::new(WorkerConfig::default()).expect("a worker");
     let waiting = std::thread::spawn(move || {
         let (worker, _) = Worker::new(WorkerConfig::default()).expect("a worker");
-        let mut told = false;
-        worker.block_on(poll_fn(|cx| match std::mem::replace(&mut told, true) {
-            true => Poll::Ready(()),
-            false => {
-                send_waker.send(cx.waker().clone()).expect("it is awaited");
-                Poll::Pending
-            }
-        }))
+        let root = async {
+            let (root, woken) = (poll_fn(|cx| Poll::Ready(cx.waker().clone())).await, Rc::new(Cell::new(false)));
+            let note = Rc::clone(&woken);
+            // A task, since a root is polled a second time before anybody woke it.
+            spawn(async move {
+                let mut told = false;
+                poll_fn(|cx| match std::mem::replace(&mut told, true) {
+                    true => Poll::Ready(()),
+                    false => {
+                        send_waker.send(cx.waker().clone()).expect("it is awaited");
+                        Poll::Pending
+                    }
+                })
+                .await;
+                note.set(true);
+                root.wake();
+            });
+            let woken = poll_fn(|_| if woken.get() { Poll::Ready(()) } else { Poll::Pending });
+            crate::within(crate::now().after(Duration::from_secs(10)), woken).await
+        };
+        worker.block_on(root).expect("it ends")
     });
     let waker = wakers.recv().expect("it is sent");
     let root = async {
@@ -73,5 +86,5 @@ fn a_task_of_another_worker_is_woken_there() {
         registration.mark(Ready::READ);
     };
     other.block_on(root).expect("it ends");
-    waiting.join().expect("no panic").expect("it ends");
+    assert_eq!(waiting.join().expect("no panic"), Some(()), "it was not woken");
 }
