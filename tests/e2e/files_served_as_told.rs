@@ -85,7 +85,7 @@ fn options_that_make_no_sense_are_told() {
         (&["--cache", "-5s"], "'-5s' for '--cache <TIME>': expected a time such as"),
         (&["-p", "80"], "write --listen 127.0.0.1:80, or --listen 0.0.0.0:80 for everybody"),
         (&["--port", "x"], "write --listen with an address and a port"),
-        (&["--spa", "--config", "x.toml"], "cannot be used with"),
+        (&["--spa", "--config", "x.toml"], "leave out --spa, or `--config`"),
         (&["--open", "--listen", "unix:/tmp/x"], "--open needs an IP address"),
         (&["--open", "--listen", "127.0.0.1:0"], "--open needs a port"),
     ] {

@@ -1,12 +1,15 @@
 //! Files that change while they are sent, and devices that links lead to.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use tests::{Client, Tollgate, folder, peers::curl};
+use tests::{Authority, Client, Ended, Tollgate, folder, peers::curl};
 
 use crate::files::site;
 
@@ -42,6 +45,48 @@ fn a_file_that_is_cut_short_ends_the_connection() {
     server.process.logged("The file became shorter while it was being sent.", 1);
     assert_eq!(Client::connect(server.address()).get("/ten.txt").status, 200);
     server.stop();
+}
+
+/// Too short for the length that was promised, or without the last chunk: curl says 18 to both.
+#[test]
+fn a_file_that_is_cut_short_is_cut_for_clients_over_tls_too() {
+    let (root, tls) = (folder(), folder());
+    let authority = Authority::new("cut short");
+    authority.write(tls.path(), "ca");
+    authority.issue(&["127.0.0.1"]).write(tls.path(), "site");
+    let [ca, cert, key] = ["ca.pem", "site.pem", "site.key"].map(|name| tls.path().join(name));
+    let mut command = Tollgate::command("server");
+    command.arg(root.path()).args(["--listen", "127.0.0.1:0", "--tls-cert"]).arg(cert).arg("--tls-key").arg(key);
+    let server = Tollgate::listening(&mut command, 1, folder());
+    let file = root.path().join("large.txt");
+    let (identity, gzip) = (("identity", "content-length: 15728640\r\n"), ("gzip", "transfer-encoding: chunked\r\n"));
+    for (version, (accepted, framing)) in [("1.2", identity), ("1.2", gzip), ("1.3", identity), ("1.3", gzip)] {
+        let mut curl = Command::new("curl");
+        curl.args(["-sSi", "-q", "-N", "--max-time", "9", "--noproxy", "*", "--tls-max", version, "--cacert"]).arg(&ca);
+        curl.args(["-H", &format!("Accept-Encoding: {accepted}"), &server.url("/large.txt")]);
+        let seen = cut_short_under(&mut curl, &file);
+        assert!(seen.out.to_lowercase().contains(framing), "{}", seen.out);
+        assert_eq!(seen.code, Some(18), "{accepted}, TLS {version}: {}", seen.err);
+    }
+    server.process.logged("The file became shorter while it was being sent.", 4);
+    server.stop();
+}
+
+/// What a client comes to that has read the beginning of the file's bytes when it is cut short: it goes on then.
+fn cut_short_under(client: &mut Command, file: &Path) -> Ended {
+    // Bytes that no coding makes fewer, and as many as are compressed on the way.
+    let bytes = (0..15 << 17).flat_map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes());
+    fs::write(file, bytes.collect::<Vec<u8>>()).expect("a file of ours");
+    let mut client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a client");
+    // No more than this and what fits into a pipe is read before.
+    let mut begin = [0; 1000];
+    let mut out = client.stdout.take().expect("a pipe");
+    out.read_exact(&mut begin).expect("an answer");
+    File::options().write(true).open(file).and_then(|file| file.set_len(10)).expect("a file of ours");
+    out.read_to_end(&mut Vec::new()).expect("the rest");
+    let ended = client.wait_with_output().expect("it has ended");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: ended.status.code(), out: text(&begin), err: text(&ended.stderr) }
 }
 
 #[test]
