@@ -2,24 +2,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use clock::Tick;
-use content_coding::{Coding, Codings, SIZE_MIN, compress};
-use fs::{Error, ListLimits, Meta, Notices, Opened, Place, Reach, Root};
+use content_coding::{Coding, Codings, compress};
+use fs::{Error, Meta, Notices, Opened, Place, Reach, Root};
 
-use crate::entry::shrinks;
-use crate::folders::Names as FolderNames;
-use crate::listing::{self, Form, Item, NAMES_MAX, NAMES_READ_MAX};
 use crate::mime::content_type;
-use crate::path::{WELL_KNOWN, has_url};
+
+mod list;
+mod read;
+mod siblings;
+
+pub(crate) use list::{Listed, ListingWork};
+use read::{Read, load};
+pub(crate) use siblings::{Folder, Siblings};
 
 /// A page larger than this is sent without what belongs to its end.
 const PAGE_MAX: u64 = 8 << 20;
-
-/// A file that keeps changing while it is read is served from its descriptor after so many tries.
-const READ_TRIES: usize = 3;
 
 /// A search for the file behind a path. The worker has tried it on what the kernel has in memory; now it must wait, so
 /// it goes to another thread (it is `Send`): [`Lookup::wait`] there.
@@ -59,15 +59,6 @@ pub struct Lookup {
     pub(crate) begun: RefCell<Option<Begun>>,
 }
 
-/// The directory of a search.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Folder {
-    /// What is known about its names.
-    pub(crate) names: Option<FolderNames>,
-    /// Whether the search has asked.
-    pub(crate) is_new: bool,
-}
-
 /// A file that was found and opened, of which there is more to learn.
 #[derive(Debug)]
 pub(crate) struct Begun {
@@ -80,17 +71,6 @@ pub(crate) struct Begun {
     place: Option<Place>,
 }
 
-/// The files beside a file that hold it in a coding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Siblings {
-    /// The codings that were looked for.
-    pub(crate) sought: Codings,
-    /// Those of them that are there and not older than the file.
-    pub(crate) there: Codings,
-    /// Those of them that are there, but older.
-    pub(crate) older: Codings,
-}
-
 /// What the cache holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
@@ -100,29 +80,6 @@ pub(crate) struct Known {
     pub(crate) meta: Meta,
     /// Which siblings it had.
     pub(crate) siblings: Siblings,
-}
-
-/// A directory to be listed.
-#[derive(Debug)]
-pub(crate) struct ListingWork {
-    /// Its path relative to the root.
-    pub(crate) directory: Box<[u8]>,
-    /// Whether names that start with a dot are shown.
-    pub(crate) hidden: bool,
-    /// How it is asked for.
-    pub(crate) asked: listing::Asked,
-    /// The coding that it is to be sent in, if it is long enough to gain by it.
-    pub(crate) coding: Option<Coding>,
-}
-
-/// What is in a directory, as it is sent.
-#[derive(Debug)]
-pub(crate) struct Listed {
-    pub(crate) form: Form,
-    pub(crate) coding: Option<Coding>,
-    /// Whether something was put to its end.
-    pub(crate) has_suffix: bool,
-    pub(crate) bytes: Box<[u8]>,
 }
 
 /// What a search came to.
@@ -299,79 +256,6 @@ impl Lookup {
         }
         Ok(read)
     }
-
-    /// Looks which of the siblings in `sought` are files, and not older than `file`.
-    fn seek(
-        &self,
-        root: &Root,
-        name: &[u8],
-        file: &Meta,
-        sought: Codings,
-        siblings: &mut Siblings,
-        reach: Reach,
-    ) -> Result<(), Error> {
-        let left = sought.without(siblings.sought);
-        if left.is_empty() {
-            return Ok(());
-        }
-        let known = self.folder.get().names;
-        let (names, possible) = FolderNames::possible(known, root, name, left, self.began, reach)?;
-        self.folder.set(Folder { names: Some(names), is_new: true });
-        siblings.sought = siblings.sought.or(left.without(possible));
-        for coding in Coding::ALL.into_iter().filter(|c| possible.has(*c)) {
-            match root.stat(&[name, coding.suffix().as_bytes()].concat(), reach) {
-                Ok(meta) if meta.kind == fs::Kind::File => {
-                    let list = if is_older(&meta, file) { &mut siblings.older } else { &mut siblings.there };
-                    list.insert(coding);
-                }
-                Err(Error::WouldBlock) => return Err(Error::WouldBlock),
-                // Whatever else is the matter with it: the file itself is there.
-                _ => {}
-            }
-            siblings.sought.insert(coding);
-        }
-        Ok(())
-    }
-
-    /// The codings of which a sibling is looked for: all, since the answer says if there are any (Vary), even to a client that
-    /// takes none of them; but where it says so anyhow, since the file is one to compress, those that this client takes.
-    fn siblings_to_seek(&self, name: &[u8], size: u64) -> Codings {
-        match self.siblings.is_empty() || shrinks(self.made, content_type(name).media_type, size).is_empty() {
-            true => self.siblings,
-            false => self.siblings.and(self.taken),
-        }
-    }
-}
-
-/// Whether a sibling was made of what the file held before: one that was copied with it, in whatever order and however coarse the
-/// times are that an archive keeps (two seconds), was not.
-fn is_older(sibling: &Meta, file: &Meta) -> bool {
-    sibling.modified.secs.saturating_add(COPIED_WITHIN) < file.modified.secs
-}
-
-/// In seconds.
-const COPIED_WITHIN: i64 = 2;
-
-impl ListingWork {
-    fn list(&self, root: &Root, page_suffix: Option<&str>) -> Result<Found, Error> {
-        let at_top = self.directory.is_empty();
-        let is_hidden = |name: &[u8]| !self.hidden && name.starts_with(b".") && !(at_top && name == WELL_KNOWN);
-        let shown = |name: &[u8]| !is_hidden(name) && has_url(&self.directory, name);
-        let listed = root.list(&self.directory, ListLimits { entries: NAMES_MAX, names: NAMES_READ_MAX }, shown)?;
-        let item = |e: fs::Listing| Item {
-            name: e.name,
-            is_folder: e.meta.kind == fs::Kind::Directory,
-            size: e.meta.size,
-            modified: e.meta.modified.secs,
-        };
-        let items = listed.entries.into_iter().map(item).collect();
-        let suffix = page_suffix.filter(|_| self.asked.form == Form::Html);
-        let text = listing::render(&self.asked, items, listed.left_out) + suffix.unwrap_or_default();
-        let coding = self.coding.filter(|_| text.len() as u64 >= SIZE_MIN);
-        let compressed = coding.and_then(|coding| Some((coding, compress(coding, text.as_bytes())?)));
-        let (coding, bytes) = compressed.map_or((None, text.into_bytes()), |(coding, bytes)| (Some(coding), bytes));
-        Ok(Found::Listing(Listed { form: self.asked.form, coding, has_suffix: suffix.is_some(), bytes: bytes.into() }))
-    }
 }
 
 fn compressed(loaded: Loaded, coding: Coding) -> Found {
@@ -382,126 +266,10 @@ fn compressed(loaded: Loaded, coding: Coding) -> Found {
     }
 }
 
-/// What came of reading a file.
-struct Read {
-    meta: Meta,
-    /// All of it; `None` where it is to be sent from its descriptor.
-    content: Option<Box<[u8]>>,
-    settled: bool,
-    cacheable: bool,
-}
-
-/// Reads a small file whole, so that the bytes are those of one moment; leaves a larger one to be sent from its descriptor.
-fn load(
-    file: &File,
-    mut meta: Meta,
-    content_max: u64,
-    reach: Reach,
-    mut look_again: impl FnMut(&File) -> Result<Meta, Error>,
-) -> Result<Read, Error> {
-    let mut cacheable = true;
-    for _ in 0..READ_TRIES {
-        if meta.size > content_max {
-            break;
-        }
-        // Asked before the reading: what was settled before it is still the same file if `meta` is the same after it.
-        let settled = meta.is_settled();
-        let content = read_whole(file, meta.size as usize, reach)?;
-        let after = look_again(file)?;
-        if content.is_some() && after == meta {
-            return Ok(Read { meta, content, settled, cacheable: true });
-        }
-        cacheable = false;
-        meta = after;
-    }
-    let settled = meta.is_settled();
-    let cacheable = cacheable || meta.size > content_max;
-    Ok(Read { meta, content: None, settled, cacheable })
-}
-
-/// The first `size` bytes; `None` when the file ends before.
-fn read_whole(file: &File, size: usize, reach: Reach) -> Result<Option<Box<[u8]>>, Error> {
-    let mut bytes = vec![0; size];
-    let mut len = 0;
-    while len < size {
-        let room = &mut bytes[len..];
-        let read = match reach {
-            Reach::Cached => fs::read_resident(file, room, len as u64),
-            Reach::Disk => file.read_at(room, len as u64),
-        };
-        match read {
-            Ok(0) => return Ok(None),
-            Ok(n) => len += n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Err(Error::WouldBlock),
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(Some(bytes.into()))
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "the tests prepare files")]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    const MAX: u64 = 100;
-
-    fn file(content: &str) -> (File, Meta) {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(content.as_bytes()).unwrap();
-        let meta = Meta::of(&file).unwrap();
-        (file, meta)
-    }
-
-    fn text(read: &Read) -> Option<&str> {
-        read.content.as_deref().map(|bytes| std::str::from_utf8(bytes).unwrap())
-    }
-
-    #[test]
-    fn small_files_are_read_and_large_ones_are_not() {
-        let (small, meta) = file(&"x".repeat(100));
-        let read = load(&small, meta, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
-        assert_eq!((read.meta, read.cacheable), (meta, true));
-        assert_eq!(text(&read), Some(&*"x".repeat(100)));
-        let (large, meta) = file(&"x".repeat(101));
-        let read = load(&large, meta, MAX, Reach::Disk, |_| panic!("nothing was read")).unwrap();
-        assert_eq!((read.meta, read.cacheable, text(&read)), (meta, true, None));
-    }
-
-    #[test]
-    fn what_changed_while_it_was_read_is_read_again() {
-        let (changed, meta) = file("changed");
-        for size in [3, 7, 50] {
-            let before = Meta { size, inode: meta.inode + 1, ..meta };
-            let read = load(&changed, before, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
-            assert_eq!((read.meta, read.cacheable), (meta, true));
-            assert_eq!(text(&read), Some("changed"));
-        }
-    }
-
-    #[test]
-    fn what_keeps_changing_is_sent_and_not_kept() {
-        let (changing, meta) = file("changing");
-        let mut looks = 0;
-        let look = |f: &File| {
-            looks += 1;
-            Meta::of(f).map(|m| Meta { inode: m.inode + looks, ..m })
-        };
-        let read = load(&changing, meta, MAX, Reach::Disk, look).unwrap();
-        assert_eq!((read.cacheable, text(&read)), (false, None));
-        assert_eq!((looks, read.meta.inode), (READ_TRIES as u64, meta.inode + looks));
-    }
-
-    #[test]
-    fn what_grew_too_large_meanwhile_is_sent_from_its_descriptor() {
-        let (grown, meta) = file(&"x".repeat(200));
-        let before = Meta { size: 10, ..meta };
-        let read = load(&grown, before, MAX, Reach::Disk, |f| Meta::of(f)).unwrap();
-        assert_eq!((read.meta, read.cacheable, text(&read)), (meta, true, None));
-    }
 
     #[test]
     fn a_search_goes_on_with_what_it_has_open() {
@@ -529,28 +297,14 @@ mod tests {
         assert_ne!(loaded.meta.inode, meta.inode);
     }
 
-    #[test]
-    fn siblings_that_nobody_takes_are_not_looked_for_where_the_answer_varies_anyhow() {
-        let dir = tempfile::TempDir::new().unwrap();
-        let mut lookup = search_for(b"page.txt", Root::open(dir.path()).unwrap());
-        let all = lookup.siblings;
-        assert_eq!(lookup.siblings_to_seek(b"page.txt", 5000), all);
-        lookup.made = [Coding::Gzip].into_iter().collect();
-        assert_eq!(lookup.siblings_to_seek(b"page.txt", 5000), Codings::NONE);
-        assert_eq!(lookup.siblings_to_seek(b"page.txt", 500), all, "not compressed");
-        assert_eq!(lookup.siblings_to_seek(b"page.png", 5000), all, "not compressed");
-        lookup.taken = [Coding::Brotli].into_iter().collect();
-        assert_eq!(lookup.siblings_to_seek(b"page.txt", 5000), lookup.taken);
-    }
-
-    fn search_for(name: &[u8], root: Root) -> Lookup {
+    pub(super) fn search_for(name: &[u8], root: Root) -> Lookup {
         Lookup {
             root: Arc::new(root),
             check_root: false,
             names: vec![name.into()],
             directory_counts: false,
             known: None,
-            content_max: MAX,
+            content_max: 100,
             siblings: Coding::ALL.into_iter().collect(),
             taken: Codings::NONE,
             folder: Cell::default(),
