@@ -185,6 +185,23 @@ fn an_address_that_is_taken_is_an_error_at_the_start() {
 }
 
 #[test]
+fn a_server_that_is_ejected_is_counted_once() {
+    let bad = Origin::answering(answer("500 Internal Server Error", "bad"));
+    let good = Origin::answering(answer("200 OK", "good"));
+    let site = Tollgate::config(&format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n\n[runtime]\nworkers = 1\n\n[[route]]\nproxy = {{ upstream = \"api\" }}\n\n\
+         [upstream.api]\nservers = [\"{}\", \"{}\"]\n[upstream.api.ejection]\nconsecutive = 2\nfor = \"1m\"\n",
+        bad.address(),
+        good.address()
+    ));
+    let ejections = || metrics(&site)["tollgate_upstream_ejections_total"];
+    assert_eq!(ejections(), 0.0);
+    let mut client = Client::connect(site.address());
+    let bads = (0..10).filter(|_| client.get("/").status == 500).count();
+    assert_eq!((bads, ejections()), (2, 1.0));
+}
+
+#[test]
 fn handshakes_that_fail_are_counted_by_their_reason_and_one_of_each_is_told() {
     let files = folder();
     Authority::new("ours").issue(&["localhost"]).write(files.path(), "site");

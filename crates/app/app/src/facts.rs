@@ -134,6 +134,9 @@ fn upstream_connections(to: &mut Exposition, counters: &[Arc<Counters>]) {
     }
     let retries = sum(counters, |c| &c.retries);
     to.counter("tollgate_upstream_retries_total", "Requests that were sent to a server again.", &[], retries);
+    let ejections = sum(counters, |c| &c.ejections);
+    let help = "Times that a worker ejected a server for its failures.";
+    to.counter("tollgate_upstream_ejections_total", help, &[], ejections);
 }
 
 fn failures(to: &mut Exposition, counters: &[Arc<Counters>]) {

@@ -72,6 +72,8 @@ counters! {
     handed_over,
     /// Requests that were sent to a server again.
     retries,
+    /// Times that a server was ejected.
+    ejections,
     /// Connections that switched protocols.
     tunnelled,
     /// Those of them that are open now.
