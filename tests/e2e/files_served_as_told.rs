@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use tests::{Client, Tollgate, folder, run};
+use tests::{Client, Tollgate, eventually, folder, run};
 
 use crate::files::{curl_i, site};
 
@@ -87,12 +87,39 @@ fn options_that_make_no_sense_are_told() {
         (&["--port", "x"], "write --listen with an address and a port"),
         (&["--spa", "--config", "x.toml"], "leave out --spa, or `--config`"),
         (&["--open", "--listen", "unix:/tmp/x"], "--open needs an IP address"),
-        (&["--open", "--listen", "127.0.0.1:0"], "--open needs a port"),
     ] {
         let ended = run(Tollgate::command("server").args(arguments));
         assert_eq!(ended.code, Some(2), "{arguments:?}");
         assert!(ended.err.contains(text), "{arguments:?}: {}", ended.err);
     }
+}
+
+/// The browser gets what is listened on, and nothing before: another program may be there.
+#[test]
+fn the_site_is_opened_where_it_is() {
+    let (root, data) = (site(), folder());
+    let browser = data.path().join("browser");
+    let opened = data.path().join("opened");
+    let script = format!("#!/bin/sh\necho \"$1\" >{0}.new && mv {0}.new {0}\n", opened.display());
+    fs::write(&browser, script).expect("a file of ours");
+    fs::set_permissions(&browser, Permissions::from_mode(0o755)).expect("a file of ours");
+    let command = |listen: &str, options: &[&str]| {
+        let mut command = Tollgate::command("server");
+        command.arg(root.path()).args(["--open", "--listen", listen]).args(options);
+        command.env("BROWSER", &browser).env("XDG_DATA_HOME", data.path());
+        command
+    };
+    for (options, host) in [(&[][..], "http://127.0.0.1"), (&["--tls"], "https://localhost")] {
+        let server = Tollgate::listening(&mut command("127.0.0.1:0", options), 1, folder());
+        let url = eventually("a page", || fs::read_to_string(&opened).unwrap_or_default(), |url| !url.is_empty());
+        assert_eq!(url, format!("{host}:{}/\n", server.address().port()));
+        assert!(!server.process.log().contains("handshake"), "{}", server.process.log());
+        fs::remove_file(&opened).expect("it is there");
+        server.stop();
+    }
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = run(&mut command(&other.local_addr().expect("its address").to_string(), &[]));
+    assert_eq!((taken.code, opened.exists()), (Some(2), false), "{}", taken.err);
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     if arguments.config.is_none() && arguments.to.is_empty() && !arguments.check {
         return app::run_demo("proxy", arguments.workers);
     }
-    app::main("proxy", arguments.check, || prepare(&arguments))
+    app::main("proxy", arguments.check, || prepare(&arguments), None)
 }
 
 fn prepare(arguments: &Run) -> Result<(Loaded, Source), config::Report> {

@@ -95,16 +95,14 @@ const EXAMPLES: &str = "Examples:
 fn main() -> ExitCode {
     let parsed = Arguments::try_parse();
     let arguments = parsed.unwrap_or_else(|error| stray::HINTS.explained(error, &mut Arguments::command()).exit());
-    if arguments.open {
-        match open::target(&arguments.listen) {
-            Ok(target) => {
-                let over_tls = arguments.tls || arguments.tls_cert.is_some();
-                open::when_ready(target, if over_tls { "https" } else { "http" });
-            }
-            Err(problem) => Arguments::command().error(ErrorKind::ValueValidation, problem).exit(),
-        }
+    if arguments.open && matches!(arguments.listen, ListenAddress::Unix(..)) {
+        let problem = "--open needs an IP address to listen on: browsers open no unix: socket";
+        Arguments::command().error(ErrorKind::ValueValidation, problem).exit();
     }
-    app::main("server", arguments.check, || prepare(&arguments))
+    let scheme = if arguments.tls || arguments.tls_cert.is_some() { "https" } else { "http" };
+    let listening =
+        arguments.open.then(|| -> app::OnListening { Box::new(|address| open::browse_to(address, scheme)) });
+    app::main("server", arguments.check, || prepare(&arguments), listening)
 }
 
 fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {

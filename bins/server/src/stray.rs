@@ -11,6 +11,12 @@ pub(crate) const HINTS: Hints = Hints { word, option, beside_config };
 /// A second word by itself; the first is the folder.
 fn word(word: &str) -> Option<String> {
     let told = configuration_file(Path::new(word)).or_else(|| listened_on(word));
+    if word.starts_with("https://") {
+        // As in `--cors https://a.test`.
+        return Some(format!(
+            "`{word}` is no folder; an option that takes an address is written `--listen ADDR`, and `--cors` takes none: pages of every site may read the files then"
+        ));
+    }
     told.or_else(|| {
         Some(format!(
             "one folder is served, and `{word}` would be a second one: with `--config FILE` a route serves each"

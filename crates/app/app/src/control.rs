@@ -1,5 +1,6 @@
 //! The control thread: starts the workers, listens to signals, reloads, drains.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -50,7 +51,12 @@ pub struct Start {
     pub source: Source,
     /// Lines for the end of the banner.
     pub hints: Vec<String>,
+    /// Who is told of the first listener's address, once the banner is out; of a Unix socket there is none.
+    pub listening: Option<OnListening>,
 }
+
+/// Told of an address that is listened on.
+pub type OnListening = Box<dyn FnOnce(SocketAddr)>;
 
 /// Serves until a signal says stop. The exit status: 0 after a clean stop, 2 when it could not begin, 1 when it failed
 /// while running.
@@ -151,6 +157,9 @@ impl Control {
         let banner =
             Banner { program: start.program, plan: &prepared.plan, bound: &control.bound, admin, hints: &start.hints };
         banner.print(count, max_connections);
+        if let (Some(tell), Some(address)) = (start.listening, banner.first_address()) {
+            tell(address);
+        }
         if limit.now > limit.before {
             control.log.info(format_args!("raised the descriptor limit from {} to {}", limit.before, limit.now));
         }

@@ -49,7 +49,7 @@ fn prepare(program: &'static str) -> Result<(Start, Folder), String> {
     let text = configuration(address, &folder.0, &servers.join(", "));
     let plan = config::parse(&text, "the demonstration", Path::new("/")).map_err(|report| report.to_string())?.plan;
     let hints = hints(free);
-    Ok((Start { program, plan, source: Source::CommandLine, hints }, folder))
+    Ok((Start { program, plan, source: Source::CommandLine, hints, listening: None }, folder))
 }
 
 fn configuration(address: &str, root: &Path, servers: &str) -> String {

@@ -37,7 +37,7 @@ mod tls_front;
 mod upstreams;
 mod worker;
 
-pub use control::{Source, Start, run};
+pub use control::{OnListening, Source, Start, run};
 pub use demo::{DEMO_ADDRESS, run as run_demo};
 pub use dev_certificate::{for_localhost as localhost_certificate, make as make_dev_certificate};
 pub use log::{Log, stderr as log_to_stderr};

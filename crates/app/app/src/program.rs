@@ -5,15 +5,16 @@ use std::process::ExitCode;
 
 use config::{Count, Loaded, Report};
 
-use crate::control::{Source, Start, run};
+use crate::control::{OnListening, Source, Start, run};
 use crate::prepared::Prepared;
 
-/// Runs a program: its configuration is made by `prepare`, then served, or only checked. Exit status 2 when something is
-/// wrong with it.
+/// Runs a program: its configuration is made by `prepare`, then served, of which `listening` is told, or only checked. Exit
+/// status 2 when something is wrong with it.
 pub fn main(
     program: &'static str,
     check: bool,
     prepare: impl FnOnce() -> Result<(Loaded, Source), Report>,
+    listening: Option<OnListening>,
 ) -> ExitCode {
     let colour = std::io::stderr().is_terminal();
     let mut err = std::io::stderr();
@@ -29,7 +30,7 @@ pub fn main(
         let _ = writeln!(err, "{warning}");
     }
     if !check {
-        return run(Start { program, plan: loaded.plan, source, hints: Vec::new() });
+        return run(Start { program, plan: loaded.plan, source, hints: Vec::new(), listening });
     }
     let (routes, upstreams) = (loaded.plan.routes.len(), loaded.plan.upstreams.len());
     match Prepared::new(loaded.plan) {

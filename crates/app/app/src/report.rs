@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use config::{Action, Destination, Plan, Server, ServerAddress, Share, UpstreamId};
+use net::Address;
 use observe::{Counter, Counters, Kind};
 
 use crate::facts::{failures_of, sum};
@@ -35,6 +36,15 @@ impl Banner<'_> {
         // Whoever closed standard output does not want to hear.
         let _ = out.write_all(text.as_bytes());
         let _ = out.flush();
+    }
+
+    /// The IP address of the listener that is named first.
+    pub(crate) fn first_address(&self) -> Option<SocketAddr> {
+        let first = keys_of(self.plan).iter().find_map(|key| self.bound.get(key))?;
+        match first.address() {
+            Address::Tcp(address) => Some(*address),
+            _ => None,
+        }
     }
 
     fn text(&self, workers: usize, max_connections: usize, paint: &Paint) -> String {
