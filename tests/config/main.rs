@@ -90,6 +90,7 @@ fn questions(name: &str) -> &'static [(&'static str, &'static str, u16, &'static
         "site.toml" => &[
             ("a", "/", 200, "<"),
             ("a", "/downloads/", 200, "./notes.txt"),
+            ("a", "/handbook/", 200, "./notes.txt"),
             ("a", "/app/settings", 200, "<"),
             ("a", "/none", 404, "Back to the beginning"),
         ],

@@ -57,6 +57,30 @@ fn files_for_other_sites_and_folders_that_show_themselves() {
 }
 
 #[test]
+fn a_folder_that_stands_beneath_a_path_of_its_own() {
+    let folder = folder();
+    std::os::unix::fs::symlink(site().keep(), folder.path().join("site")).expect("a link of ours");
+    let route = "[[route]]\npath = \"/shop/*\"\n\
+                 files = { root = \"site\", strip_prefix = \"/shop/\", listing = true, fallback = \"/ten.txt\" }\n";
+    let server = Tollgate::config_in(folder, route);
+    for (path, status, what) in [
+        ("/shop/", 200, "Home"),
+        ("/shop/docs/", 200, "Docs"),
+        ("/shop/ten.txt?x", 200, "0123456789"),
+        ("/shop/none", 200, "0123456789"),
+        ("/shop/docs/empty/", 200, "/shop/docs/empty/"),
+        ("/ten.txt", 404, ""),
+    ] {
+        let (seen, _, body) = curl_i(&server.url(path), &[]);
+        assert_eq!((seen, body.contains(what)), (status, true), "{path}: {body}");
+    }
+    for (path, location) in [("/shop", "location: /shop/\r"), ("/shop/docs?a", "location: /shop/docs/?a\r")] {
+        let (status, head, _) = curl_i(&server.url(path), &[]);
+        assert_eq!((status, lower(&head).contains(location)), (301, true), "{head}");
+    }
+}
+
+#[test]
 fn a_route_says_in_its_failures_too_who_may_read_them() {
     let folder = folder();
     fs::write(folder.path().join("404.html"), "ours").expect("a file of ours");

@@ -381,6 +381,7 @@ fn settings(plan: &config::Plan) -> Settings {
 
 fn static_options(files: &config::Files) -> static_files::Options {
     static_files::Options {
+        prefix: files.strip_prefix.clone(),
         index: files.index.clone(),
         cache_control: files.cache_control.clone(),
         hidden: files.hidden,

@@ -339,6 +339,8 @@ pub enum HostField {
 pub struct Files {
     /// The folder that is served, an absolute path. It existed when the configuration was read.
     pub root: PathBuf,
+    /// What is taken off the front of the path before it is looked up; no slash at its end. Empty: nothing.
+    pub strip_prefix: String,
     /// The names that answer for a folder, the first that is there; each one a single path segment. May be empty.
     pub index: Vec<String>,
     /// Whether a folder without index is answered with a list of what is in it.

@@ -24,7 +24,7 @@ pub(crate) fn action(route: &Cursor<'_>, rule: Option<&Rule>) -> ActionDraft {
     if let Some(table) = route.section("proxy") {
         (draft.action, draft.upstreams) = proxy(table, rule);
     }
-    let files = route.section("files").map(files);
+    let files = route.section("files").map(|table| files(table, rule));
     let redirect = route.section("redirect").map(|table| redirect(table, rule));
     let respond = route.section("respond").map(respond);
     check_one(route);
@@ -61,7 +61,7 @@ fn proxy(table: Cursor<'_>, rule: Option<&Rule>) -> (Option<Action>, Vec<(String
     let strip_prefix = prefix(&table, "strip_prefix");
     let add_prefix = prefix(&table, "add_prefix");
     if let (Some(prefix), Some(rule)) = (&strip_prefix, rule) {
-        check_strip(&table, prefix, &rule.path);
+        check_strip(&table, prefix, &rule.path, "nothing is taken off");
     }
     let host = host_field(&table);
     let action = match (to, strip_prefix, add_prefix, host) {
@@ -95,12 +95,12 @@ fn prefix(table: &Cursor<'_>, key: &'static str) -> Option<String> {
     None
 }
 
-fn check_strip(table: &Cursor<'_>, prefix: &str, path: &PathPattern) {
+fn check_strip(table: &Cursor<'_>, prefix: &str, path: &PathPattern, so: &str) {
     let stripped = PathPattern::Prefix(prefix.into());
     let can_apply = matches!(path, PathPattern::Regex(_)) || stripped.covers(path) || path.covers(&stripped);
     if !prefix.is_empty() && !can_apply {
         let never = Diagnostic::warning(format!("`strip_prefix` never applies: the route's path is `{path}`"));
-        table.notes().push(never.at(table.key_place("strip_prefix")).expected("nothing is taken off").absence());
+        table.notes().push(never.at(table.key_place("strip_prefix")).expected(so).absence());
     }
 }
 
@@ -123,8 +123,11 @@ fn host_field(table: &Cursor<'_>) -> Option<HostField> {
     None
 }
 
-fn files(table: Cursor<'_>) -> Option<Action> {
+fn files(table: Cursor<'_>, rule: Option<&Rule>) -> Option<Action> {
     let files = files_below(PathBuf::new(), &table);
+    if let Some(rule) = rule {
+        check_strip(&table, &files.strip_prefix, &rule.path, "no file is ever found");
+    }
     let root: String = table.required("root")?;
     let root = folder(&table, &root)?;
     Some(Action::Files(Files { root, ..files }))
@@ -143,6 +146,7 @@ fn files_below(root: PathBuf, table: &Cursor<'_>) -> Files {
     let Word(symlinks) = table.get("symlinks");
     Files {
         root,
+        strip_prefix: prefix(table, "strip_prefix").unwrap_or_default(),
         index: index_names(table),
         listing: table.get("listing"),
         fallback: fallback(table),

@@ -143,6 +143,14 @@ pub(crate) static FILES: Section = Section {
     doc: "",
     keys: &[
         off("root", Kind::Path, "\"/srv/www\"", "The folder that is served; nothing outside it ever is."),
+        key(
+            "strip_prefix",
+            Kind::Text,
+            "\"\"",
+            "Taken off the front of the path before it is looked up beneath root: with \"/docs\", /docs/a.html is root's a.html; \
+             what does not begin with it is not there. Without it the whole path counts, in a route for /docs/* too: \
+             root's docs/a.html.",
+        ),
         key("index", Kind::Texts, "[\"index.html\"]", "What answers for a folder: the first of these that is there."),
         key(
             "listing",
