@@ -225,6 +225,10 @@ impl Transport for Stream {
         each!(self, s => s.shutdown_write())
     }
 
+    fn break_off_write(&self) -> io::Result<()> {
+        each!(self, s => s.break_off_write())
+    }
+
     fn reset_on_close(&self) {
         each!(self, s => s.reset_on_close())
     }

@@ -284,6 +284,14 @@ impl Transport for TlsStream {
         Ok(())
     }
 
+    fn break_off_write(&self) -> io::Result<()> {
+        if self.end.replace(End::Done) == End::Done {
+            return Ok(());
+        }
+        self.writer_waits.set(false);
+        self.inner.shutdown_write()
+    }
+
     fn reset_on_close(&self) {
         self.reset.set(true);
         self.inner.reset_on_close();

@@ -40,6 +40,11 @@ pub trait Transport {
     /// Says that no byte follows; the other direction stays open.
     fn shutdown_write(&self) -> io::Result<()>;
 
+    /// The same where bytes are missing: TLS says no close_notify then (RFC 8446 §6.1).
+    fn break_off_write(&self) -> io::Result<()> {
+        self.shutdown_write()
+    }
+
     /// Makes the coming close a reset, which no peer can take for a clean end.
     fn reset_on_close(&self);
 

@@ -68,6 +68,9 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
                         phase.site.ended(&Record::of_no_request(&failure, &connection.admission.peer, body_bytes));
                     }
                     Box::pin(linger::close(&wire, &mut phase.input, context)).await;
+                } else {
+                    // Nor that it was all of it.
+                    let _ = wire.stream.break_off_write();
                 }
                 return Next::Close;
             }
@@ -130,6 +133,10 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
             Ending::KeepAlive => {}
             Ending::Close => {
                 Box::pin(linger::close(&wire, &mut phase.input, context)).await;
+                return Next::Close;
+            }
+            Ending::BreakOff => {
+                Box::pin(linger::break_off(&wire, &mut phase.input, context)).await;
                 return Next::Close;
             }
             Ending::Abort => {

@@ -164,6 +164,8 @@ pub(crate) enum Ending {
     KeepAlive,
     /// Flush, then close as `linger` does.
     Close,
+    /// The same, but the answer is incomplete.
+    BreakOff,
     /// The answer is incomplete, and no byte may follow: nobody is there, or nobody could tell it from a complete one.
     Abort,
 }
@@ -223,7 +225,7 @@ impl<'c> Exchange<'c> {
         match failed {
             ClientGone | TooSlow | WriteTimeout => Ending::Abort,
             _ if self.response.ends_by_close() => Ending::Abort,
-            _ => Ending::Close,
+            _ => Ending::BreakOff,
         }
     }
 
