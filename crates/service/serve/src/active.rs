@@ -140,13 +140,20 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
                 return Next::Close;
             }
             Ending::Abort => {
-                // Where the close is the end of the body, only a reset shows that it is none.
-                if ends_by_close {
-                    wire.stream.reset_on_close();
-                }
+                abandon(&wire, ends_by_close);
                 return Next::Close;
             }
         }
+    }
+}
+
+/// Has the coming close say that bytes are missing. Where it is the end of the body, only a reset does.
+#[cold]
+fn abandon(wire: &Wire<'_>, ends_by_close: bool) {
+    match ends_by_close {
+        true => wire.stream.reset_on_close(),
+        // It is closed anyhow.
+        false => _ = wire.stream.break_off_write(),
     }
 }
 
