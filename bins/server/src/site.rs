@@ -16,8 +16,8 @@ pub(crate) struct Serving {
     #[arg(long, conflicts_with = "config")]
     listing: bool,
 
-    /// How long browsers may keep files without asking again: 30s, 10m, 1h, 7d; 0: they ask each time
-    /// [default: nothing is said, and they guess]
+    /// How long browsers may keep files without asking again: 30s, 10m, 1h, 7d; 0: they ask each time. With --spa they ask for pages
+    /// each time, so that a new version shows at once [default: nothing is said, and they guess]
     #[arg(long, value_name = "TIME", value_parser = cache_control, allow_hyphen_values = true, conflicts_with = "config")]
     cache: Option<String>,
 
@@ -93,6 +93,8 @@ impl Serving {
         files.listing = self.listing;
         files.fallback = self.spa.then(|| String::from("/index.html"));
         files.cache_control = self.cache.clone();
+        // Its page names the other files. Kept for an hour, it would hide a new version for as long, and ask for files that are gone.
+        files.page_cache_control = (self.spa && self.cache.is_some()).then(|| String::from("no-cache"));
         if self.dev {
             files.live = true;
             files.cache_control = Some(String::from("no-store"));

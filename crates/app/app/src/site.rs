@@ -384,6 +384,7 @@ fn static_options(files: &config::Files) -> static_files::Options {
         prefix: files.strip_prefix.clone(),
         index: files.index.clone(),
         cache_control: files.cache_control.clone(),
+        page_cache_control: files.page_cache_control.clone(),
         hidden: files.hidden,
         listing: files.listing,
         fallback: files.fallback.clone(),

@@ -355,6 +355,8 @@ pub struct Files {
     pub symlinks: Symlinks,
     /// The Cache-Control field, a valid field value; none: no such field.
     pub cache_control: Option<String>,
+    /// That of HTML pages, where it is another; command lines have it.
+    pub page_cache_control: Option<String>,
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
     /// Whether pages are loaded again in the browser when a file changes; command lines have it.

@@ -81,6 +81,8 @@ pub(crate) struct Rendering<'a> {
     pub(crate) names: &'a [Box<[u8]>],
     /// The route's Cache-Control.
     pub(crate) cache_control: Option<&'a str>,
+    /// That of pages, where it is another.
+    pub(crate) page_cache_control: Option<&'a str>,
     /// The codings in which the route compresses.
     pub(crate) compress: Codings,
     /// What was loaded.
@@ -103,8 +105,10 @@ impl Entry {
         let kind = content_type(how.content_name(&loaded));
         let shrinks = shrinks(how.compress, kind.media_type, loaded.meta.size);
         let varies = how.form != Form::Identity || !shrinks.is_empty() || !loaded.siblings.there.is_empty();
-        let not_modified = validator_lines(&validators, how.cache_control, varies).finish();
-        let mut lines = validator_lines(&validators, how.cache_control, varies);
+        let of_page = how.page_cache_control.filter(|_| kind.media_type == "text/html");
+        let cache_control = of_page.or(how.cache_control);
+        let not_modified = validator_lines(&validators, cache_control, varies).finish();
+        let mut lines = validator_lines(&validators, cache_control, varies);
         let charset: &[u8] = if kind.utf8 { b"; charset=utf-8" } else { b"" };
         lines.push_parts(Known::ContentType, b"Content-Type", &[kind.media_type.as_bytes(), charset]);
         if let Form::Sibling(coding) | Form::Compressed(coding) = how.form {

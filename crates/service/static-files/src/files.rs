@@ -382,6 +382,7 @@ impl Files {
         let rendering = Rendering {
             names: &lookup.names,
             cache_control: self.options.cache_control.as_deref(),
+            page_cache_control: self.options.page_cache_control.as_deref(),
             compress: self.made,
             form: Form::Identity,
         };

@@ -21,6 +21,9 @@ pub struct Options {
     pub fallback: Option<String>,
     /// The value of Cache-Control on 200, 206 and 304; absent: no such field.
     pub cache_control: Option<String>,
+    /// The same for HTML pages, where theirs is another: of an application the pages name the other files, which have new names when they
+    /// change.
+    pub page_cache_control: Option<String>,
     /// Whether names that start with a dot are served.
     pub hidden: bool,
     /// Whether a directory without an index file is answered with a list of what is in it.
@@ -43,6 +46,7 @@ impl Default for Options {
             index: vec![String::from("index.html")],
             fallback: None,
             cache_control: None,
+            page_cache_control: None,
             hidden: false,
             listing: false,
             precompressed: Vec::new(),
@@ -90,7 +94,7 @@ impl Options {
                 && value.len() <= CACHE_CONTROL_MAX
                 && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
         };
-        if !self.cache_control.iter().all(sendable) {
+        if !self.cache_control.iter().chain(&self.page_cache_control).all(sendable) {
             return Err(BadOption::CacheControl);
         }
         Ok(())

@@ -158,6 +158,7 @@ fn files_below(root: PathBuf, table: &Cursor<'_>) -> Files {
             _ => Symlinks::Beneath,
         },
         cache_control: cache_control(table),
+        page_cache_control: None,
         hidden: table.get("hidden"),
         live: false,
     }

@@ -9,6 +9,29 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use super::*;
 
 #[test]
+fn pages_may_have_a_cache_control_of_their_own() {
+    let options = Options {
+        cache_control: Some("max-age=60".into()),
+        page_cache_control: Some("no-cache".into()),
+        precompressed: vec![Coding::Gzip],
+        ..Options::default()
+    };
+    for site in Site::both(options) {
+        for (name, want) in [("page.html", "no-cache"), ("style.css", "max-age=60")] {
+            site.write(name, "hello");
+            site.write(&format!("{name}.gz"), "gzipped");
+            let (path, want) = (format!("/{name}"), format!("Cache-Control: {want}\r\n"));
+            for fields in
+                [&[][..], &[("Range", "bytes=0-1")], &[("If-None-Match", "*")], &[("Accept-Encoding", "gzip")]]
+            {
+                let seen = site.ask("GET", &path, fields);
+                assert!(seen.fields.contains(&want), "{name} {fields:?}: {seen:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_file_is_sent_with_its_fields() {
     for site in Site::both(Options { cache_control: Some("max-age=60".into()), ..Options::default() }) {
         site.write("page.html", "hello");
