@@ -26,6 +26,7 @@ pub fn is_compressible(media_type: &str) -> bool {
                     | "toml"
                     | "yaml"
                     | "x-yaml"
+                    | "vnd.apple.mpegurl"
                     | "vnd.ms-fontobject"
                     | "postscript"
             ) || is_structured_text(name)
@@ -57,6 +58,7 @@ mod tests {
             "application/manifest+json",
             "application/atom+xml",
             "application/xhtml+xml",
+            "application/vnd.apple.mpegurl",
             "application/wasm",
             "image/svg+xml",
             "image/x-icon",

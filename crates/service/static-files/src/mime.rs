@@ -14,7 +14,7 @@ const UNKNOWN: &str = "application/octet-stream";
 
 /// The type of a file by the extension of its name, in any case; `application/octet-stream` when that says nothing.
 pub fn content_type(path: &[u8]) -> ContentType {
-    let known = |e| common(e).or_else(|| newer(e)).or_else(|| mime_guess::from_ext(e).first_raw());
+    let known = |e| common(e).or_else(|| better(e)).or_else(|| mime_guess::from_ext(e).first_raw());
     let media_type = match extension(path).and_then(known) {
         // One name for all scripts: the other one is obsolete (RFC 9239 §6).
         Some("application/javascript") => "text/javascript",
@@ -44,16 +44,29 @@ fn common(extension: &str) -> Option<&'static str> {
     })
 }
 
-/// Types that the table does not know, in any case of letters.
-fn newer(extension: &str) -> Option<&'static str> {
-    const NEWER: [(&str, &str); 3] = [
+/// Types that the table does not know, or has under a name that is not theirs, in any case of letters.
+fn better(extension: &str) -> Option<&'static str> {
+    const BETTER: [(&str, &str); 10] = [
         // A source map is JSON (ECMA-426).
         ("map", "application/json"),
         // RFC 8878 §7.1.
         ("zst", "application/zstd"),
         ("zstd", "application/zstd"),
+        // HLS: a player may go by the types of playlist and segments (RFC 8216 §4 and §10); the table has a type of DLNA.
+        ("m3u8", "application/vnd.apple.mpegurl"),
+        ("ts", "video/mp2t"),
+        // RFC 4337; the table has a name that is registered nowhere.
+        ("m4a", "audio/mp4"),
+        // RFC 8081 §4.4.
+        ("otf", "font/otf"),
+        // A solid, not Microsoft's list of trusted certificates.
+        ("stl", "model/stl"),
+        // A package, not a plug-in for sound.
+        ("rpm", "application/x-rpm"),
+        // As .tar.gz.
+        ("tgz", "application/gzip"),
     ];
-    NEWER.iter().find(|(name, _)| name.eq_ignore_ascii_case(extension)).map(|(_, media_type)| *media_type)
+    BETTER.iter().find(|(name, _)| name.eq_ignore_ascii_case(extension)).map(|(_, media_type)| *media_type)
 }
 
 fn extension(path: &[u8]) -> Option<&str> {
@@ -106,6 +119,13 @@ mod tests {
             ("archive.tar.zst", "application/zstd", false),
             ("app.js.map", "application/json", false),
             ("APP.CSS.MAP", "application/json", false),
+            ("live.m3u8", "application/vnd.apple.mpegurl", false),
+            ("live/0.TS", "video/mp2t", false),
+            ("song.m4a", "audio/mp4", false),
+            ("font.otf", "font/otf", false),
+            ("part.stl", "model/stl", false),
+            ("a.rpm", "application/x-rpm", false),
+            ("a.tgz", "application/gzip", false),
             ("README", UNKNOWN, false),
             (".html", UNKNOWN, false),
             ("a.html/x", UNKNOWN, false),
