@@ -62,6 +62,30 @@ fn files_for_other_sites_and_folders_that_show_themselves() {
     assert_eq!((status, page.contains("0 folders, 0 files")), (200, true));
 }
 
+/// As Nix and OSTree keep them.
+#[test]
+fn files_that_are_all_of_1970() {
+    let root = folder();
+    let (page, next) = (root.path().join("page.txt"), root.path().join("next"));
+    let write = |path: &Path, content: &str| {
+        fs::write(path, content).expect("a file of ours");
+        let file = fs::File::options().append(true).open(path).expect("a file of ours");
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1)).expect("a time");
+    };
+    write(&page, "one");
+    let server = Tollgate::server(root.path());
+    let (_, head, body) = curl_i(&server.url("/page.txt"), &[]);
+    assert_eq!(body, "one");
+    assert!(!lower(&head).contains("last-modified"), "{head}");
+    let tag = lower(&head).lines().find_map(|line| line.strip_prefix("etag: ").map(str::to_owned)).expect("a tag");
+    let condition = format!("If-None-Match: {tag}");
+    assert_eq!(curl_i(&server.url("/page.txt"), &["-H", &condition]).0, 304);
+    write(&next, "two");
+    fs::rename(&next, &page).expect("a file of ours");
+    let ask = || curl_i(&server.url("/page.txt"), &["-H", &condition]).2;
+    tests::eventually("the new file", ask, |body| body == "two");
+}
+
 #[test]
 fn a_folder_that_stands_beneath_a_path_of_its_own() {
     let folder = folder();

@@ -29,7 +29,8 @@ impl Validators {
     /// The validators of a file, as `meta` describes it at `now` (seconds since 1970).
     ///
     /// A modification date that HTTP cannot say, or one that lies in the future, is left out: a Last-Modified must not be
-    /// later than the Date it is sent with (§8.8.2.1).
+    /// later than the Date it is sent with (§8.8.2.1). So is one that says nothing, as all files have it ([`says_nothing`]); the tag
+    /// is made of the time of the last change of the inode then, which is this system's own and moves with each new file.
     pub fn of(meta: &fs::Meta, now: u64) -> Validators {
         Validators::of_sibling(meta, now, "")
     }
@@ -42,11 +43,13 @@ impl Validators {
         text.push(b'"');
         text.hex(meta.size, 1);
         text.push(b'-');
-        text.hex(meta.modified.secs as u64, 1);
-        text.hex(u64::from(meta.modified.nanos), 8);
+        let stamp = if says_nothing(meta.modified) { meta.changed } else { meta.modified };
+        text.hex(stamp.secs as u64, 1);
+        text.hex(u64::from(stamp.nanos), 8);
         suffix.bytes().take(SUFFIX_MAX).for_each(|byte| text.push(byte));
         text.push(b'"');
-        let modified = u64::try_from(meta.modified.secs).ok().filter(|secs| *secs <= now.min(DATE_MAX));
+        let modified = u64::try_from(meta.modified.secs).ok();
+        let modified = modified.filter(|secs| *secs <= now.min(DATE_MAX) && !says_nothing(meta.modified));
         let EtagText { bytes: etag, len } = text;
         let modified = modified.map(HttpDate::at);
         Validators { etag, etag_len: len as u8, is_weak: false, modified, size: meta.size }
@@ -85,6 +88,13 @@ impl Validators {
     }
 }
 
+/// Whether a time of modification is one that stores set on every file, so that what they hold does not depend on when it was
+/// made: the first second of 1970 in OSTree and archives, the second one in Nix and Guix. With it, each new version of as many
+/// bytes would be the old one to whoever has that: 304 instead of the new page, and a download that goes on in another file.
+fn says_nothing(modified: fs::Stamp) -> bool {
+    matches!(modified.secs, 0 | 1) && modified.nanos == 0
+}
+
 struct EtagText {
     bytes: [u8; ETAG_MAX],
     len: usize,
@@ -121,7 +131,7 @@ pub(crate) mod tests {
         let v = Validators::of(&meta(1024, 784_111_777, 255), 800_000_000);
         assert_eq!(v.etag(), b"\"400-2ebc98a1000000ff\"");
         assert_eq!(v.modified().unwrap().as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(Validators::of(&meta(0, 0, 0), 1).etag(), b"\"0-000000000\"");
+        assert_eq!(Validators::of(&meta(0, 2, 0), 2).etag(), b"\"0-200000000\"");
         let longest = Validators::of_sibling(&meta(u64::MAX, -1, 999_999_999), u64::MAX, ".zst");
         assert_eq!(longest.etag().len(), ETAG_MAX - 2);
         assert_eq!(longest.weakened(7).etag().len(), ETAG_MAX);
@@ -138,6 +148,19 @@ pub(crate) mod tests {
         assert!(Validators::of(&meta(1, i64::MAX, 0), u64::MAX).modified().is_none());
     }
 
+    #[test]
+    fn a_date_that_all_files_have_says_nothing() {
+        for secs in [0, 1] {
+            let version = |changed| Meta { changed: Stamp { secs: changed, nanos: 5 }, ..meta(7, secs, 0) };
+            let (old, new) = (Validators::of(&version(1000), 2000), Validators::of(&version(1001), 2000));
+            assert_eq!((old.etag(), new.etag()), (&b"\"7-3e800000005\""[..], &b"\"7-3e900000005\""[..]));
+            assert!(old.modified().is_none() && new.modified().is_none());
+        }
+        for (secs, nanos) in [(0, 1), (1, 1), (2, 0)] {
+            assert!(Validators::of(&meta(7, secs, nanos), 2000).modified().is_some(), "{secs}.{nanos}");
+        }
+    }
+
     proptest! {
         #[test]
         fn different_files_have_different_tags(
@@ -145,6 +168,7 @@ pub(crate) mod tests {
         ) {
             let (va, vb) = (Validators::of(&meta(a.0, a.1, an), 0), Validators::of(&meta(b.0, b.1, bn), 0));
             prop_assert_eq!(va.etag() == vb.etag(), a == b && an == bn);
+            prop_assume!(!says_nothing(Stamp { secs: a.1, nanos: an }) && !says_nothing(Stamp { secs: b.1, nanos: bn }));
             let expected = format!("\"{:x}-{:x}{an:08x}\"", a.0, a.1);
             prop_assert_eq!(va.etag(), expected.as_bytes());
         }
