@@ -140,20 +140,10 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
                 return Next::Close;
             }
             Ending::Abort => {
-                abandon(&wire, ends_by_close);
+                wire.abandon(ends_by_close);
                 return Next::Close;
             }
         }
-    }
-}
-
-/// Has the coming close say that bytes are missing. Where it is the end of the body, only a reset does.
-#[cold]
-fn abandon(wire: &Wire<'_>, ends_by_close: bool) {
-    match ends_by_close {
-        true => wire.stream.reset_on_close(),
-        // It is closed anyhow.
-        false => _ = wire.stream.break_off_write(),
     }
 }
 

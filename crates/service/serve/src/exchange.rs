@@ -204,6 +204,7 @@ impl<'c> Exchange<'c> {
         };
         if let Some(failure) = &failure {
             if self.response.is_started() || failure.kind == observe::Kind::ClientGone {
+                self.response.give_up();
                 return (Conclusion::Ends(self.broken_off(failure.kind)), Some(failure.clone()));
             }
             // A deadline that fired would make every write fail.

@@ -36,12 +36,15 @@ pub struct Response<'c> {
     close: bool,
     /// Raised when a drain begins, perhaps while the handler is at work.
     draining: &'c Cell<bool>,
+    /// How the connection ends behind half of it is somebody's business already.
+    given_up: bool,
     error_pages: Option<Rc<ErrorPages>>,
 }
 
 impl<'c> Response<'c> {
     pub(crate) fn new(wire: &'c Wire<'c>, request: &RequestHead, draining: &'c Cell<bool>) -> Response<'c> {
-        Response { wire, encoder: ResponseEncoder::new(request), close: false, draining, error_pages: None }
+        let encoder = ResponseEncoder::new(request);
+        Response { wire, encoder, close: false, draining, given_up: false, error_pages: None }
     }
 
     /// Passes on an interim (1xx) head, whose fields `fields` writes in at most `fields_max` bytes; HTTP/1.0 clients get none.
@@ -261,6 +264,11 @@ impl<'c> Response<'c> {
         self.encoder.ends_by_close()
     }
 
+    /// Takes note that it stays incomplete, and that the connection ends accordingly.
+    pub(crate) fn give_up(&mut self) {
+        self.given_up = true;
+    }
+
     /// Answers with the page of a failure: what happened, in a sentence; with `reasons` the whole verdict.
     #[cold]
     pub(crate) fn refuse(&mut self, failure: &Failure, request: Option<&RequestHead>, reasons: bool) {
@@ -281,6 +289,15 @@ impl<'c> Response<'c> {
         // The lengths agree by construction.
         let _ = self.push(Chunk::Shared(page.body));
         let _ = self.finish(None);
+    }
+}
+
+/// A panic of its handler, or the end of its worker, leaves half an answer behind: no client may take it for a whole one.
+impl Drop for Response<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished() && !self.given_up && self.is_started() {
+            self.wire.abandon(self.ends_by_close());
+        }
     }
 }
 

@@ -69,6 +69,16 @@ impl<'c> Wire<'c> {
         self.status.get() != 0
     }
 
+    /// Has the coming close say that bytes are missing. Where it is the end of the body, only a reset does.
+    #[cold]
+    pub(crate) fn abandon(&self, ends_by_close: bool) {
+        match ends_by_close {
+            true => self.stream.reset_on_close(),
+            // It is closed anyhow.
+            false => _ = self.stream.break_off_write(),
+        }
+    }
+
     /// How much was queued in this active phase.
     pub(crate) fn queued(&self) -> u64 {
         self.pace.borrow().bytes() + self.out.borrow().len()

@@ -297,10 +297,9 @@ fn unfinished_answers_are_never_a_clean_end() {
         client.send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let answer = client.rest().await.unwrap_or_default();
         assert!(!answer.ends_with("hello!"));
-        // Delimited by close: only a reset tells.
         let mut client = TestClient::connect();
         client.send("GET /panic HTTP/1.0\r\n\r\n").await;
-        let _ = client.rest().await;
+        assert_eq!(client.rest().await.unwrap(), "");
         let mut client = TestClient::connect();
         client.send("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert!(client.rest().await.unwrap().starts_with("HTTP/1.1 500 "));
@@ -311,6 +310,22 @@ fn unfinished_answers_are_never_a_clean_end() {
         assert_eq!((context.open(), event_loop::stats().panics), (0, 1));
         let cut_off = PANICKED.take();
         assert!(matches!(&cut_off[..], [client] if client.starts_with("client memory:")), "{cut_off:?}");
+    });
+}
+
+#[test]
+fn half_an_answer_is_never_a_clean_end_where_its_task_is_gone() {
+    serving(fair(), async |_, _| {
+        // Delimited by close: only a reset tells.
+        let mut client = TestClient::connect();
+        client.send("GET /half-and-panic HTTP/1.0\r\n\r\n").await;
+        client.until("half").await;
+        assert_eq!(client.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        let mut client = TestClient::connect();
+        client.send("GET /half-and-panic HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.until("half\r\n").await;
+        assert_eq!(client.rest().await.unwrap(), "", "no last chunk");
+        assert_eq!(event_loop::stats().panics, 2);
     });
 }
 

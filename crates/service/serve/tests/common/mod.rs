@@ -65,6 +65,12 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
             Err(poll_fn(|cx| client.poll_gone(cx)).await)
         }
         b"/panic" => panic!("on purpose, in a test"),
+        b"/half-and-panic" => {
+            exchange.response.start(&head(BodyLength::Streamed));
+            exchange.response.push(Chunk::Static(b"half"))?;
+            sleep(Duration::from_secs(1)).await;
+            panic!("on purpose, in a test")
+        }
         b"/nothing" => Ok(()),
         _ => Err(Failure::new(Kind::NoRoute)),
     }
