@@ -1,6 +1,8 @@
 //! nginx over the same folder: what it answers, we answer, but where the difference is meant.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 
 use tests::{Client, Reply, Tollgate, peers};
 
@@ -116,6 +118,8 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
 #[test]
 fn the_meant_differences_to_nginx() {
     let root = site();
+    fs::write(root.path().join("back\\slash"), "x").expect("a file of ours");
+    symlink("/etc/hostname", root.path().join("out")).expect("a link of ours");
     let ours = Tollgate::server(root.path());
     let theirs = peers::nginx(root.path(), "index index.html;");
     for (method, path, lines, our_status, their_status, reason) in [
@@ -124,6 +128,8 @@ fn the_meant_differences_to_nginx() {
         ("GET", "/ten.txt", "Range: bytes=5-2\r\n", 200, 416, "an invalid range is ignored (RFC 9110 section 14.2)"),
         ("HEAD", "/ten.txt", "Range: bytes=0-1\r\n", 200, 206, "Range counts for GET only (RFC 9110 section 14.2)"),
         ("OPTIONS", "/ten.txt", "", 204, 405, "OPTIONS says what is allowed"),
+        ("GET", "/out", "", 403, 200, "a link out of the root is followed only where `symlinks` says so"),
+        ("GET", "/back%5Cslash", "", 404, 200, "browsers and programs behind take a backslash for a slash"),
     ] {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n");
         let statuses = (asked(ours.address(), method, &request).status, asked(theirs.address, method, &request).status);
