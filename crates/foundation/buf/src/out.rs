@@ -77,7 +77,12 @@ enum Chunk {
     Copied(Copied),
     Shared(Shared),
     Static(&'static [u8]),
-    Cached { bytes: Rc<[u8]>, start: usize },
+    /// Below 4 GiB, so that a chunk is no longer than one of a file.
+    Cached {
+        bytes: Rc<[u8]>,
+        start: u32,
+        end: u32,
+    },
     File(FileRange),
 }
 
@@ -87,7 +92,7 @@ impl Chunk {
             Chunk::Copied(c) => c.bytes(),
             Chunk::Shared(s) => s,
             Chunk::Static(s) => s,
-            Chunk::Cached { bytes, start } => &bytes[*start..],
+            Chunk::Cached { bytes, start, end } => &bytes[*start as usize..*end as usize],
             Chunk::File(_) => return None,
         })
     }
@@ -104,7 +109,7 @@ impl Chunk {
             Chunk::Copied(c) => c.start += n as u32,
             Chunk::Shared(s) => s.advance(n as usize),
             Chunk::Static(s) => *s = &s[n as usize..],
-            Chunk::Cached { start, .. } => *start += n as usize,
+            Chunk::Cached { start, .. } => *start += n as u32,
             Chunk::File(range) => {
                 range.offset += n;
                 range.len -= n;
@@ -309,14 +314,19 @@ impl OutQueue {
         self.push(Chunk::Static(bytes));
     }
 
-    /// Adds bytes from `start` on that a cache also holds.
+    /// Adds a range of bytes that others hold too. Few are copied where that saves a slice of the write. Behind a file it saves none, and
+    /// takes a buffer for each: the heads of many parts of a file, a hundred bytes each, would hold half a megabyte for a client that
+    /// does not read.
     pub fn push_cached(&mut self, bytes: &Rc<[u8]>, range: std::ops::Range<usize>) {
-        // A cached chunk runs to the end of its allocation, so a part that ends earlier is copied.
-        if range.len() < COPY_BELOW || range.end != bytes.len() {
+        let joins = self.is_empty() || self.last_copied().is_some();
+        let (Ok(start), Ok(end)) = (u32::try_from(range.start), u32::try_from(range.end)) else {
+            return self.put(&bytes[range]);
+        };
+        if range.is_empty() || (range.len() < COPY_BELOW && joins) {
             return self.put(&bytes[range]);
         }
         self.len += range.len() as u64;
-        self.push(Chunk::Cached { bytes: Rc::clone(bytes), start: range.start });
+        self.push(Chunk::Cached { bytes: Rc::clone(bytes), start, end });
     }
 
     /// Adds a part of a file.

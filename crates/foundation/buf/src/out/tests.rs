@@ -38,6 +38,38 @@ fn order_is_kept_whatever_the_pieces() {
 }
 
 #[test]
+fn what_few_bytes_stand_between_parts_of_a_file_takes_no_buffer() {
+    let (end, _) = std::io::pipe().expect("a pipe");
+    let file = Rc::new(File::from(OwnedFd::from(end)));
+    let heads: Rc<[u8]> = vec![b'h'; 3200].into();
+    let mut q = OutQueue::new();
+    q.put(b"HTTP/1.1 206 Partial Content\r\n\r\n");
+    for part in 0..32 {
+        q.push_cached(&heads, 100 * part..100 * part + 100);
+        q.push_file(FileRange { file: Rc::clone(&file), offset: 0, len: 1 });
+    }
+    q.push_cached(&heads, 3190..3200);
+    q.push_cached(&heads, 7..7);
+    assert_eq!((q.len(), crate::stats().leased), (32 + 3200 + 32 + 10, 1));
+    let (mut bytes, mut files) = (0, 0);
+    loop {
+        let mut slices = [IoSlice::new(&[]); 4];
+        let n = match q.front(&mut slices) {
+            Front::Empty => break,
+            Front::Bytes(n) => slices[..n].iter().map(|slice| slice.len() as u64).sum::<u64>().div_ceil(2),
+            Front::File(range) => {
+                files += range.len;
+                q.advance(1);
+                continue;
+            }
+        };
+        bytes += n;
+        q.advance(n);
+    }
+    assert_eq!((bytes, files, q.len()), (32 + 3200 + 10, 32, 0));
+}
+
+#[test]
 fn parts_are_put_in_order_wherever_the_buffer_ends() {
     for before in [0, 1, 4000, 4090, 4096, 5000] {
         let mut q = OutQueue::new();
