@@ -93,7 +93,7 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
             local: &connection.local,
             told: Told::Nothing,
         };
-        let (ending, ends_by_close) = {
+        let ending = {
             let settings = site.settings();
             let mut exchange = Exchange {
                 body: RequestBody::new(&wire, decoder, input, request, settings.limits, settings.body_bytes),
@@ -122,12 +122,11 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
                 record::tell(&**site, exchange.client, request, began, failure).await;
             }
             connection.next.class.set(exchange.body.class_of_whole(request.fields.bytes_len()));
-            let ending = match conclusion {
+            match conclusion {
                 Conclusion::Ends(ending) => ending,
                 // Rare, so that its state is kept out of every request's.
                 Conclusion::BodyLeft => Box::pin(exchange.skip_rest()).await,
-            };
-            (ending, exchange.response.ends_by_close())
+            }
         };
         match ending {
             Ending::KeepAlive => {}
@@ -140,7 +139,7 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
                 return Next::Close;
             }
             Ending::Abort => {
-                wire.abandon(ends_by_close);
+                wire.abandon();
                 return Next::Close;
             }
         }

@@ -68,6 +68,7 @@ impl<'c> Response<'c> {
     ) -> Result<(), E> {
         self.encoder.switching_with(&mut self.wire.out.borrow_mut(), fields_max, fields)?;
         self.wire.status.set(101);
+        self.wire.ends_by_close.set(true);
         self.wire.body.set(Body::whole(0));
         Ok(())
     }
@@ -191,6 +192,7 @@ impl<'c> Response<'c> {
     /// # Errors
     /// Fewer bytes than the head declared.
     pub fn finish(&mut self, trailers: Option<&Fields>) -> Result<(), Failure> {
+        self.wire.ends_by_close.set(self.ends_by_close());
         let ended = self.encoder.end(&mut self.wire.out.borrow_mut(), trailers);
         ended.map_err(|_| Failure::because(Fault::Internal, "An answer had fewer bytes than its head declared."))
     }
@@ -295,8 +297,12 @@ impl<'c> Response<'c> {
 /// A panic of its handler, or the end of its worker, leaves half an answer behind: no client may take it for a whole one.
 impl Drop for Response<'_> {
     fn drop(&mut self) {
-        if !self.is_finished() && !self.given_up && self.is_started() {
-            self.wire.abandon(self.ends_by_close());
+        if self.is_finished() {
+            return;
+        }
+        self.wire.ends_by_close.set(self.ends_by_close());
+        if !self.given_up && self.is_started() {
+            self.wire.abandon();
         }
     }
 }

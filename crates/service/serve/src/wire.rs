@@ -31,6 +31,8 @@ pub(crate) struct Wire<'c> {
     pub(crate) body_in_the_way: Cell<bool>,
     /// What waits is the last of the connection, whose end follows at once and goes with it.
     last: Cell<bool>,
+    /// The connection's end marks that of the present answer, once that is complete or given up; nothing else does.
+    pub(crate) ends_by_close: Cell<bool>,
     pace: RefCell<Pace>,
     /// A piece of a file that is being read into memory, so that sending it will not block.
     warming: RefCell<Option<Blocking<()>>>,
@@ -71,8 +73,8 @@ impl<'c> Wire<'c> {
 
     /// Has the coming close say that bytes are missing. Where it is the end of the body, only a reset does.
     #[cold]
-    pub(crate) fn abandon(&self, ends_by_close: bool) {
-        match ends_by_close {
+    pub(crate) fn abandon(&self) {
+        match self.ends_by_close.get() {
             true => self.stream.reset_on_close(),
             // It is closed anyhow.
             false => _ = self.stream.break_off_write(),
@@ -99,6 +101,7 @@ impl<'c> Wire<'c> {
             body: Cell::new(Body::whole(0)),
             body_in_the_way: Cell::new(false),
             last: Cell::new(false),
+            ends_by_close: Cell::new(false),
             pace: RefCell::new(Pace::new()),
             warming: RefCell::new(None),
         }
@@ -277,6 +280,15 @@ impl<'c> Wire<'c> {
     }
 }
 
+/// What still waits is lost: its task panicked, or its worker ended.
+impl Drop for Wire<'_> {
+    fn drop(&mut self) {
+        if !self.out.get_mut().is_empty() {
+            self.abandon();
+        }
+    }
+}
+
 /// How much of a file is read ahead at once.
 const WARM_BYTES: u64 = 1 << 20;
 
@@ -296,4 +308,37 @@ fn warm(range: &FileRange) -> io::Result<Blocking<()>> {
             }
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use buf::{Class, ReadBuf};
+
+    use super::*;
+
+    /// What a client reads behind an answer of which a piece still waited when its task was dropped.
+    fn behind_a_lost_piece(ends_by_close: bool, lost: &'static [u8]) -> io::Result<usize> {
+        let (worker, _) = event_loop::Worker::new(event_loop::WorkerConfig::default()).expect("a worker");
+        let read = async {
+            let (client, ours) = net::memory::pair(net::memory::Weather::default());
+            let ours = Stream::from(ours);
+            let wire = Wire::new(&ours, Timeouts::default());
+            wire.ends_by_close.set(ends_by_close);
+            wire.out.borrow_mut().push_static(lost);
+            drop(wire);
+            drop(ours);
+            let mut input = ReadBuf::new(Class::K16);
+            std::future::poll_fn(|cx| client.poll_read(cx, &mut input)).await
+        };
+        worker.block_on(read).expect("it ran")
+    }
+
+    #[test]
+    fn a_piece_that_is_lost_is_no_clean_end() {
+        let lost = behind_a_lost_piece(true, b"the end of it");
+        assert_eq!(lost.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
+        // Its length tells, or the last chunk; and where nothing is lost the end is one.
+        assert_eq!(behind_a_lost_piece(false, b"the end of it").expect("an end"), 0);
+        assert_eq!(behind_a_lost_piece(true, b"").expect("an end"), 0);
+    }
 }

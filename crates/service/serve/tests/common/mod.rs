@@ -71,6 +71,12 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
             sleep(Duration::from_secs(1)).await;
             panic!("on purpose, in a test")
         }
+        b"/whole-and-panic" => {
+            exchange.response.start(&head(BodyLength::Streamed));
+            exchange.response.push(Chunk::Static(b"whole"))?;
+            exchange.response.finish(None)?;
+            panic!("on purpose, in a test")
+        }
         b"/nothing" => Ok(()),
         _ => Err(Failure::new(Kind::NoRoute)),
     }
