@@ -2,7 +2,10 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -240,4 +243,30 @@ fn replace_folder(root: &Path) {
     fs::write(other.join("index.html"), "another folder").expect("a file of ours");
     fs::rename(root.join("docs"), root.join("old-docs")).expect("a folder of ours");
     fs::rename(&other, root.join("docs")).expect("a folder of ours");
+}
+
+/// By the shell's `ulimit`, which sets the hard limit as well.
+#[test]
+fn files_can_be_opened_when_all_connections_are_taken() {
+    let root = site();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 200 && exec \"$0\" \"$@\""])
+        .arg(Tollgate::command("server").get_program())
+        .arg(root.path());
+    let server = Tollgate::listening(command.args(["--listen", "127.0.0.1:0", "--workers", "16"]), 1, folder());
+    let mut clients = Vec::new();
+    let mut answered = 0;
+    for _ in 0..200 {
+        let mut client = TcpStream::connect(server.address()).expect("a connection");
+        client.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        let mut status = [0; 12];
+        let asked = client.write_all(b"GET /docs/large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9\r\n\r\n");
+        if asked.and_then(|()| client.read_exact(&mut status)).is_ok() {
+            assert_eq!(&status, b"HTTP/1.1 206", "after {answered}");
+            answered += 1;
+        }
+        clients.push(client);
+    }
+    assert!(answered >= 32, "{answered}");
 }

@@ -32,6 +32,12 @@ use crate::worker::{self, Ended, Spec};
 /// pass on bodies come on top.
 const RESERVED_DESCRIPTORS: u64 = 1300;
 
+/// Of these, what a process has whatever it serves: standard streams, signals, logs, roots.
+const PROCESS_DESCRIPTORS: u64 = 16;
+
+/// What each worker has besides its listeners: the poll, what wakes it, what refuses connections, and the two of a file that is being opened.
+const WORKER_DESCRIPTORS: u64 = 6;
+
 /// Where the configuration comes from, for a reload.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -385,9 +391,13 @@ fn watch(ended: Receiver<Ended>, workers: Vec<Remote>, closer: Closer, failed: A
 /// The connections a process takes at a time: as configured, but no more than its descriptors allow.
 fn max_connections(plan: &Plan, descriptors: u64, log: &Log) -> usize {
     let proxies = plan.routes.iter().any(|r| matches!(r.action, Action::Proxy(_)));
+    let workers = plan.runtime.workers.or_else(process::usable_cpus) as u64;
     // A pipe has two ends.
-    let pipes = if proxies { 2 * net::PIPES_MAX * plan.runtime.workers.or_else(process::usable_cpus) } else { 0 };
-    let possible = descriptors.saturating_sub((RESERVED_DESCRIPTORS + pipes as u64).min(descriptors / 4));
+    let pipes = if proxies { 2 * net::PIPES_MAX as u64 * workers } else { 0 };
+    // With few descriptors and many workers a quarter is less than what they have from the start: every file would be one too many.
+    let needed = PROCESS_DESCRIPTORS + workers * (WORKER_DESCRIPTORS + plan.listeners.len().max(1) as u64);
+    let reserved = (RESERVED_DESCRIPTORS + pipes).min(descriptors / 4).max(needed.min(descriptors / 4 * 3));
+    let possible = descriptors.saturating_sub(reserved);
     // A proxied connection may need a second descriptor for its server.
     let possible = if proxies { possible / 2 } else { possible }.max(1) as usize;
     let wanted = plan.runtime.max_connections.or_else(|| possible);
