@@ -114,7 +114,8 @@ impl Registration {
                 drop(slots);
                 cx.waker().wake_by_ref();
             } else {
-                slots.wait(self.index, direction, r.tasks.place_of(cx.waker()), cx.waker());
+                let before = slots.wait(self.index, direction, r.tasks.place_of(cx.waker()), cx.waker());
+                drop((slots, before));
             }
             Poll::Pending
         })
@@ -137,7 +138,8 @@ impl Registration {
             if slot.ready & ERROR != 0 {
                 return Poll::Ready(io::ErrorKind::ConnectionReset.into());
             }
-            slots.wait(self.index, Direction::Read, r.tasks.place_of(cx.waker()), cx.waker());
+            let before = slots.wait(self.index, Direction::Read, r.tasks.place_of(cx.waker()), cx.waker());
+            drop((slots, before));
             Poll::Pending
         })
     }
@@ -217,7 +219,8 @@ impl Drop for Registration {
         // A task dropped after its worker has nothing to give back.
         reactor::try_with(|r| {
             r.wheel.borrow_mut().disarm(self.index);
-            r.slots.borrow_mut().remove(self.index);
+            let waited = r.slots.borrow_mut().remove(self.index);
+            drop(waited);
         });
     }
 }

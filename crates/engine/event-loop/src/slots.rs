@@ -102,35 +102,43 @@ impl Slots {
         index
     }
 
-    pub(crate) fn remove(&mut self, index: u32) {
+    /// Frees a place. Wakers of strangers who waited there are to be dropped when the table is not borrowed: what that does is theirs.
+    #[must_use]
+    pub(crate) fn remove(&mut self, index: u32) -> [Option<Waker>; 2] {
         let slot = &mut self.entries[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
         (slot.ready, slot.flags, slot.kind, slot.state) = (0, 0, 0, 0);
-        let waiters = (slot.reader.take(), slot.writer.take());
-        if waiters.0 == Waiter::FOREIGN || waiters.1 == Waiter::FOREIGN {
-            self.foreign.retain(|(of, _, _)| *of != index);
-        }
+        let waiters = [(Direction::Read, slot.reader.take()), (Direction::Write, slot.writer.take())];
         self.free.push(index);
+        waiters.map(|(direction, waiter)| match waiter {
+            Waiter::FOREIGN => self.take_foreign(index, direction),
+            _ => None,
+        })
     }
 
-    /// Notes who waits: `task`, the place of one of ours, or else whom `waker` wakes. Who waited for that direction before is forgotten.
+    /// Notes who waits: `task`, the place of one of ours, or else whom `waker` wakes. Who waited for that direction before is forgotten; a
+    /// waker of strangers is given out, as in [`Slots::remove`].
     #[inline]
-    pub(crate) fn wait(&mut self, index: u32, direction: Direction, task: Option<u32>, waker: &Waker) {
+    #[must_use]
+    pub(crate) fn wait(&mut self, index: u32, direction: Direction, task: Option<u32>, waker: &Waker) -> Option<Waker> {
         let slot = self.at(index);
         let place = match direction {
             Direction::Read => &mut slot.reader,
             Direction::Write => &mut slot.writer,
         };
         match task {
-            Some(task) if *place != Waiter::FOREIGN => *place = Waiter(task),
+            Some(task) if *place != Waiter::FOREIGN => {
+                *place = Waiter(task);
+                None
+            }
             task => self.wait_foreign(index, direction, task, waker),
         }
     }
 
     /// The task, or else the waker, takes the place; what was kept for it beside the table goes.
     #[cold]
-    fn wait_foreign(&mut self, index: u32, direction: Direction, task: Option<u32>, waker: &Waker) {
-        let _ = self.take_foreign(index, direction);
+    fn wait_foreign(&mut self, index: u32, direction: Direction, task: Option<u32>, waker: &Waker) -> Option<Waker> {
+        let before = self.take_foreign(index, direction);
         let waiter = task.map_or(Waiter::FOREIGN, Waiter);
         if waiter == Waiter::FOREIGN {
             self.foreign.push((index, direction, waker.clone()));
@@ -140,6 +148,7 @@ impl Slots {
             Direction::Read => slot.reader = waiter,
             Direction::Write => slot.writer = waiter,
         }
+        before
     }
 
     /// The waker that is none of ours and waits there.
@@ -193,19 +202,19 @@ mod tests {
         let foreign = Waker::from(std::sync::Arc::clone(&count));
         let mut slots = Slots::default();
         let a = slots.insert();
-        slots.wait(a, Direction::Read, None, &foreign);
-        slots.wait(a, Direction::Write, Some(7), Waker::noop());
+        assert!(slots.wait(a, Direction::Read, None, &foreign).is_none());
+        assert!(slots.wait(a, Direction::Write, Some(7), Waker::noop()).is_none());
         assert_eq!((slots.at(a).reader, slots.at(a).writer.task()), (Waiter::FOREIGN, Some(7)));
         slots.take_foreign(a, Direction::Read).expect("it waits").wake();
         assert_eq!(count.0.load(std::sync::atomic::Ordering::Relaxed), 1);
         // Replaced by another, then by a task, then freed: never more than one is kept.
-        slots.wait(a, Direction::Read, None, &foreign);
-        slots.wait(a, Direction::Read, None, &foreign);
+        assert!(slots.wait(a, Direction::Read, None, &foreign).is_none());
+        assert!(slots.wait(a, Direction::Read, None, &foreign).is_some());
         assert_eq!(slots.foreign.len(), 1);
-        slots.wait(a, Direction::Read, Some(7), Waker::noop());
+        assert!(slots.wait(a, Direction::Read, Some(7), Waker::noop()).is_some());
         assert_eq!((slots.foreign.len(), slots.at(a).reader.task()), (0, Some(7)));
-        slots.wait(a, Direction::Write, None, &foreign);
-        slots.remove(a);
+        assert!(slots.wait(a, Direction::Write, None, &foreign).is_none());
+        assert!(matches!(slots.remove(a), [None, Some(_)]));
         assert_eq!(slots.foreign.len(), 0);
     }
 
@@ -215,7 +224,7 @@ mod tests {
         let a = slots.insert();
         let token = slots.token(a);
         assert!(slots.of_token(token).is_some());
-        slots.remove(a);
+        let _ = slots.remove(a);
         assert!(slots.of_token(token).is_none());
         assert_eq!(slots.insert(), a);
         assert!(slots.of_token(token).is_none());

@@ -88,3 +88,30 @@ fn a_task_of_another_worker_is_woken_there() {
     other.block_on(root).expect("it ends");
     assert_eq!(waiting.join().expect("no panic"), Some(()), "it was not woken");
 }
+
+#[test]
+fn what_the_waker_of_a_stranger_does_when_it_is_dropped_may_be_anything() {
+    struct Ends;
+    impl std::task::Wake for Ends {
+        fn wake(self: std::sync::Arc<Ends>) {}
+    }
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            drop(Registration::detached());
+        }
+    }
+    let wait = |registration: &Registration| {
+        let waker = Waker::from(std::sync::Arc::new(Ends));
+        assert!(registration.poll_ready(&mut Context::from_waker(&waker), Direction::Read).is_pending());
+    };
+    simulated(async {
+        let registration = Registration::detached();
+        wait(&registration);
+        // The second takes the place of the first, this task that of the second.
+        wait(&registration);
+        let waits = poll_fn(|cx| Poll::Ready(registration.poll_ready(cx, Direction::Read).is_pending())).await;
+        assert!(waits);
+        wait(&registration);
+        drop(registration);
+    });
+}
