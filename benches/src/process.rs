@@ -125,9 +125,11 @@ pub fn on_cpu<T>(cpu: usize, work: impl FnOnce() -> T) -> io::Result<T> {
     Ok(done)
 }
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on now, on any address of this machine: what is free on one of loopback's may still be in use on another, by
+/// thousands of connections of the last bench, and then whoever listens on all of them is refused.
 pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port();
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 static MEASURED: OnceLock<PathBuf> = OnceLock::new();

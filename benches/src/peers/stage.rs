@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -304,11 +304,9 @@ impl Stage {
         if let Some((_, address)) = &self.origin {
             return Ok(*address);
         }
-        // On all of loopback's addresses, so that it can stand for many servers. What is free on one of them may still be in use on
-        // another, by thousands of connections of the last bench.
-        let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port();
-        let (address, listen) = (Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED);
-        let [address, listen] = [address, listen].map(|ip| SocketAddr::from((ip, port)));
+        // On all of loopback's addresses, so that it can stand for many servers.
+        let address = free_address()?;
+        let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
         let program = if self.served.is_large() { "bare-origin" } else { "bare-epoll" };
         let mut command = Command::new(sibling(program)?);
         command.args(["--listen", &listen.to_string(), "--body", &self.served.bytes.to_string()]);
