@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write},
+    fs::File,
+    io::{self, Read, Write},
     path::Path,
     process::{Command, Stdio},
 };
@@ -110,13 +110,14 @@ fn write(large: &Path) -> io::Result<()> {
 }
 
 fn once(options: &Options, running: &Running, beside: Beside, large: &Path) -> io::Result<Found> {
+    let file = File::open(large)?;
     match beside {
         Beside::Nothing => {}
-        Beside::Warm => drop(fs::read(large)?),
+        Beside::Warm => read_through(&file, reach(options))?,
         Beside::Cold => {
-            let file = File::open(large)?;
             file.sync_all()?;
-            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+            let reach = std::num::NonZeroU64::new(reach(options));
+            rustix::fs::fadvise(&file, 0, reach, rustix::fs::Advice::DontNeed)?;
         }
     }
     let read = || running.program.pids.iter().map(|pid| usage::read_from_disk(*pid)).sum::<io::Result<u64>>();
@@ -125,6 +126,26 @@ fn once(options: &Options, running: &Running, beside: Beside, large: &Path) -> i
     let times = paced(options, running, CONNECTIONS, RATE)?;
     let pulled = puller.map_or(Ok(0), Puller::stop)?;
     Ok(Found { times, pulled, read: read()? - before })
+}
+
+/// So much of the large file comes into question for a download while one round goes on. The rest of it stays as it is: to drop and to read a
+/// whole GiB has the system, and the host beneath it, at work for seconds, which then stands in the times of the next round.
+fn reach(options: &Options) -> u64 {
+    let bytes = 2.0 * (options.warmup + options.seconds) * PULL * 1e6 + 64e6;
+    (bytes as u64).min(LARGE as u64)
+}
+
+/// Has the first `bytes` of a file in memory.
+fn read_through(mut file: &File, bytes: u64) -> io::Result<()> {
+    let mut piece = vec![0; 1 << 20];
+    let mut left = bytes;
+    while left > 0 {
+        match file.read(&mut piece)? {
+            0 => break,
+            n => left = left.saturating_sub(n as u64),
+        }
+    }
+    Ok(())
 }
 
 struct Puller(std::process::Child);
@@ -197,7 +218,8 @@ fn evidence(options: &Options, chosen: &[Peer], rounds: usize, samples: &Samples
         bench: "cold-file".to_owned(),
         method: format!(
             "Loopback; {RATE} requests a second for 1 KiB over {CONNECTIONS} connections, open loop at independent random times, {} s each after {} s of \
-             warm-up; beside them one download of a file of 1 GiB at {PULL} MB a second, which lies in memory, or was dropped from it just before \
+             warm-up; beside them one download of a file of 1 GiB at {PULL} MB a second, which lies in memory, or of which more than can be \
+             downloaded meanwhile was dropped from it just before \
              (posix_fadvise DONTNEED; \"MB from the disk\" is read_bytes of the server's /proc/PID/io). The server alone on one CPU, the load and the download on the other. \
              {rounds} rounds, one before that is not counted. Times count from when a request was planned. Ratios are geometric means of those within a round.",
             options.seconds, options.warmup
