@@ -103,6 +103,16 @@ impl Table {
         self.free.push(index);
     }
 
+    /// Queues a task that waits, if it is the one that is meant.
+    #[inline]
+    fn queue_if(&mut self, index: u32, is_meant: impl FnOnce(&TaskSlot) -> bool) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if slot.state == State::Waits && is_meant(slot) {
+            slot.state = State::Queued;
+            self.queue.push_back(index);
+        }
+    }
+
     /// Has the CPU load what those come back to who run next but one and next but three.
     #[inline(never)]
     fn fetch_next(&self) {
@@ -183,22 +193,12 @@ impl Tasks {
 
     /// Queues the task that has this place. Where the one that is meant has ended it costs the present one a poll for nothing.
     pub(crate) fn wake_place(&self, place: u32) {
-        let table = &mut *self.table.borrow_mut();
-        let Some(slot) = table.slots.get_mut(place as usize) else { return };
-        if slot.state == State::Waits {
-            slot.state = State::Queued;
-            table.queue.push_back(place);
-        }
+        self.table.borrow_mut().queue_if(place, |_| true);
     }
 
     /// Queues a task; nothing happens when it has ended or is queued already.
     pub(crate) fn wake(&self, task: TaskId) {
-        let table = &mut *self.table.borrow_mut();
-        let Some(slot) = table.slots.get_mut(task.index()) else { return };
-        if slot.state == State::Waits && slot.generation == task.generation() {
-            slot.state = State::Queued;
-            table.queue.push_back(task.index() as u32);
-        }
+        self.table.borrow_mut().queue_if(task.index() as u32, |slot| slot.generation == task.generation());
     }
 
     /// Ends a task and gives its future to the caller to drop, outside any borrow.
