@@ -61,16 +61,13 @@ pub(crate) async fn active<S: Site, O: Over>(connection: &Connection<S>, over: O
             Head::Gone => return Next::Close,
             Head::Failed(failure) => {
                 report(context, &*phase.site, &failure, &connection.admission.peer);
-                // Behind half an answer there is nothing to say.
+                // Behind half an answer there is nothing to say; that it is half shows where the wire is dropped.
                 if !matches!(failure.kind, Fault::ClientGone | Fault::WriteTimeout | Fault::FileError) {
                     let body_bytes = refuse_broken(&wire, &failure, connection.local.tells_reasons());
                     if phase.site.settings().records {
                         phase.site.ended(&Record::of_no_request(&failure, &connection.admission.peer, body_bytes));
                     }
                     Box::pin(linger::close(&wire, &mut phase.input, context)).await;
-                } else {
-                    // Nor that it was all of it.
-                    let _ = wire.stream.break_off_write();
                 }
                 return Next::Close;
             }
