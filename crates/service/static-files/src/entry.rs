@@ -12,6 +12,7 @@ use serve::Whole;
 
 use crate::load::{Loaded, LoadedContent, Siblings};
 use crate::mime::content_type;
+use crate::options::Options;
 use crate::stream::STREAM_MAX;
 use crate::validators::Validators;
 
@@ -79,10 +80,8 @@ pub(crate) enum Form {
 pub(crate) struct Rendering<'a> {
     /// The names that were looked for.
     pub(crate) names: &'a [Box<[u8]>],
-    /// The route's Cache-Control.
-    pub(crate) cache_control: Option<&'a str>,
-    /// That of pages, where it is another.
-    pub(crate) page_cache_control: Option<&'a str>,
+    /// The route's.
+    pub(crate) options: &'a Options,
     /// The codings in which the route compresses.
     pub(crate) compress: Codings,
     /// What was loaded.
@@ -105,8 +104,7 @@ impl Entry {
         let kind = content_type(how.content_name(&loaded));
         let shrinks = shrinks(how.compress, kind.media_type, loaded.meta.size);
         let varies = how.form != Form::Identity || !shrinks.is_empty() || !loaded.siblings.there.is_empty();
-        let of_page = how.page_cache_control.filter(|_| kind.media_type == "text/html");
-        let cache_control = of_page.or(how.cache_control);
+        let cache_control = how.options.cache_control_of(kind.media_type);
         let not_modified = validator_lines(&validators, cache_control, varies).finish();
         let mut lines = validator_lines(&validators, cache_control, varies);
         let charset: &[u8] = if kind.utf8 { b"; charset=utf-8" } else { b"" };

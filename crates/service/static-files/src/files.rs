@@ -379,13 +379,8 @@ impl Files {
         claim.keep();
         self.tell_of_older(&lookup, loaded.name, loaded.siblings.older);
         let (cacheable, place) = (loaded.cacheable, loaded.place);
-        let rendering = Rendering {
-            names: &lookup.names,
-            cache_control: self.options.cache_control.as_deref(),
-            page_cache_control: self.options.page_cache_control.as_deref(),
-            compress: self.made,
-            form: Form::Identity,
-        };
+        let rendering =
+            Rendering { names: &lookup.names, options: &self.options, compress: self.made, form: Form::Identity };
         // Current as of the beginning of the search: what changed since then shows at the next check, or is told of.
         let entry = Rc::new(Entry::new(loaded, &rendering, claim.began, at.unix));
         self.cache.vouch(&entry, place, claim.told);

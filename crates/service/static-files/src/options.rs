@@ -77,6 +77,12 @@ pub enum BadOption {
 const CACHE_CONTROL_MAX: usize = 1024;
 
 impl Options {
+    /// The Cache-Control of files of this type.
+    pub(crate) fn cache_control_of(&self, media_type: &str) -> Option<&str> {
+        let of_page = self.page_cache_control.as_deref().filter(|_| media_type == "text/html");
+        of_page.or(self.cache_control.as_deref())
+    }
+
     /// Whether every option makes sense; for the configuration to ask before anything is built.
     pub fn check(&self) -> Result<(), BadOption> {
         if !self.prefix.is_empty() && !self.prefix.starts_with('/') {

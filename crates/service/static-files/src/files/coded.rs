@@ -274,8 +274,7 @@ impl Files {
         let place = loaded.place;
         let rendering = Rendering {
             names: &lookup.names,
-            cache_control: self.options.cache_control.as_deref(),
-            page_cache_control: self.options.page_cache_control.as_deref(),
+            options: &self.options,
             compress: Codings::NONE,
             form: if coded.is_compressing { Form::Compressed(coded.coding) } else { Form::Sibling(coded.coding) },
         };
