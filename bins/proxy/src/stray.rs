@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use app::stray::{Hints, configuration_file, configuration_option};
+use app::stray::{Hints, as_configuration, configuration_file, configuration_option};
 use config::ServerAddress;
 
 /// Other proxies take their files and servers in other ways.
@@ -15,7 +15,7 @@ fn word(word: &str) -> Option<String> {
         return Some(hint);
     }
     if path.is_file() {
-        return Some(format!("write `--config {word}` for the configuration file `{word}`"));
+        return Some(as_configuration(path));
     }
     if path.is_dir() {
         return Some(format!("`{word}` is a folder: `server {word}` serves it"));

@@ -47,7 +47,12 @@ impl Hints {
 /// What to write where `word` is a configuration file, by its name.
 pub fn configuration_file(word: &Path) -> Option<String> {
     let named_so = word.extension().is_some_and(|extension| extension == "toml") && !word.is_dir();
-    named_so.then(|| format!("write `--config {0}` for the configuration file `{0}`", word.display()))
+    named_so.then(|| as_configuration(word))
+}
+
+/// What to write where `file` is meant as the configuration file.
+pub fn as_configuration(file: &Path) -> String {
+    format!("write `--config {0}` for the configuration file `{0}`", file.display())
 }
 
 /// What to write for the option with which nginx, HAProxy and Caddy take a configuration file, or check it.
