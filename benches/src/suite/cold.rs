@@ -113,7 +113,7 @@ fn once(options: &Options, running: &Running, beside: Beside, large: &Path) -> i
     let file = File::open(large)?;
     match beside {
         Beside::Nothing => {}
-        Beside::Warm => read_through(&file, reach(options))?,
+        Beside::Warm => drop(io::copy(&mut (&file).take(reach(options)), &mut io::sink())?),
         Beside::Cold => {
             file.sync_all()?;
             let reach = std::num::NonZeroU64::new(reach(options));
@@ -133,19 +133,6 @@ fn once(options: &Options, running: &Running, beside: Beside, large: &Path) -> i
 fn reach(options: &Options) -> u64 {
     let bytes = 2.0 * (options.warmup + options.seconds) * PULL * 1e6 + 64e6;
     (bytes as u64).min(LARGE as u64)
-}
-
-/// Has the first `bytes` of a file in memory.
-fn read_through(mut file: &File, bytes: u64) -> io::Result<()> {
-    let mut piece = vec![0; 1 << 20];
-    let mut left = bytes;
-    while left > 0 {
-        match file.read(&mut piece)? {
-            0 => break,
-            n => left = left.saturating_sub(n as u64),
-        }
-    }
-    Ok(())
 }
 
 struct Puller(std::process::Child);
