@@ -234,9 +234,20 @@ fn what_server_does_not_take_is_answered_with_what_it_takes() {
         (&[served, file], format!("write `--config {file}` for the configuration file")),
         (&[page], format!("the folder that it is in with `server {served}`, and ask for /page.html")),
         (&["--config", served], format!("`server {served}` serves the folder")),
-        (&["3000"], "write `--listen 127.0.0.1:3000` to".to_owned()),
+        (
+            &["8080"],
+            "write `server --listen 127.0.0.1:8080` to listen on the port 8080, or `server --listen 0.0.0.0:8080`"
+                .to_owned(),
+        ),
+        (&[":8080"], "write `server --listen 127.0.0.1:8080` to".to_owned()),
+        (&["0"], "write `server --listen 127.0.0.1:0` to listen on a port that the system chooses".to_owned()),
+        (&["https://a"], "write `proxy --to https://a:443` to forward requests to that server".to_owned()),
+        (&["http://host/"], "write `proxy --to host:80` to forward".to_owned()),
+        (&["host:81"], "write `proxy --to host:81` to forward".to_owned()),
+        (&["https://localhost:8443/a"], "write `server --tls --listen 127.0.0.1:8443` to".to_owned()),
         (&[served, "http://localhost:3000/"], "write `--listen 127.0.0.1:3000` to".to_owned()),
-        (&["[::1]:3000"], "write `--listen [::1]:3000` to".to_owned()),
+        (&["[::1]:3000"], "write `server --listen [::1]:3000` to".to_owned()),
+        (&["unix:/run/a"], "write `server --listen unix:/run/a` to".to_owned()),
         (&[served, served], "one folder is served".to_owned()),
         (&["-c", file], "there is no `-c`: write `--config FILE`".to_owned()),
         (&["--root", served], "there is no `--root`: the folder stands by itself".to_owned()),
@@ -244,7 +255,8 @@ fn what_server_does_not_take_is_answered_with_what_it_takes() {
         (&["--tls-key", "a.key", "--config", file], "leave out --tls-key <FILE>, or `--config`".to_owned()),
         (&["--open", "--config", file], "'--open' cannot be used with '--config".to_owned()),
         (&["--lisen", "127.0.0.1:0"], "a similar argument exists: '--listen'".to_owned()),
-        (&["gone"], "the folder `gone` does not exist".to_owned()),
+        (&["gone"], "the folder `gone` does not exist\n\n1 error".to_owned()),
+        (&["a:b/c"], "the folder `a:b/c` does not exist\n\n1 error".to_owned()),
     ] {
         let ended = run(Tollgate::command("server").args(arguments));
         assert_eq!(ended.code, Some(2), "{arguments:?}");

@@ -1,16 +1,18 @@
 //! What is said of words and options that `server` does not know, and of a folder that is none.
 
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use app::stray::{Hints, configuration_file, configuration_option};
-use config::{ListenAddress, Report};
+use config::{ListenAddress, Report, ServerAddress};
 
 /// Other servers take their folders, files and ports in other ways.
 pub(crate) const HINTS: Hints = Hints { word, option, beside_config };
 
 /// A second word by itself; the first is the folder.
 fn word(word: &str) -> Option<String> {
-    let told = configuration_file(Path::new(word)).or_else(|| listened_on(word));
+    let told = configuration_file(Path::new(word)).or_else(|| listened_on(word, ""));
     if word.starts_with("https://") {
         // As in `--cors https://a.test`.
         return Some(format!(
@@ -85,16 +87,65 @@ fn instead_of(folder: &Path) -> Option<String> {
             name.display()
         ));
     }
-    listened_on(folder.to_str()?)
+    listened_on(folder.to_str()?, "server ")
 }
 
-/// A port, or an address with one.
-fn listened_on(word: &str) -> Option<String> {
-    let address = word.trim_start_matches("http://").trim_end_matches('/');
-    let port = address.trim_start_matches("localhost").trim_start_matches(':');
-    if let Ok(port) = port.parse::<u16>() {
-        return Some(format!("write `--listen 127.0.0.1:{port}` to listen on the port {port}"));
+/// A port, an address to listen on or a site: what to write instead. `command` is what the option stands behind.
+fn listened_on(word: &str, command: &str) -> Option<String> {
+    let listen = |address: &dyn Display, scheme: &str| {
+        let tls = if scheme == "https" { "--tls " } else { "" };
+        format!("`{command}{tls}--listen {address}`")
+    };
+    let at_port = |port: u16, scheme: &str| {
+        let here = listen(&format_args!("127.0.0.1:{port}"), scheme);
+        match port {
+            0 => format!("write {here} to listen on a port that the system chooses"),
+            _ => format!(
+                "write {here} to listen on the port {port}, or {} for everybody on the network",
+                listen(&format_args!("0.0.0.0:{port}"), scheme)
+            ),
+        }
+    };
+    if let Some(port) = port_of(word.strip_prefix(':').unwrap_or(word)) {
+        return Some(at_port(port, ""));
     }
-    address.parse::<ListenAddress>().ok()?;
-    Some(format!("write `--listen {address}` to listen there"))
+    if word.starts_with("unix:") {
+        let address = word.parse::<ListenAddress>().ok()?;
+        return Some(format!("write {} to listen there", listen(&address, "")));
+    }
+    let (scheme, rest) = word.split_once("://").unwrap_or(("", word));
+    let usual = match scheme {
+        "https" => 443,
+        "http" | "" => 80,
+        _ => return None,
+    };
+    let (host, port) = host_and_port(rest.split('/').next()?);
+    // A folder may be called anything; a site has a scheme or a port.
+    if scheme.is_empty() && (port.is_none() && host != "localhost" || rest.trim_end_matches('/').contains('/')) {
+        return None;
+    }
+    let port = port.unwrap_or(usual);
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        _ if host == "localhost" => Some(at_port(port, scheme)),
+        Ok(ip) if scheme.is_empty() || ip.is_loopback() || ip.is_unspecified() => {
+            Some(format!("write {} to listen there", listen(&SocketAddr::new(ip, port), scheme)))
+        }
+        _ => {
+            let tls = if scheme == "https" { "https://" } else { "" };
+            let server = format!("{tls}{host}:{port}").parse::<ServerAddress>().ok()?;
+            Some(format!("`server` serves a folder; write `proxy --to {server}` to forward requests to that server"))
+        }
+    }
+}
+
+fn host_and_port(authority: &str) -> (&str, Option<u16>) {
+    let apart = authority.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    match apart.map(|(host, port)| (host, port_of(port))) {
+        Some((host, Some(port))) => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+fn port_of(digits: &str) -> Option<u16> {
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
