@@ -138,10 +138,24 @@ impl Lookup {
 
     /// Searches. Blocks unless `reach` forbids it, in which case the outcome may be [`Error::WouldBlock`].
     pub(crate) fn run(&self, reach: Reach) -> Outcome {
-        let replaced = if self.check_root { self.root.reopened(reach) } else { Ok(None) };
-        match replaced {
+        if self.check_root {
+            return self.run_anew(reach, None);
+        }
+        match self.search(&self.root, self.known, reach) {
+            // A page of a new root, from whoever knows of that already, names files that are only there.
+            missing @ Err(Error::NotFound) => self.run_anew(reach, Some(missing)),
+            found => Outcome { root: None, found },
+        }
+    }
+
+    /// Searches the directory that has taken the root's place, if one has, and else the root, unless that was `searched`.
+    fn run_anew(&self, reach: Reach, searched: Option<Result<Found, Error>>) -> Outcome {
+        match self.root.reopened(reach) {
             Err(would_block) => Outcome { root: None, found: Err(would_block) },
-            Ok(None) => Outcome { root: None, found: self.search(&self.root, self.known, reach) },
+            Ok(None) => {
+                let found = searched.unwrap_or_else(|| self.search(&self.root, self.known, reach));
+                Outcome { root: None, found }
+            }
             Ok(Some(root)) => {
                 // What was found was found in another directory.
                 self.begun.take();

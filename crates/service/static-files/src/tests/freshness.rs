@@ -125,6 +125,26 @@ fn a_root_that_was_replaced_is_served_from_its_new_place() {
     }
 }
 
+/// As a browser asks for it, whose page came from a worker that knows of the new root already.
+#[test]
+fn what_is_only_in_a_new_root_is_never_missing() {
+    for fallback in [None, Some(String::from("/index.html"))] {
+        let mut site = Site::plain();
+        for (name, text) in [("v1/index.html", "one"), ("v2/index.html", "two"), ("v2/new.js", "new")] {
+            site.write(name, text);
+        }
+        symlink("v1", site.at("current")).unwrap();
+        let root = Arc::new(::fs::Root::open(site.at("current")).unwrap());
+        site.files = Files::new(Options { fallback, ..Options::default() }, root, Rc::clone(&site.cache)).unwrap();
+        assert_eq!(site.get("/"), ok("one"));
+        symlink("v2", site.at("swap")).unwrap();
+        fs::rename(site.at("swap"), site.at("current")).unwrap();
+        assert_eq!(site.get("/"), ok("one"), "no time has passed");
+        assert_eq!(site.get("/new.js"), ok("new"));
+        assert_eq!(site.get("/"), ok("two"));
+    }
+}
+
 /// A site whose changes are told of; what was told is passed on by hand.
 pub(super) fn told() -> (Site, Arc<::fs::Notices>) {
     let mut site = Site::plain();
