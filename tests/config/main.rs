@@ -263,3 +263,60 @@ fn what_server_does_not_take_is_answered_with_what_it_takes() {
         assert!(ended.err.contains(&hint), "{arguments:?}: {}", ended.err);
     }
 }
+
+/// What TLS is to be spoken with is loaded as it is at the start.
+#[test]
+fn a_check_looks_at_certificates_and_keys() {
+    let folder = folder();
+    let authority = Authority::new("an authority");
+    authority.issue(&["a.test"]).write(folder.path(), "a");
+    authority.issue(&["b.test"]).write(folder.path(), "b");
+    authority.issue_expired(&["old.test"]).write(folder.path(), "old");
+    for (cert, key, code, said) in [
+        ("a.pem", "a.key", 0, ""),
+        ("old.pem", "old.key", 0, "ertificate for old.test expired on 2021-01-01"),
+        ("a.pem", "b.key", 2, "the private key does not belong to the certificate for a.test"),
+        ("gone.pem", "a.key", 2, "no such file"),
+    ] {
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\ncertificates = [{{ cert = \"{cert}\", key = \"{key}\" }}]\n\
+             [[route]]\npath = \"/*\"\nrespond = {{ status = 204 }}\n"
+        );
+        let file = folder.path().join("a.toml");
+        fs::write(&file, text).expect("a file of ours");
+        let by_file = run(Tollgate::command("proxy").arg("--check").arg("--config").arg(&file));
+        assert!(code == 0 && said.is_empty() || by_file.err.contains("a.toml:4:"), "{}", by_file.err);
+        let mut command = Tollgate::command("server");
+        command.arg("--check").arg(folder.path());
+        command.arg("--tls-cert").arg(folder.path().join(cert)).arg("--tls-key").arg(folder.path().join(key));
+        for ended in [by_file, run(&mut command)] {
+            assert!(ended.code == Some(code) && ended.err.contains(said), "{cert} {key}: {}", ended.err);
+        }
+    }
+}
+
+/// `--tls` makes what it needs; a check says whether it could, and makes nothing.
+#[test]
+fn a_check_says_whether_a_certificate_of_ones_own_can_be_had() {
+    let data = folder();
+    let files = data.path().join("tollgate");
+    let check = |code, said: &str| {
+        let mut command = Tollgate::command("server");
+        let ended = run(command.arg(data.path()).args(["--tls", "--check"]).env("XDG_DATA_HOME", data.path()));
+        assert!(ended.code == Some(code) && ended.err.contains(said), "{said}: {}", ended.err);
+    };
+    check(0, "");
+    assert!(!files.exists(), "it made something");
+    fs::create_dir(&files).expect("a folder of ours");
+    fs::write(files.join("localhost.pem"), "somebody's").expect("a file of ours");
+    check(2, "localhost.key would be replaced, but what is there was not made by your local authority");
+    fs::remove_file(files.join("localhost.pem")).expect("a file of ours");
+    let authority = Authority::new("an authority");
+    authority.write(&files, "authority");
+    check(2, "authority.key cannot be read: ");
+    fs::write(files.join("authority.key"), "a key").expect("a file of ours");
+    check(2, "authority.key cannot be used");
+    let mut command = Tollgate::command("server");
+    let ended = run(command.arg(data.path()).args(["--tls", "--check"]).env_remove("HOME").env_remove("XDG_DATA_HOME"));
+    assert!(ended.code == Some(2) && ended.err.contains("neither HOME nor XDG_DATA_HOME"), "{}", ended.err);
+}

@@ -132,10 +132,9 @@ fn prepare(arguments: &Arguments) -> Result<(Loaded, Source), config::Report> {
 fn certificate(arguments: &Arguments) -> Result<Option<CertificateFiles>, config::Report> {
     match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(cert), Some(key)) => Ok(Some(CertificateFiles { cert: cert.clone(), key: key.clone(), ocsp: None })),
+        _ if !arguments.tls => Ok(None),
         // A check makes nothing, and there is nothing to be said of what is made at the start.
-        _ if arguments.tls && !arguments.check => {
-            Ok(Some(app::localhost_certificate().map_err(config::Diagnostic::error)?))
-        }
-        _ => Ok(None),
+        _ if arguments.check => Ok(app::check_localhost_certificate().map_err(config::Diagnostic::error)?),
+        _ => Ok(Some(app::localhost_certificate().map_err(config::Diagnostic::error)?)),
     }
 }

@@ -43,13 +43,8 @@ pub fn make(names: &[String], folder: &Path) -> ExitCode {
 /// In a sentence.
 pub fn for_localhost() -> Result<CertificateFiles, String> {
     let folder = authority_folder()?;
-    let files = CertificateFiles { cert: folder.join("localhost.pem"), key: folder.join("localhost.key"), ocsp: None };
-    let now = unix_now();
-    let present = tls_front::identity(&files.cert, &files.key);
-    // Of an authority that is no more it is worth nothing.
-    let authority = fs::read_to_string(folder.join("authority.pem")).unwrap_or_default();
-    let is_ours = !authority.is_empty() && is_signed_by(&files.cert, &authority);
-    if !(is_ours && present.is_ok_and(|identity| identity.certificate().days_left(now) > 30)) {
+    let files = localhost_files(&folder);
+    if !is_usable(&files, &folder) {
         let issued = issue(&["localhost", "127.0.0.1", "::1"].map(str::to_owned), &folder, &folder)?;
         let authority = issued.authority.display();
         let _ = writeln!(
@@ -58,6 +53,34 @@ pub fn for_localhost() -> Result<CertificateFiles, String> {
         );
     }
     Ok(files)
+}
+
+/// The one that [`for_localhost`] would take now; none where it would make one. For a check, which makes nothing.
+///
+/// # Errors
+/// In a sentence: it would fail.
+pub fn check_for_localhost() -> Result<Option<CertificateFiles>, String> {
+    let folder = authority_folder()?;
+    let files = localhost_files(&folder);
+    if is_usable(&files, &folder) {
+        return Ok(Some(files));
+    }
+    let authority = known_authority(&folder)?;
+    refuse_to_replace(&files.cert, &files.key, authority.as_ref().map(|(_, pem)| &**pem))?;
+    Ok(None)
+}
+
+fn localhost_files(folder: &Path) -> CertificateFiles {
+    CertificateFiles { cert: folder.join("localhost.pem"), key: folder.join("localhost.key"), ocsp: None }
+}
+
+/// Whether they are there and good for another month.
+fn is_usable(files: &CertificateFiles, folder: &Path) -> bool {
+    let present = tls_front::identity(&files.cert, &files.key);
+    // Of an authority that is no more it is worth nothing.
+    let authority = fs::read_to_string(folder.join("authority.pem")).unwrap_or_default();
+    let is_ours = !authority.is_empty() && is_signed_by(&files.cert, &authority);
+    is_ours && present.is_ok_and(|identity| identity.certificate().days_left(unix_now()) > 30)
 }
 
 /// The files that were made.
@@ -123,14 +146,7 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
         is_new,
         name: name.replace("*.", "www."),
     };
-    let is_taken = |path: &Path| path.try_exists().unwrap_or(true);
-    if (is_taken(&issued.cert) || is_taken(&issued.key)) && !is_signed_by(&issued.cert, &authority_pem) {
-        let (cert, key) = (issued.cert.display(), issued.key.display());
-        return Err(format!(
-            "{cert} and {key} would be replaced, but what is there was not made by your local authority; move it away first, or \
-             call this in another folder"
-        ));
-    }
+    refuse_to_replace(&issued.cert, &issued.key, Some(&authority_pem))?;
     write(&issued.key, &key.serialize_pem(), 0o600)?;
     write(&issued.cert, &(certificate.pem() + &authority_pem), 0o644)?;
     if !is_taken(&issued.authority) {
@@ -143,6 +159,23 @@ fn issue(names: &[String], folder: &Path, authority: &Path) -> Result<Issued, St
     Ok(issued)
 }
 
+/// What was not made here with this authority stays.
+fn refuse_to_replace(cert: &Path, key: &Path, authority: Option<&str>) -> Result<(), String> {
+    let is_ours = authority.is_some_and(|authority| is_signed_by(cert, authority));
+    if is_ours || !(is_taken(cert) || is_taken(key)) {
+        return Ok(());
+    }
+    let (cert, key) = (cert.display(), key.display());
+    Err(format!(
+        "{cert} and {key} would be replaced, but what is there was not made by your local authority; move it away first, or \
+         call this in another folder"
+    ))
+}
+
+fn is_taken(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
+}
+
 /// Whether a file holds a certificate that was written here with this authority behind it.
 fn is_signed_by(cert: &Path, authority: &str) -> bool {
     fs::read_to_string(cert).is_ok_and(|chain| chain.ends_with(authority))
@@ -150,14 +183,6 @@ fn is_signed_by(cert: &Path, authority: &str) -> bool {
 
 /// The authority of this folder, made if there is none.
 fn authority(folder: &Path) -> Result<(bool, Issuer<'static, KeyPair>, String), String> {
-    let (cert, key) = (folder.join("authority.pem"), folder.join("authority.key"));
-    let failed = |e: rcgen::Error| format!("the local authority could not be made: {e}");
-    let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
-    // The same each time: what a certificate says of its issuer is this, and the key.
-    params.distinguished_name = called("Tollgate local authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    lasting(&mut params, AUTHORITY_DAYS);
     fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
     // Two that find none at once would each make one, and only the last would stay. Held until the return.
     let lock = folder.join("lock");
@@ -165,6 +190,21 @@ fn authority(folder: &Path) -> Result<(bool, Issuer<'static, KeyPair>, String), 
     let _locked = locked
         .and_then(|file| file.lock().map(|()| file))
         .map_err(|e| format!("{} cannot be locked: {e}", lock.display()))?;
+    if let Some((pair, pem)) = known_authority(folder)? {
+        return Ok((false, Issuer::new(authority_params()?, pair), pem));
+    }
+    let (cert, key) = authority_files(folder);
+    let pair = KeyPair::generate().map_err(no_authority)?;
+    let params = authority_params()?;
+    let pem = params.self_signed(&pair).map_err(no_authority)?.pem();
+    write(&key, &pair.serialize_pem(), 0o600)?;
+    write(&cert, &pem, 0o644)?;
+    Ok((true, Issuer::new(params, pair), pem))
+}
+
+/// The authority of this folder, if there is one: its key and its certificate.
+fn known_authority(folder: &Path) -> Result<Option<(KeyPair, String)>, String> {
+    let (cert, key) = authority_files(folder);
     match (fs::read_to_string(&cert), fs::read_to_string(&key)) {
         (Ok(pem), Ok(key_pem)) => {
             let pair = KeyPair::from_pem(&key_pem).map_err(|e| format!("{} cannot be used: {e}", key.display()))?;
@@ -177,18 +217,30 @@ fn authority(folder: &Path) -> Result<(bool, Issuer<'static, KeyPair>, String), 
                     "the local authority ends before a certificate of today would: remove {cert} and {key}, and a new one is made"
                 ));
             }
-            Ok((false, Issuer::new(params, pair), pem))
+            Ok(Some((pair, pem)))
         }
-        (Err(a), Err(b)) if a.kind() == io::ErrorKind::NotFound && b.kind() == io::ErrorKind::NotFound => {
-            let pair = KeyPair::generate().map_err(failed)?;
-            let pem = params.self_signed(&pair).map_err(failed)?.pem();
-            write(&key, &pair.serialize_pem(), 0o600)?;
-            write(&cert, &pem, 0o644)?;
-            Ok((true, Issuer::new(params, pair), pem))
-        }
+        (Err(a), Err(b)) if a.kind() == io::ErrorKind::NotFound && b.kind() == io::ErrorKind::NotFound => Ok(None),
         (Err(e), _) => Err(format!("{} cannot be read: {e}", cert.display())),
         (_, Err(e)) => Err(format!("{} cannot be read: {e}", key.display())),
     }
+}
+
+fn authority_files(folder: &Path) -> (PathBuf, PathBuf) {
+    (folder.join("authority.pem"), folder.join("authority.key"))
+}
+
+fn authority_params() -> Result<CertificateParams, String> {
+    let mut params = CertificateParams::new(Vec::new()).map_err(no_authority)?;
+    // The same each time: what a certificate says of its issuer is this, and the key.
+    params.distinguished_name = called("Tollgate local authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    lasting(&mut params, AUTHORITY_DAYS);
+    Ok(params)
+}
+
+fn no_authority(error: rcgen::Error) -> String {
+    format!("the local authority could not be made: {error}")
 }
 
 /// `$XDG_DATA_HOME/tollgate`, or where that is by default.

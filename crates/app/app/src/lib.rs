@@ -39,7 +39,10 @@ mod worker;
 
 pub use control::{OnListening, Source, Start, run};
 pub use demo::{DEMO_ADDRESS, run as run_demo};
-pub use dev_certificate::{for_localhost as localhost_certificate, make as make_dev_certificate};
+pub use dev_certificate::{
+    check_for_localhost as check_localhost_certificate, for_localhost as localhost_certificate,
+    make as make_dev_certificate,
+};
 pub use log::{Log, stderr as log_to_stderr};
 pub use prepared::{PrepareError, Prepared};
 pub use program::{main, parse_workers};
