@@ -231,6 +231,11 @@ impl AccessLog {
         }
     }
 
+    /// Hands over what is there, full or not.
+    pub(crate) fn hand_over_all(&self) {
+        self.hand_over(&mut self.gathered.borrow_mut());
+    }
+
     fn hand_over(&self, gathered: &mut Gathered) {
         if gathered.buffer.is_empty() {
             return;
@@ -279,7 +284,7 @@ async fn hand_over(log: Weak<AccessLog>) {
         }
         event_loop::sleep(WAIT).await;
         let Some(log) = log.upgrade() else { return };
-        log.hand_over(&mut log.gathered.borrow_mut());
+        log.hand_over_all();
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use config::{Action, Count, Plan, Route};
@@ -37,6 +37,9 @@ const PROCESS_DESCRIPTORS: u64 = 16;
 
 /// What each worker has besides its listeners: the poll, what wakes it, what refuses connections, and the two of a file that is being opened.
 const WORKER_DESCRIPTORS: u64 = 6;
+
+/// How long a log that is to be reopened waits for the lines of workers that are stuck.
+const LINES_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the configuration comes from, for a reload.
 #[derive(Clone, Debug)]
@@ -233,10 +236,16 @@ impl Control {
     }
 
     fn reopen_logs(&self) {
-        match &self.snapshot.load().access {
-            None => self.log.info("nothing to reopen: there is no access log"),
-            Some(access) if access.reopen() => self.log.info("reopened the access log"),
-            Some(_) => self.log.error("the access log is not reopened: what waits to be written does not get on"),
+        let prepared = self.snapshot.load();
+        let Some(access) = &prepared.access else {
+            self.log.info("nothing to reopen: there is no access log");
+            return;
+        };
+        // What ended before the signal belongs into the file of that time, which whoever sent it may be about to read.
+        drop(reload::answers(self.workers.iter().map(worker::order_hand_over_lines), LINES_PATIENCE));
+        match access.reopen() {
+            true => self.log.info("reopened the access log"),
+            false => self.log.error("the access log is not reopened: what waits to be written does not get on"),
         }
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn change_over(workers: &[Remote], patience: Duration) -> Vec<usize> 
 }
 
 /// Why a worker gave no answer.
-enum Silence {
+pub(crate) enum Silence {
     Late(Duration),
     Ended,
 }
@@ -77,7 +77,7 @@ impl fmt::Display for Silence {
 }
 
 /// Sends all orders, then waits for all answers, together for `patience`.
-fn answers<T>(orders: impl Iterator<Item = Receiver<T>>, patience: Duration) -> Vec<Result<T, Silence>> {
+pub(crate) fn answers<T>(orders: impl Iterator<Item = Receiver<T>>, patience: Duration) -> Vec<Result<T, Silence>> {
     let orders: Vec<_> = orders.collect();
     let deadline = Instant::now() + patience;
     let answer = |order: Receiver<T>| {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Resources {
     /// Holds nothing: for files that are looked at each time.
     no_open_files: Rc<OpenFiles>,
     live_pages: Rc<LivePages>,
+    /// Those of the sites that are in use: exchanges that began before a reload have that of their time.
+    access_logs: RefCell<Vec<Weak<AccessLog>>>,
     log: Log,
     counters: Arc<Counters>,
 }
@@ -66,6 +68,7 @@ impl Resources {
             open_files,
             no_open_files,
             live_pages,
+            access_logs: RefCell::default(),
             log,
             counters,
         }
@@ -81,6 +84,11 @@ impl Resources {
     pub(crate) fn changed(&self, changes: &fs::Changes, version: u64) {
         self.open_files.changed(changes, event_loop::now());
         self.live_pages.changed(changes, version);
+    }
+
+    /// Gives the lines of all requests that have ended to who writes them.
+    pub(crate) fn hand_over_lines(&self) {
+        self.access_logs.borrow().iter().filter_map(Weak::upgrade).for_each(|access| access.hand_over_all());
     }
 
     /// Ends the connections on which live pages are told of changes.
@@ -114,6 +122,8 @@ impl Resources {
 
     /// Keeps the upstreams of `site` from now on, and lets go of those that it does not use.
     pub(crate) fn adopt(&self, site: &Site) {
+        self.access_logs.borrow_mut().retain(|access| access.strong_count() > 0);
+        self.access_logs.borrow_mut().extend(site.access.as_ref().map(Rc::downgrade));
         let kept = site.upstreams.iter().map(|u| (u.options().name.clone(), Rc::clone(u))).collect();
         for (name, old) in self.upstreams.replace(kept) {
             let upstreams = self.upstreams.borrow();

@@ -281,6 +281,11 @@ pub(crate) fn order_forget(remote: &Remote) -> Receiver<()> {
     order(remote, |state| drop(state.pending.take()))
 }
 
+/// Orders a worker to hand over the lines of the access log that it has gathered.
+pub(crate) fn order_hand_over_lines(remote: &Remote) -> Receiver<()> {
+    order(remote, |state| state.resources.hand_over_lines())
+}
+
 /// Has the worker run `work` in its next turn; orders are carried out in the order they are given. The answer is cut off when
 /// the worker has ended.
 fn order<T: Send + 'static>(remote: &Remote, work: impl FnOnce(&State) -> T + Send + 'static) -> Receiver<T> {
