@@ -316,10 +316,16 @@ impl Files {
         Folder { names: name.and_then(|name| self.folders.of(name, told, now)), is_new: false }
     }
 
+    /// Whether a search was made beneath the present root. What was found beneath an earlier one is sent, but not kept: nobody would tell that
+    /// it is not there any more.
+    pub(super) fn is_beneath_root(&self, lookup: &Lookup) -> bool {
+        Arc::ptr_eq(&lookup.root, &self.root.borrow())
+    }
+
     /// Keeps what a search beneath the present root has learned about its directory.
     fn learn_folder(&self, lookup: &Lookup) {
         if let (Folder { names: Some(names), is_new: true }, Some(name)) = (lookup.folder.get(), lookup.names.first())
-            && Arc::ptr_eq(&lookup.root, &self.root.borrow())
+            && self.is_beneath_root(lookup)
         {
             self.folders.keep(name, names, lookup.began);
         }
@@ -340,14 +346,16 @@ impl Files {
             return self.conclude_coded(request, key, at, work, outcome);
         }
         let Work { lookup, mut claim } = work;
-        match outcome.root {
+        let is_beneath_root = match outcome.root {
             Some(root) => {
                 *self.root.borrow_mut() = Arc::new(root);
                 self.owners().for_each(|owner| self.cache.forget_all(owner));
                 self.folders.forget();
+                true
             }
-            None => self.learn_folder(&lookup),
-        }
+            None => self.is_beneath_root(&lookup),
+        };
+        self.learn_folder(&lookup);
         let loaded = match outcome.found {
             Ok(Found::File(loaded)) => loaded,
             Ok(Found::Unchanged(place, siblings)) => {
@@ -378,7 +386,7 @@ impl Files {
         };
         claim.keep();
         self.tell_of_older(&lookup, loaded.name, loaded.siblings.older);
-        let (cacheable, place) = (loaded.cacheable, loaded.place);
+        let (cacheable, place) = (loaded.cacheable && is_beneath_root, loaded.place);
         let rendering =
             Rendering { names: &lookup.names, options: &self.options, compress: self.made, form: Form::Identity };
         // Current as of the beginning of the search: what changed since then shows at the next check, or is told of.

@@ -270,7 +270,8 @@ impl Files {
                 return Step::Ready(answer::of_file(request, identity));
             }
         };
-        let cacheable = loaded.cacheable && (loaded.settled || !coded.is_compressing);
+        let is_current = loaded.settled || !coded.is_compressing;
+        let cacheable = loaded.cacheable && is_current && outcome.root.is_none() && self.is_beneath_root(&lookup);
         let place = loaded.place;
         let rendering = Rendering {
             names: &lookup.names,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use content_coding::Coding;
 use testkit::Seed;
 
 use super::freshness::{settled, told};
@@ -98,4 +99,41 @@ fn swap(one: &Path, other: &Path, between: &Path) -> std::io::Result<()> {
     fs::rename(one, between)?;
     let moved = fs::rename(other, one);
     fs::rename(between, if moved.is_ok() { other } else { one })
+}
+
+/// As deployments do it that switch a link: nobody is told of that. A search that was under way then ends when the other root is known.
+#[test]
+fn what_was_found_beneath_an_earlier_root_is_not_kept() {
+    let options = Options { precompressed: vec![Coding::Gzip], ..Options::default() };
+    for lines in [&[][..], &[("Accept-Encoding", "gzip")]] {
+        let (mut site, _notices) = told();
+        for version in ["v1", "v2"] {
+            settled(&site, &format!("{version}/page"), version);
+            settled(&site, &format!("{version}/page.gz"), version);
+        }
+        let current = site.at("current");
+        symlink("v1", &current).unwrap();
+        // This one never knows anything without waiting.
+        let root = Arc::new(::fs::Root::open_without_links(&current).unwrap());
+        site.files = Files::new(options.clone(), root, Rc::clone(&site.cache)).unwrap();
+        site.get("/other");
+        if !lines.is_empty() {
+            // The file itself is known: what is looked for is its sibling.
+            assert_eq!(site.get("/page"), ok("v1"));
+        }
+        let asked = request("GET", "/page", lines);
+        let Step::Blocking(work) = site.files.begin(&asked, b"/page", site.moment()) else { panic!("it waits") };
+        assert_eq!(work.claim.coded.is_some(), !lines.is_empty());
+        let Work { lookup, claim } = *work;
+        let (lookup, outcome) = lookup.wait();
+        symlink("v2", site.at("new")).unwrap();
+        fs::rename(site.at("new"), &current).unwrap();
+        site.pass(1000);
+        assert_eq!(site.get("/page"), ok("v2"));
+        site.files.conclude(&asked, b"/page", site.moment(), Work { lookup, claim }, outcome);
+        for _ in 0..2 {
+            assert_eq!(site.ask("GET", "/page", lines).body, "v2");
+            site.pass(1000);
+        }
+    }
 }
