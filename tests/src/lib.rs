@@ -31,8 +31,9 @@ pub use rustix::process::Signal;
 pub use screen::{Screen, on_a_terminal};
 pub use tollgate::{Tollgate, folder};
 
-/// How long anything may take before its test fails. Generous: the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything may take before its test fails. Generous: the machine may be busy. Shorter than the half minute and the minute
+/// after which the programs give up by default, so that what only ended by that fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How much too early a deadline may come: a worker counts time in whole milliseconds, and one that has begun counts as
 /// a whole one. A test that asks for "not before its time" grants this much for each deadline it waits for.
