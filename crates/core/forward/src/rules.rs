@@ -184,15 +184,15 @@ impl FieldRules {
         Ok(())
     }
 
-    /// Writes what is set and added. For answers made here; [`crate::request`] and [`crate::response`] do it
+    /// Writes what is set and added, but for the fields in `but`. For answers made here; [`crate::request`] and [`crate::response`] do it
     /// themselves.
-    pub fn write(&self, out: &mut FieldsBuilder) {
-        for line in self.set.iter().chain(&self.added) {
+    pub fn write_but(&self, but: KnownSet, out: &mut FieldsBuilder) {
+        for line in self.set.iter().chain(&self.added).filter(|line| !but.contains(line.known)) {
             out.push_known(line.known, &line.name, &line.value);
         }
     }
 
-    /// What [`FieldRules::write`] does, straight into a head.
+    /// Writes what is set and added, straight into a head.
     #[inline]
     pub(crate) fn write_lines(&self, out: &mut HeadWriter<'_>) {
         if self.lines_len > 0 {
@@ -219,7 +219,7 @@ impl FieldRules {
         self.lines_len
     }
 
-    /// Whether a field of that name is taken out: removed, or replaced by one that [`FieldRules::write`] writes.
+    /// Whether a field of that name is taken out: removed, or replaced by one that [`FieldRules::write_but`] writes.
     pub fn takes_out(&self, known: Known, name: &[u8]) -> bool {
         self.known.contains(known) || (known == Known::Other && self.takes_out_other(name))
     }
