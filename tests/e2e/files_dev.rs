@@ -135,6 +135,35 @@ fn a_page_that_is_missing_waits_for_it() {
     assert_eq!(listener.next().1, "[]", "anything may be different");
 }
 
+/// As a build does it that begins with nothing.
+#[test]
+fn a_page_waits_for_a_folder_that_is_made_anew() {
+    let above = folder();
+    let root = above.path().join("build/site");
+    let make = |text: &str| {
+        fs::create_dir_all(&root).expect("a folder of ours");
+        fs::write(root.join("index.html"), text).expect("a file of ours");
+    };
+    make("one");
+    let server = server(&root, &["--dev", "--workers", "2"]);
+    let mut client = Client::connect(server.address());
+    assert!(client.get("/").text().starts_with("one"));
+    let mut listener = Events::listen(&server);
+    let mut last = listener.next().0;
+    for text in ["two", "three"] {
+        fs::remove_dir_all(above.path().join("build")).expect("a folder of ours");
+        let removed = listener.next().0;
+        // Whoever loads the page now sees that there is none, and waits.
+        assert_eq!((client.get("/").status, removed > last), (404, true));
+        make(text);
+        // It is told, and more than once if the load comes between the folder and the file.
+        last = listener.next().0;
+        while !client.get("/").text().starts_with(text) {
+            last = listener.next().0;
+        }
+    }
+}
+
 #[test]
 fn so_many_listen_and_no_more() {
     let root = site();
@@ -177,18 +206,20 @@ fn pages_reload_over_tls_too() {
 /// Where other programs have used up what the system can watch: said, since nothing else would tell.
 #[test]
 fn what_the_system_does_not_watch_is_warned_of() {
-    let started = |limit: &str| {
+    let started = |name: &str, limit: fn(&Path) -> usize| {
         let (root, program) = (site(), Tollgate::command("server"));
+        let limit = limit(&root.path().canonicalize().expect("a folder of ours")).to_string();
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "sh", "-c", "echo \"$0\" >\"/proc/sys/user/$1\" && shift && exec \"$@\""]);
-        command.args(limit.split(' ')).arg(program.get_program()).arg(root.path());
+        command.args([&limit, name]).arg(program.get_program()).arg(root.path());
         command.args(["--listen", "127.0.0.1:0", "--dev"]);
         (Tollgate::listening(&mut command, 1, folder()), root)
     };
-    let (server, _root) = started("0 max_inotify_instances");
+    let (server, _root) = started("max_inotify_instances", |_| 0);
     server.process.logged("pages do not reload by themselves: the system does not tell of changed files", 1);
     server.stop();
-    let (server, _root) = started("1 max_inotify_watches");
+    // The folders on the way to the root, and the root.
+    let (server, _root) = started("max_inotify_watches", |root| root.ancestors().count());
     let mut client = Client::connect(server.address());
     assert_eq!(client.get("/").status, 200);
     assert_eq!(server.process.log().matches("reload").count(), 0);

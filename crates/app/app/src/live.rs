@@ -63,7 +63,7 @@ impl LivePages {
     /// Tells all pages of a change.
     pub(crate) fn changed(&self, changes: &Changes, version: u64) {
         self.previous.set(self.version.replace(version));
-        let is_whole = !changes.all && !changes.folder_moved;
+        let is_whole = !changes.all && !changes.folder_moved && !changes.root_moved;
         self.names.replace(if is_whole { changes.names.as_slice().into() } else { [].into() });
         self.suffix.replace(suffix(version));
         self.wake();

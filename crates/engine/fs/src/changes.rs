@@ -50,6 +50,8 @@ pub struct Changes {
     pub all: bool,
     /// A folder came, went or moved: what lies beneath it is not among the names.
     pub folder_moved: bool,
+    /// Another directory may have taken a root's place ([`crate::Notices::watch_way`]).
+    pub root_moved: bool,
     /// The names of what changed, absolute, at most 64 of them.
     pub names: Vec<PathBuf>,
     /// What changed: files, folders whose own permissions did, and folders that may lie elsewhere now. Few, since many are all.
@@ -61,7 +63,7 @@ pub struct Changes {
 impl Changes {
     /// Whether nothing has.
     pub fn is_empty(&self) -> bool {
-        !self.all && !self.folder_moved && self.changed.is_empty()
+        !self.all && !self.folder_moved && !self.root_moved && self.changed.is_empty()
     }
 
     /// Whether the file at `place` may be another now, or what stands beside it under its name with an ending more (`page.html.gz`).
@@ -78,6 +80,7 @@ impl Changes {
     pub fn merge(&mut self, more: Changes) {
         self.all |= more.all;
         self.folder_moved |= more.folder_moved;
+        self.root_moved |= more.root_moved;
         if self.all {
             return;
         }

@@ -22,6 +22,7 @@ mod resident;
 mod root;
 mod walk;
 mod watches;
+mod ways;
 
 pub use changes::{Changes, Place};
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! What the kernel tells of changes (inotify), for those directories that somebody asked about.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,6 +18,9 @@ use crate::error::Error;
 use crate::meta::Meta;
 use crate::root::{Root, name_of};
 use crate::watches::Watches;
+use crate::ways::Ways;
+
+mod way;
 
 /// So many directories are watched at a time; the kernel's own limit per user is 8,192 on old systems.
 const WATCHES_MAX: usize = 4096;
@@ -53,6 +57,7 @@ pub struct Notices {
 #[derive(Debug, Default)]
 struct Table {
     watches: Watches,
+    ways: Ways,
     /// So many files are still passed over.
     pause: u32,
     refused: Refused,
@@ -156,6 +161,13 @@ impl Notices {
         }
     }
 
+    /// Ends those of the watches that nobody needs.
+    fn release(&self, table: &Table, numbers: &[i32]) {
+        for number in numbers.iter().filter(|number| !table.is_needed(**number)) {
+            let _ = inotify::remove_watch(&self.inotify, *number);
+        }
+    }
+
     fn watch(&self, root: &Root, base: &[u8], directory: &[u8]) -> bool {
         let whole = joined(base, directory);
         let watched = self.locked().watches.at(&whole).copied();
@@ -215,7 +227,7 @@ impl Notices {
             return Err(error);
         }
         if let Some(replaced) = table.watches.insert(path, added?, identity) {
-            let _ = inotify::remove_watch(&self.inotify, replaced);
+            self.release(&table, &[replaced]);
         }
         Ok(())
     }
@@ -229,6 +241,7 @@ impl Notices {
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let mut reader = Reader::new(self.inotify.as_fd(), &mut buffer);
         let mut changes = Changes::default();
+        let mut moved = BTreeSet::new();
         loop {
             let event = match reader.next() {
                 Ok(event) => event,
@@ -237,10 +250,13 @@ impl Notices {
             };
             let name = event.file_name().map(|name| name.to_bytes());
             self.note(event.wd(), event.events(), name, &mut changes);
+            self.note_way(event.wd(), event.events(), name, &mut moved);
             if reader.is_buffer_empty() {
                 break;
             }
         }
+        changes.root_moved = !moved.is_empty();
+        moved.iter().for_each(|root| self.walk(root));
         changes.merge(self.locked().watches.ended());
         Ok(changes)
     }
@@ -285,10 +301,9 @@ impl Notices {
     /// Ends the watches at and beneath `path`. That they have ended is told with what is read next, which is at the latest what the
     /// kernel says of their end.
     fn forget(&self, table: &mut Table, path: &[u8]) {
-        for number in table.watches.forget(path) {
-            // The kernel has ended it already if the directory is gone.
-            let _ = inotify::remove_watch(&self.inotify, number);
-        }
+        let numbers = table.watches.forget(path);
+        // The kernel has ended them already if the directories are gone.
+        self.release(table, &numbers);
     }
 
     /// How many directories are watched.
@@ -298,6 +313,12 @@ impl Notices {
 
     fn locked(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn is_needed(&self, number: i32) -> bool {
+        self.watches.has(number) || self.ways.uses(number)
     }
 }
 

@@ -35,6 +35,11 @@ impl Watches {
         self.by_path.get(path)
     }
 
+    /// Whether a path has that number.
+    pub(crate) fn has(&self, number: i32) -> bool {
+        self.paths.contains_key(&number)
+    }
+
     /// The paths of that number.
     pub(crate) fn paths_of(&self, number: i32) -> Vec<Box<[u8]>> {
         self.paths.get(&number).cloned().unwrap_or_default()

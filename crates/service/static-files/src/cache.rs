@@ -70,6 +70,8 @@ pub struct OpenFiles {
     told: Cell<u32>,
     turns: Turns,
     teller: OnceCell<Teller>,
+    /// When the roots of the routes were looked at.
+    roots: RefCell<Vec<Weak<Cell<Tick>>>>,
 }
 
 /// Who is told what an operator should know.
@@ -129,6 +131,7 @@ impl OpenFiles {
             told: Cell::new(0),
             turns: Turns::default(),
             teller: OnceCell::new(),
+            roots: RefCell::default(),
         })
     }
 
@@ -144,10 +147,14 @@ impl OpenFiles {
         }
     }
 
-    /// Takes note of changes: the files that they may concern are looked at before they are sent again. Costs a pass over all
-    /// entries.
+    /// Takes note of changes: the files that they may concern are looked at before they are sent again, and so are roots whose place
+    /// another directory may have taken. Costs a pass over all entries.
     pub fn changed(&self, changes: &Changes, now: Tick) {
         self.told.set(self.told.get().wrapping_add(1));
+        let due = Tick(now.0.wrapping_sub(CHECK_AFTER_MS));
+        if changes.root_moved {
+            self.roots.borrow().iter().filter_map(Weak::upgrade).for_each(|checked| checked.set(due));
+        }
         for slot in &self.inner.borrow().slots {
             let entry = &slot.entry;
             // Where the name that is asked for first may have come to be, that is another one.
@@ -155,9 +162,16 @@ impl OpenFiles {
                 |place| if entry.name == 0 { changes.concern(place) } else { changes.concern_folder_of(place) };
             if entry.covered.get().is_some_and(concern) {
                 entry.covered.set(None);
-                entry.checked.set(Tick(now.0.wrapping_sub(CHECK_AFTER_MS)));
+                entry.checked.set(due);
             }
         }
+    }
+
+    /// Has the root that was looked at then looked at again when it may be another.
+    pub(crate) fn watch_root(&self, checked: &Rc<Cell<Tick>>) {
+        let roots = &mut *self.roots.borrow_mut();
+        roots.retain(|other| other.strong_count() > 0);
+        roots.push(Rc::downgrade(checked));
     }
 
     /// Who tells of changes.

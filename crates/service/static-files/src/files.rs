@@ -52,7 +52,8 @@ impl Moment {
 /// [`Work`] to be done where waiting is allowed; its result goes to [`Files::conclude`], which answers or gives more work.
 ///
 /// What the cache holds is compared with the file at `path` at most once a second, and so is the root with the directory
-/// that stands at its own path: an edit, a replacement, a removal, a swapped link, a directory made anew show within a second.
+/// that stands at its own path: an edit, a replacement, a removal, a swapped link, a directory made anew show within a second, and at once
+/// where changes are told of.
 #[derive(Debug)]
 pub struct Files {
     options: Options,
@@ -140,6 +141,11 @@ impl Files {
         options.check()?;
         let mut allow = FieldsBuilder::new();
         allow.push_known(Known::Allow, b"Allow", ALLOW.as_bytes());
+        let root_checked = Rc::default();
+        if let Some(notices) = cache.notices() {
+            cache.watch_root(&root_checked);
+            notices.watch_way(root.path());
+        }
         let offers = |c: &Coding| options.precompressed.contains(c) || options.compress.contains(c);
         Ok(Files {
             fallback: options.fallback_name(),
@@ -149,7 +155,7 @@ impl Files {
             options,
             folders: Folders::default(),
             root: RefCell::new(root),
-            root_checked: Rc::default(),
+            root_checked,
             owner: cache.register(),
             cache,
             methods: kept_head(204, &allow.finish(), BodyLength::None),
@@ -456,6 +462,9 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         self.owners().for_each(|owner| self.cache.unregister(owner));
+        if let Some(notices) = self.cache.notices() {
+            notices.leave_way(self.root.borrow().path());
+        }
     }
 }
 

@@ -274,3 +274,43 @@ fn paths_are_joined() {
     assert_eq!(&*joined(b"/srv", b""), b"/srv");
     assert_eq!(&*joined(b"/", b"a"), b"/a");
 }
+
+#[test]
+fn another_directory_at_the_path_of_a_root_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    ["one/public", "two/public"].iter().for_each(|name| fs::create_dir_all(at(name)).unwrap());
+    symlink("one", at("current")).unwrap();
+    let (notices, root) = (Notices::new().unwrap(), at("current/public"));
+    let told = || {
+        let mut changes = Changes::default();
+        while notices.is_pending(SOON) {
+            changes.merge(notices.wait().unwrap());
+        }
+        changes.root_moved
+    };
+    notices.watch_way(&root);
+    notices.watch_way(&root);
+    fs::create_dir(at("new")).unwrap();
+    fs::write(at("one/public/page"), "x").unwrap();
+    assert!(!told(), "neither lies on the way");
+    let swap = |target: &str| {
+        symlink(target, at("swap")).unwrap();
+        fs::rename(at("swap"), at("current")).unwrap();
+    };
+    swap("two");
+    assert!(told());
+    fs::rename(at("one/public"), at("one/old")).unwrap();
+    fs::create_dir(at("one/public")).unwrap();
+    assert!(!told(), "the way does not lead there any more");
+    fs::remove_dir_all(at("two")).unwrap();
+    told();
+    fs::create_dir_all(at("two/public")).unwrap();
+    assert!(told(), "behind the link");
+    notices.leave_way(&root);
+    swap("one");
+    assert!(told(), "somebody still asks");
+    notices.leave_way(&root);
+    swap("two");
+    assert!(!told());
+}

@@ -145,6 +145,32 @@ fn what_is_only_in_a_new_root_is_never_missing() {
     }
 }
 
+#[test]
+fn a_root_that_was_replaced_is_told_of() {
+    let (mut site, notices) = told();
+    for version in ["one", "two", "three"] {
+        site.write(&format!("{version}/public/page"), version);
+    }
+    symlink("one", site.at("current")).unwrap();
+    let path = site.at("current/public");
+    let root = Arc::new(::fs::Root::open(&path).unwrap());
+    site.files = Files::new(Options::default(), root, Rc::clone(&site.cache)).unwrap();
+    assert_eq!(site.get("/page"), ok("one"));
+    symlink("two", site.at("swap")).unwrap();
+    fs::rename(site.at("swap"), site.at("current")).unwrap();
+    pass_on(&site, &notices);
+    assert_eq!(site.get("/page"), ok("two"), "no time has passed");
+    // What is behind the link now.
+    fs::rename(&path, site.at("old")).unwrap();
+    fs::rename(site.at("three/public"), &path).unwrap();
+    pass_on(&site, &notices);
+    assert_eq!(site.get("/page"), ok("three"));
+    fs::remove_dir_all(site.at("two")).unwrap();
+    site.write("two/public/page", "four");
+    pass_on(&site, &notices);
+    assert_eq!(site.get("/page"), ok("four"));
+}
+
 /// A site whose changes are told of; what was told is passed on by hand.
 pub(super) fn told() -> (Site, Arc<::fs::Notices>) {
     let mut site = Site::plain();

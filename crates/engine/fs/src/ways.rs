@@ -1,0 +1,97 @@
+//! The ways to roots: which directories lie on them, and by which of the kernel's numbers those are watched.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// The ways that somebody asked about. Makes no system call.
+#[derive(Debug, Default)]
+pub(crate) struct Ways(Vec<Way>);
+
+/// That to one root.
+#[derive(Debug)]
+struct Way {
+    root: PathBuf,
+    /// How often it was asked for.
+    users: usize,
+    /// Each directory on it that is there, those behind links too: its number, and the name in it that leads on.
+    steps: Vec<(i32, Box<OsStr>)>,
+}
+
+impl Ways {
+    /// Takes note of one more who asks for the way to `root`; true for the first.
+    pub(crate) fn join(&mut self, root: &Path) -> bool {
+        match self.way(root) {
+            Some(way) => way.users += 1,
+            None => self.0.push(Way { root: root.to_owned(), users: 1, steps: Vec::new() }),
+        }
+        self.way(root).is_some_and(|way| way.users == 1)
+    }
+
+    /// One asks no more; with the last the way is forgotten, and the numbers of its steps come back.
+    pub(crate) fn leave(&mut self, root: &Path) -> Vec<i32> {
+        let Some(way) = self.way(root) else { return Vec::new() };
+        way.users -= 1;
+        if way.users > 0 {
+            return Vec::new();
+        }
+        let numbers = self.restart(root);
+        self.0.retain(|way| way.root != root);
+        numbers
+    }
+
+    /// Forgets the steps of a way, which is walked again; their numbers come back.
+    pub(crate) fn restart(&mut self, root: &Path) -> Vec<i32> {
+        let steps = self.way(root).map(|way| std::mem::take(&mut way.steps));
+        steps.unwrap_or_default().into_iter().map(|(number, _)| number).collect()
+    }
+
+    /// The next step of a way; false if nobody asks for it any more.
+    pub(crate) fn step(&mut self, root: &Path, number: i32, name: &OsStr) -> bool {
+        self.way(root).map(|way| way.steps.push((number, name.into()))).is_some()
+    }
+
+    /// Whether a way leads through that directory.
+    pub(crate) fn uses(&self, number: i32) -> bool {
+        self.0.iter().any(|way| way.steps.iter().any(|(step, _)| *step == number))
+    }
+
+    /// The roots to which `name` in that directory leads; without a name, the directory itself.
+    pub(crate) fn leading_through<'w>(
+        &'w self,
+        number: i32,
+        name: Option<&'w OsStr>,
+    ) -> impl Iterator<Item = PathBuf> + 'w {
+        let leads = move |(step, on): &(i32, Box<OsStr>)| *step == number && name.is_none_or(|name| **on == *name);
+        self.0.iter().filter(move |way| way.steps.iter().any(leads)).map(|way| way.root.clone())
+    }
+
+    /// All roots.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.0.iter().map(|way| way.root.clone())
+    }
+
+    fn way(&mut self, root: &Path) -> Option<&mut Way> {
+        self.0.iter_mut().find(|way| way.root == root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_is_forgotten_with_the_last_who_asks() {
+        let (mut ways, one, two) = (Ways::default(), Path::new("/srv/one"), Path::new("/srv/two"));
+        assert_eq!([ways.join(one), ways.join(one), ways.join(two)], [true, false, true]);
+        for (root, number, name) in [(one, 1, "srv"), (one, 2, "one"), (two, 1, "srv"), (two, 2, "two")] {
+            assert!(ways.step(root, number, OsStr::new(name)));
+        }
+        let through = |name: Option<&str>| ways.leading_through(2, name.map(OsStr::new)).collect::<Vec<_>>();
+        assert_eq!((through(Some("one")), through(Some("three"))), (vec![one.to_owned()], vec![]));
+        assert_eq!(through(None), [one, two]);
+        assert_eq!((ways.leave(one), ways.leave(one)), (vec![], vec![1, 2]));
+        assert!(ways.uses(2) && !ways.step(one, 3, OsStr::new("x")));
+        assert_eq!(ways.restart(two), [1, 2]);
+        assert!(!ways.uses(2));
+    }
+}
