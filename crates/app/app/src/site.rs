@@ -16,7 +16,7 @@ use reverse_proxy::{Proxy, Rewrite};
 use router::{Asked, Found, Normalised, Router, Scheme, Scratch, normalise};
 use serve::{ErrorPage, ErrorPages, Exchange, Handled, Record, Settings, Timeouts};
 use static_files::{Files, OpenFiles};
-use upstream::{News, Topic, Upstream};
+use upstream::{News, Upstream};
 
 use crate::access::Access;
 use crate::access_log::AccessLog;
@@ -104,11 +104,9 @@ impl Resources {
                 let (log, worker, counters) = (self.log.clone(), self.worker, Arc::clone(&self.counters));
                 let say = move |news: News<'_>| match news {
                     News::Change { topic, upstream, server, level, sentence } => {
-                        if topic == Topic::Ejection && level == Level::Warn {
-                            counters.ejections.add(1);
-                        }
                         log.say_once(worker, &(topic, upstream, server), level, sentence);
                     }
+                    News::Ejected => counters.ejections.add(1),
                     News::Verdict { failure, unsaid } => {
                         counters.failed(failure.kind);
                         let Some(unsaid) = unsaid else { return };

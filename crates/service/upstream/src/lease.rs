@@ -10,7 +10,7 @@ use clock::Tick;
 use event_loop::{Footprint, now};
 use observe::{Failure, Kind, Level};
 
-use crate::news::Topic;
+use crate::news::{News, Topic};
 use crate::queue::Place;
 use crate::sticky::StickyOptions;
 use crate::upstream::Upstream;
@@ -207,6 +207,7 @@ impl Upstream {
         });
         if let Some((time, why)) = ejected {
             self.balancer.borrow_mut().set_ejected(server, true, now());
+            self.tell(News::Ejected);
             self.tell_of_ejection(server, Level::Warn, format_args!("is ejected for {time:?}: {why}"));
         }
         self.serve_queue();

@@ -34,6 +34,8 @@ pub enum News<'a> {
         /// What happened.
         sentence: &'a str,
     },
+    /// It is ejected: to be counted. What is to be told of it comes as a change besides.
+    Ejected,
     /// It did something wrong of which no client learns: to be counted, too.
     Verdict {
         /// What it did.
