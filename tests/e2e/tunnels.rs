@@ -1,6 +1,10 @@
 //! Switched protocols: what passes, in which order, and how it ends.
 
-use std::{thread, time::Duration};
+use std::{
+    io::{ErrorKind, Read, Write},
+    thread,
+    time::Duration,
+};
 
 use tests::{Client, Connection, End, Origin, Signal, Tollgate, peers, resident_kib};
 
@@ -194,7 +198,17 @@ fn a_server_that_declines_answers_as_usual() {
 
 #[test]
 fn a_reload_and_a_drain_leave_tunnels_be_until_the_time_is_up() {
-    let origin = switching("", echoes);
+    let (send, ended) = std::sync::mpsc::channel();
+    let origin = switching("", move |connection| {
+        let (mut stream, mut piece) = (connection.stream(), [0; 100]);
+        let end = loop {
+            match stream.read(&mut piece) {
+                Ok(n) if n > 0 => stream.write_all(&piece[..n]).expect("the proxy takes it"),
+                end => break end,
+            }
+        };
+        let _ = send.send(end.map_err(|error| error.kind()));
+    });
     let text = |more: &str| {
         format!(
             "[[route]]\npath = \"/*\"\nproxy = {{ upstream = \"o\" }}\n[upstream.o]\nservers = [\"{}\"]\n{more}\n[runtime]\n\
@@ -211,7 +225,8 @@ fn a_reload_and_a_drain_leave_tunnels_be_until_the_time_is_up() {
     proxy.process.logged("stopping", 1);
     client.send("while it drains");
     client.read_until("while it drains");
-    assert_ne!(client.read_to_end().1, End::Open);
+    assert_eq!(client.read_to_end(), (Vec::new(), End::Reset), "what was under way is not whole");
+    assert_eq!(ended.recv_timeout(tests::PATIENCE), Ok(Err(ErrorKind::ConnectionReset)), "nor for the server");
     assert_eq!(proxy.process.wait().code, Some(0));
 }
 

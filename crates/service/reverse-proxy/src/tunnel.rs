@@ -46,12 +46,8 @@ pub(crate) async fn run(proxy: &Proxy, relay: &mut Relay<'_>, exchange: &mut Exc
     ways.arm();
     let relayed = std::future::poll_fn(|cx| ways.poll(cx, who)).await;
     let sent = ways.down.sent;
+    drop(ways);
     tunnel.sent(sent);
-    if relayed.is_err() {
-        // Neither side may take this for an end in order.
-        server.reset_on_close();
-        tunnel.reset();
-    }
     relayed
 }
 
@@ -64,6 +60,17 @@ struct Ways<'t> {
     /// How long nothing may pass: while both ways are open, and when one has ended.
     idle: (Duration, Duration),
     timer: Registration,
+}
+
+/// Cut before both ways have ended, whatever cuts it: a broken side, silence, the worker's end. Neither side may take that for an end in
+/// order.
+impl Drop for Ways<'_> {
+    fn drop(&mut self) {
+        if self.up.state != State::Ended || self.down.state != State::Ended {
+            self.client.0.reset_on_close();
+            self.server.0.reset_on_close();
+        }
+    }
 }
 
 /// One direction.

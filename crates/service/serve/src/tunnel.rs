@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use buf::ReadBuf;
-use net::{Stream, Transport};
+use net::Stream;
 use observe::Failure;
 
 use crate::wire::{Body, Wire};
@@ -40,10 +40,5 @@ impl<'t, 'c> Tunnel<'t, 'c> {
     /// How many bytes went to the client, for the record of the exchange.
     pub fn sent(&self, bytes: u64) {
         self.wire.body.set(Body::whole(usize::try_from(bytes).unwrap_or(usize::MAX)));
-    }
-
-    /// The exchange fails: the coming close is a reset, which no client can take for an end in order.
-    pub fn reset(&self) {
-        self.wire.stream.reset_on_close();
     }
 }

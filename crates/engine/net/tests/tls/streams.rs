@@ -307,6 +307,21 @@ fn an_end_without_close_notify_is_an_error_of_its_own() {
     });
 }
 
+/// As a tunnel that is cut: a close_notify would call what was sent the whole.
+#[test]
+fn a_stream_that_is_to_be_reset_says_no_farewell() {
+    run(Driver::Simulated { seed: 6 }, async {
+        let (a, b) = memory::pair(Weather::default());
+        spawn(async move {
+            let stream = accept_tls(b.into(), &server_config()).await.unwrap();
+            write_all(&stream, b"half of it").await;
+            stream.reset_on_close();
+        });
+        let error = read_to_end(&secured(a.into()).await).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    });
+}
+
 #[test]
 fn a_refused_certificate_is_told_to_both_sides() {
     run(Driver::Simulated { seed: 5 }, async {
