@@ -245,28 +245,49 @@ fn replace_folder(root: &Path) {
     fs::rename(&other, root.join("docs")).expect("a folder of ours");
 }
 
-/// By the shell's `ulimit`, which sets the hard limit as well.
 #[test]
 fn files_can_be_opened_when_all_connections_are_taken() {
     let root = site();
+    let server = with_200_descriptors(root.path(), "16");
+    let clients: Vec<TcpStream> = (0..200).map(|_| connected(&server)).collect();
+    let statuses: Vec<String> = clients.iter().filter_map(status_of_part).collect();
+    assert!(statuses.len() >= 32, "{statuses:?}");
+    assert!(statuses.iter().all(|status| status == "HTTP/1.1 206"), "{statuses:?}");
+}
+
+#[test]
+fn connections_are_taken_when_all_descriptors_are_those_of_files() {
+    let root = site();
+    // Larger than what is kept in memory.
+    let content = [0; 20_000];
+    (0..150).for_each(|n| fs::write(root.path().join(format!("f{n}")), content).expect("a file of ours"));
+    let server = with_200_descriptors(root.path(), "1");
+    let asked = curl(["-I", &server.url("/f[0-149]")]);
+    assert_eq!(asked.out.matches("HTTP/1.1 200 ").count(), 150, "{}", asked.err);
+    let clients: Vec<TcpStream> = (0..100).map(|_| connected(&server)).collect();
+    assert_eq!(clients.iter().filter_map(status_of_part).count(), 100);
+}
+
+/// By the shell's `ulimit`, which sets the hard limit as well.
+fn with_200_descriptors(root: &Path, workers: &str) -> Tollgate {
     let mut command = Command::new("sh");
     command
         .args(["-c", "ulimit -n 200 && exec \"$0\" \"$@\""])
         .arg(Tollgate::command("server").get_program())
-        .arg(root.path());
-    let server = Tollgate::listening(command.args(["--listen", "127.0.0.1:0", "--workers", "16"]), 1, folder());
-    let mut clients = Vec::new();
-    let mut answered = 0;
-    for _ in 0..200 {
-        let mut client = TcpStream::connect(server.address()).expect("a connection");
-        client.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
-        let mut status = [0; 12];
-        let asked = client.write_all(b"GET /docs/large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9\r\n\r\n");
-        if asked.and_then(|()| client.read_exact(&mut status)).is_ok() {
-            assert_eq!(&status, b"HTTP/1.1 206", "after {answered}");
-            answered += 1;
-        }
-        clients.push(client);
-    }
-    assert!(answered >= 32, "{answered}");
+        .arg(root);
+    Tollgate::listening(command.args(["--listen", "127.0.0.1:0", "--workers", workers]), 1, folder())
+}
+
+fn connected(server: &Tollgate) -> TcpStream {
+    let client = TcpStream::connect(server.address()).expect("a connection");
+    client.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+    client
+}
+
+/// What a client is told that asks for a part of a large file; none where its connection was closed.
+fn status_of_part(mut client: &TcpStream) -> Option<String> {
+    let mut status = [0; 12];
+    client.write_all(b"GET /docs/large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9\r\n\r\n").ok()?;
+    client.read_exact(&mut status).ok()?;
+    String::from_utf8(status.into()).ok()
 }

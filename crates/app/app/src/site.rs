@@ -144,6 +144,7 @@ pub struct Site {
     router: Router,
     routes: Vec<Route>,
     upstreams: Vec<Rc<Upstream>>,
+    open_files: Rc<OpenFiles>,
     access: Option<Rc<AccessLog>>,
     log: Log,
 }
@@ -270,7 +271,8 @@ impl Site {
         let access = prepared.access.as_ref().zip(plan.access_log.as_ref());
         let access = access.map(|(writer, log)| AccessLog::start(writer, log.format));
         let (router, log) = (prepared.router.clone(), resources.log.clone());
-        Ok(Site { settings, router, routes, upstreams, access, log })
+        let open_files = Rc::clone(&resources.open_files);
+        Ok(Site { settings, router, routes, upstreams, open_files, access, log })
     }
 
     /// Everything before the handler: methods and forms that no route takes, the path, the route, its limits.
@@ -342,6 +344,10 @@ impl serve::Site for Site {
             Ok(Step::Options) => Handled::Done(handlers::options(exchange)),
             Err(failure) => Handled::Done(Err(failure)),
         }
+    }
+
+    fn free_descriptors(&self) -> usize {
+        self.open_files.shed_descriptors()
     }
 
     fn failed(&self, failure: &Failure, client: &Peer) {

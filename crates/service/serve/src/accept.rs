@@ -58,6 +58,7 @@ pub async fn accept_loop_over<S: Site>(
         match race(accept, stopped).await {
             None => break,
             Some(Ok(accepted)) => admit(accepted),
+            Some(Err(e)) if is_exhausted(&e) && context.site().free_descriptors() > 0 => {}
             Some(Err(e)) if is_exhausted(&e) => {
                 let shed = listener.shed();
                 context.counters().shed.add(shed as u64);
@@ -75,6 +76,7 @@ pub async fn accept_loop_over<S: Site>(
         match listener.accept_queued() {
             Ok(Some(accepted)) => admit(accepted),
             Ok(None) => return,
+            Err(e) if is_exhausted(&e) && context.site().free_descriptors() > 0 => {}
             Err(e) if is_exhausted(&e) => return,
             Err(_) => {}
         }

@@ -94,6 +94,12 @@ pub trait Site: 'static {
     /// begun, and an abort of the connection afterwards.
     fn handle<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Handled<'e>;
 
+    /// Gives up descriptors that are held only because they may be of use again, and says how many: the process has run out of them, and
+    /// a connection waits.
+    fn free_descriptors(&self) -> usize {
+        0
+    }
+
     /// Told of every failure, for the log.
     fn failed(&self, failure: &Failure, client: &Peer);
 

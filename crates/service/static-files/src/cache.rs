@@ -218,7 +218,7 @@ impl OpenFiles {
     }
 
     /// Drops every entry that holds a descriptor, and says how many: for when the process has run out of them.
-    pub(crate) fn shed_descriptors(&self) -> usize {
+    pub fn shed_descriptors(&self) -> usize {
         self.drop_where(|slot| slot.entry.holds_descriptor())
     }
 
