@@ -135,6 +135,46 @@ fn a_page_that_is_missing_waits_for_it() {
     assert_eq!(listener.next().1, "[]", "anything may be different");
 }
 
+/// What an editor has beside a file, while it is open and when it is written, is nothing that a page shows.
+#[test]
+fn a_file_that_an_editor_replaces_is_all_that_is_told() {
+    let root = site();
+    let server = server(root.path(), &["--dev"]);
+    let at = |name: &str| root.path().join(name);
+    let write = |name: &str| fs::write(at(name), "b {}").expect("a file of ours");
+    let rename = |from: &str, to: &str| fs::rename(at(from), at(to)).expect("a file of ours");
+    let remove = |name: &str| fs::remove_file(at(name)).expect("a file of ours");
+    assert_eq!(Client::connect(server.address()).get("/").status, 200);
+    let mut listener = Events::listen(&server);
+    listener.next();
+    let vim = || {
+        write(".style.css.swp");
+        write("4913");
+        remove("4913");
+        rename("style.css", "style.css~");
+        write("style.css");
+        remove("style.css~");
+    };
+    let sed = || {
+        write("sedJ2d4u1");
+        rename("sedJ2d4u1", "style.css");
+    };
+    let emacs = || {
+        write("#style.css#");
+        rename("style.css", "style.css~");
+        write("style.css");
+        remove("#style.css#");
+    };
+    for save in [&vim as &dyn Fn(), &sed, &emacs] {
+        // On a machine that stops in the middle of it, what was there until then is told.
+        let is_told = (0..20).any(|_| {
+            save();
+            listener.next().1 == "[\"/style.css\"]"
+        });
+        assert!(is_told);
+    }
+}
+
 /// As a build does it that begins with nothing.
 #[test]
 fn a_page_waits_for_a_folder_that_is_made_anew() {

@@ -1,7 +1,8 @@
 //! Live reload, for `server --dev`: pages get a script that listens for changes and loads the page again, or only its style sheets.
 
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -60,11 +61,15 @@ impl LivePages {
         Rc::clone(&self.suffix)
     }
 
-    /// Tells all pages of a change.
+    /// Tells all pages of a change, if it is one of what they may have loaded.
     pub(crate) fn changed(&self, changes: &Changes, version: u64) {
+        let names = changes.lasting_names().map(|names| names.filter(|name| is_seen(name)).cloned());
+        let names: Option<Vec<PathBuf>> = names.map(Iterator::collect);
+        if names.as_ref().is_some_and(Vec::is_empty) {
+            return;
+        }
         self.previous.set(self.version.replace(version));
-        let is_whole = !changes.all && !changes.folder_moved && !changes.root_moved;
-        self.names.replace(if is_whole { changes.names.as_slice().into() } else { [].into() });
+        self.names.replace(names.unwrap_or_default().into());
         self.suffix.replace(suffix(version));
         self.wake();
     }
@@ -92,7 +97,7 @@ impl LivePages {
     }
 
     /// What is told of the state after `seen`.
-    fn event(&self, seen: Option<u64>, root: &std::path::Path) -> String {
+    fn event(&self, seen: Option<u64>, root: &Path) -> String {
         let version = self.version.get();
         let is_next = seen.is_some_and(|seen| seen == self.previous.get() && seen != version);
         let names = self.names.borrow();
@@ -100,6 +105,14 @@ impl LivePages {
         let names: Vec<String> = names.map(|name| json_text(&format!("/{}", name.to_string_lossy()))).collect();
         format!("data: {{\"version\":{version},\"changed\":[{}]}}\n\n", names.join(","))
     }
+}
+
+/// Whether a page can have to do with that name: not with those that are never served, nor with those that editors give to what they keep
+/// beside a file (`style.css~`, `#style.css#`).
+fn is_seen(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let is_backup = name.ends_with(b"~") || name.starts_with(b"#") && name.ends_with(b"#");
+    !name.starts_with(b".") && !is_backup
 }
 
 fn suffix(version: u64) -> Arc<str> {
@@ -161,11 +174,7 @@ pub(crate) fn send_script(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 }
 
 /// Tells a page of changes as server-sent events, for as long as it listens.
-pub(crate) async fn send_changes(
-    pages: &LivePages,
-    root: &std::path::Path,
-    exchange: &mut Exchange<'_>,
-) -> Result<(), Failure> {
+pub(crate) async fn send_changes(pages: &LivePages, root: &Path, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     if exchange.request.method == Method::Head {
         exchange.response.start(&head(b"text/event-stream", BodyLength::Streamed));
         return exchange.response.finish(None);
@@ -198,8 +207,6 @@ pub(crate) async fn send_changes(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn changes(names: &[&str]) -> Changes {
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn a_page_is_told_what_changed_if_it_missed_nothing() {
         let pages = LivePages::new();
-        pages.changed(&changes(&[]), 6);
+        pages.changed(&changes(&["/srv/page"]), 6);
         pages.changed(&changes(&["/srv/a/x.css", "/srv/\"\n"]), 7);
         let root = Path::new("/srv");
         let told = pages.event(Some(6), root);
@@ -227,5 +234,15 @@ mod tests {
             let event = pages.event(Some(version - 1), root);
             assert_eq!(event, format!("data: {{\"version\":{version},\"changed\":[]}}\n\n"));
         }
+    }
+
+    #[test]
+    fn what_no_page_sees_is_no_news() {
+        let pages = LivePages::new();
+        pages.changed(&changes(&["/srv/.page.swp", "/srv/page~", "/srv/#page#", "/srv/.#page"]), 6);
+        assert!(pages.suffix().borrow().contains("live.js?0\""));
+        pages.changed(&changes(&["/srv/.x.swp", "/srv/x.css", "/srv/x.css~"]), 7);
+        let told = pages.event(Some(0), Path::new("/srv"));
+        assert_eq!(told, "data: {\"version\":7,\"changed\":[\"/x.css\"]}\n\n");
     }
 }

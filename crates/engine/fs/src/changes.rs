@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hasher};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// So many changed names are told one by one; of more, only that there were many.
@@ -58,6 +58,22 @@ pub struct Changes {
     changed: Vec<Name>,
     /// The folders that it is in.
     folders: Vec<Name>,
+    /// A folder itself has, such as its permissions.
+    folder_changed: bool,
+    /// Of the names, those that were not there before, and those that are not there any more.
+    came: Vec<Name>,
+    gone: Vec<Name>,
+}
+
+/// What has happened to a name in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Happened {
+    /// It is there now.
+    Came,
+    /// It is not there any more.
+    Went,
+    /// What it names has changed.
+    Changed,
 }
 
 impl Changes {
@@ -76,22 +92,42 @@ impl Changes {
         self.all || self.folders.contains(&place.folder)
     }
 
+    /// The names of what changed, without those that came and went meanwhile, as programs use them that replace a file; `None` where
+    /// names do not tell all of it.
+    pub fn lasting_names(&self) -> Option<impl Iterator<Item = &PathBuf>> {
+        let is_told = !self.all && !self.folder_moved && !self.root_moved && !self.folder_changed;
+        let has_passed = |path: &&PathBuf| {
+            let name = Name::of(path.as_os_str().as_bytes());
+            self.came.contains(&name) && self.gone.contains(&name)
+        };
+        is_told.then(|| self.names.iter().filter(move |path| !has_passed(path)))
+    }
+
     /// Adds what changed later.
     pub fn merge(&mut self, more: Changes) {
         self.all |= more.all;
         self.folder_moved |= more.folder_moved;
         self.root_moved |= more.root_moved;
+        self.folder_changed |= more.folder_changed;
         if self.all {
             return;
         }
         more.changed.into_iter().for_each(|name| add(&mut self.changed, name));
         more.folders.into_iter().for_each(|name| add(&mut self.folders, name));
         self.all |= self.folders.len() > FOLDERS_MAX;
-        more.names.into_iter().for_each(|name| self.add_name(name));
+        for path in more.names {
+            let name = Name::of(path.as_os_str().as_bytes());
+            let happened = if more.gone.contains(&name) { Happened::Went } else { Happened::Changed };
+            let came = more.came.contains(&name);
+            self.add_name(path, if came { Happened::Came } else { happened });
+            if came && happened == Happened::Went {
+                add(&mut self.gone, name);
+            }
+        }
     }
 
-    /// Adds a name in a folder, by absolute paths.
-    pub(crate) fn add_file(&mut self, folder: &[u8], file: &[u8]) {
+    /// Adds what has happened to a name in a folder, by absolute paths.
+    pub(crate) fn add_file(&mut self, folder: &[u8], file: &[u8], happened: Happened) {
         // Nobody asks any further then, and there may be thousands more.
         if self.all {
             return;
@@ -102,7 +138,7 @@ impl Changes {
         if let Some(dot) = file.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > begins) {
             add(&mut self.changed, Name::of(&file[..dot]));
         }
-        self.add_name(OsString::from_vec(file.to_vec()).into());
+        self.add_name(OsString::from_vec(file.to_vec()).into(), happened);
     }
 
     /// Adds a folder that changed itself, and so all that is in it.
@@ -110,18 +146,27 @@ impl Changes {
         if self.all {
             return;
         }
+        self.folder_changed = true;
         add(&mut self.folders, Name::of(folder));
         add(&mut self.changed, Name::of(folder));
         self.all = self.folders.len() > FOLDERS_MAX;
     }
 
-    fn add_name(&mut self, name: PathBuf) {
-        if self.names.iter().any(|other| other.as_os_str() == name.as_os_str()) {
-            return;
+    fn add_name(&mut self, path: PathBuf, happened: Happened) {
+        let name = Name::of(path.as_os_str().as_bytes());
+        if !self.names.iter().any(|other| other.as_os_str() == path.as_os_str()) {
+            if self.names.len() >= NAMES_MAX {
+                self.all = true;
+                return;
+            }
+            self.names.push(path);
+            if happened == Happened::Came {
+                add(&mut self.came, name);
+            }
         }
-        match self.names.len() < NAMES_MAX {
-            true => self.names.push(name),
-            false => self.all = true,
+        match happened {
+            Happened::Went => add(&mut self.gone, name),
+            Happened::Came | Happened::Changed => self.gone.retain(|other| *other != name),
         }
     }
 }
@@ -140,9 +185,9 @@ mod tests {
     fn a_change_concerns_what_has_its_name_or_stands_beside_it() {
         let place = |file: &str| Place::new(b"/srv", format!("/srv/{file}").as_bytes());
         let mut changes = Changes::default();
-        changes.add_file(b"/srv", b"/srv/page.html");
-        changes.add_file(b"/srv", b"/srv/style.css.br");
-        changes.add_file(b"/srv", b"/srv/.hidden");
+        changes.add_file(b"/srv", b"/srv/page.html", Happened::Changed);
+        changes.add_file(b"/srv", b"/srv/style.css.br", Happened::Changed);
+        changes.add_file(b"/srv", b"/srv/.hidden", Happened::Changed);
         for (file, concerned) in [
             ("page.html", true),
             ("PAGE.html", true),
@@ -157,7 +202,7 @@ mod tests {
             assert!(changes.concern_folder_of(place(file)));
         }
         let mut at_top = Changes::default();
-        at_top.add_file(b"/", b"/x.gz");
+        at_top.add_file(b"/", b"/x.gz", Happened::Changed);
         assert!(at_top.concern(Place::new(b"/", b"/x")));
         let elsewhere = Place::new(b"/srv/a", b"/srv/a/page.html");
         assert!(!changes.concern(elsewhere) && !changes.concern_folder_of(elsewhere));
@@ -178,7 +223,7 @@ mod tests {
         for n in 0..=NAMES_MAX {
             let file = format!("/srv/{n}");
             for _ in 0..2 {
-                changes.add_file(b"/srv", file.as_bytes());
+                changes.add_file(b"/srv", file.as_bytes(), Happened::Changed);
             }
             assert_eq!(changes.all, n == NAMES_MAX);
         }
@@ -198,5 +243,38 @@ mod tests {
         assert!(!both.all, "they are the same");
         both.merge(ended(FOLDERS_MAX..FOLDERS_MAX + 1));
         assert!(both.all);
+    }
+
+    #[test]
+    fn names_that_came_and_went_do_not_last() {
+        use Happened::{Came, Changed, Went};
+        // As editors replace a file: with a name for the new one, and one for the old one.
+        let events = [
+            ("4913", Came),
+            ("4913", Went),
+            ("page", Went),
+            ("page~", Came),
+            ("page", Came),
+            ("page", Changed),
+            ("page~", Went),
+            ("new", Came),
+            ("old", Went),
+        ];
+        for first in 0..=events.len() {
+            // However many of them come with the first reading.
+            let [mut changes, later] = [&events[..first], &events[first..]].map(|events| {
+                let mut changes = Changes::default();
+                events.iter().for_each(|(name, happened)| {
+                    changes.add_file(b"/srv", format!("/srv/{name}").as_bytes(), *happened);
+                });
+                changes
+            });
+            changes.merge(later);
+            let names: Vec<_> = changes.lasting_names().unwrap().collect();
+            assert_eq!(names, ["/srv/page", "/srv/new", "/srv/old"].map(std::path::Path::new), "{first}");
+            assert!(changes.concern(Place::new(b"/srv", b"/srv/4913")), "whoever looked at it meanwhile");
+            changes.add_folder(b"/srv");
+            assert!(changes.lasting_names().is_none());
+        }
     }
 }

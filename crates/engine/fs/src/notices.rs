@@ -13,7 +13,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use crate::changes::{Changes, Place};
+use crate::changes::{Changes, Happened, Place};
 use crate::error::Error;
 use crate::meta::Meta;
 use crate::root::{Root, name_of};
@@ -278,6 +278,11 @@ impl Notices {
         }
         let moved = ReadFlags::MOVE_SELF | ReadFlags::DELETE_SELF | ReadFlags::IGNORED;
         let is_directory = events.contains(ReadFlags::ISDIR);
+        let happened = match events {
+            _ if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) => Happened::Came,
+            _ if events.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) => Happened::Went,
+            _ => Happened::Changed,
+        };
         for path in table.watches.paths_of(watch) {
             if events.intersects(moved) {
                 // What lay beneath it may lie elsewhere now.
@@ -290,7 +295,7 @@ impl Notices {
                 continue;
             };
             let whole = joined(&path, name);
-            changes.add_file(&path, &whole);
+            changes.add_file(&path, &whole, happened);
             if is_directory {
                 changes.folder_moved = true;
                 self.forget(&mut table, &whole);
