@@ -14,6 +14,7 @@ use crate::decide::{Decision, decide};
 use crate::entry::{Content, Entry};
 use crate::load::Listed;
 use crate::multipart::Multipart;
+use crate::pages::Pages;
 use crate::range::Part;
 use crate::stream::Stream;
 
@@ -163,7 +164,7 @@ fn page(request: &RequestHead, status: u16, text: &'static [u8], lines: &[Line<'
 
 /// What is in a directory. It is made for each request, since nothing tells when it changes. `varies`: with the codings that a client
 /// takes, too.
-pub(crate) fn listing(request: &RequestHead, listed: Listed, varies: bool) -> Answer {
+pub(crate) fn listing(request: &RequestHead, listed: Listed, varies: bool, pages: &Pages) -> Answer {
     let Listed { form, coding, has_suffix, bytes } = listed;
     let mut fields = FieldsBuilder::new();
     fields.push_known(Known::CacheControl, b"Cache-Control", b"no-cache");
@@ -176,11 +177,17 @@ pub(crate) fn listing(request: &RequestHead, listed: Listed, varies: bool) -> An
     fields.push(b"Content-Security-Policy", if has_suffix { POLICY_OF_LIVE_LISTING } else { POLICY_OF_LISTING });
     let length = bytes.len();
     let head = Head::Own(ResponseHead::new(200, fields.finish(), BodyLength::Known(length as u64)));
-    let body = match request.method {
-        Method::Head => Body::Empty,
-        _ => Body::Memory(bytes.into(), 0..length),
-    };
-    Answer::Send { head, body }
+    if request.method == Method::Head {
+        return Answer::Send { head, body: Body::Empty };
+    }
+    let bytes = bytes.into();
+    match pages.admit(&bytes) {
+        true => Answer::Send { head, body: Body::Memory(bytes, 0..length) },
+        false => Answer::Refuse(Failure::because(
+            Kind::Overload,
+            "Too many long lists are on their way; try again in a moment.",
+        )),
+    }
 }
 
 /// The page holds names that strangers may have chosen; it needs no script and no other place.

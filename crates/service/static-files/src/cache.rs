@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use fs::{Changes, Notices, Place};
 
 use crate::entry::{CHECK_AFTER_MS, Entry, is_due};
+use crate::pages::Pages;
 use crate::turns::Turns;
 
 /// How much an open-file cache may hold.
@@ -69,6 +70,8 @@ pub struct OpenFiles {
     /// How many changes were told of.
     told: Cell<u32>,
     turns: Turns,
+    /// What is on its way that no entry holds.
+    pub(crate) pages: Pages,
     teller: OnceCell<Teller>,
     /// When the roots of the routes were looked at.
     roots: RefCell<Vec<Weak<Cell<Tick>>>>,
@@ -130,6 +133,7 @@ impl OpenFiles {
             notices,
             told: Cell::new(0),
             turns: Turns::default(),
+            pages: Pages::default(),
             teller: OnceCell::new(),
             roots: RefCell::default(),
         })
@@ -214,6 +218,7 @@ impl OpenFiles {
 
     /// Drops what was not asked for in the last minute. Costs a pass over all entries.
     pub fn expire(&self, now: Tick) {
+        self.pages.let_go();
         self.drop_where(|slot| now.0.wrapping_sub(slot.used_at.0) >= IDLE_MS);
     }
 

@@ -384,7 +384,7 @@ impl Files {
             Ok(Found::Listing(listed)) => {
                 self.cache.remove(self.owner, key);
                 claim.keep();
-                return Step::Ready(answer::listing(request, listed, !self.made.is_empty()));
+                return Step::Ready(answer::listing(request, listed, !self.made.is_empty(), &self.cache.pages));
             }
             // Nothing was compressed.
             Ok(Found::Incompressible) => return refuse(Kind::Internal),

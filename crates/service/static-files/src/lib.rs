@@ -23,6 +23,7 @@ mod folders;
 mod load;
 mod multipart;
 mod options;
+mod pages;
 mod stream;
 mod turns;
 

@@ -139,3 +139,22 @@ fn a_listing_that_is_live_has_what_is_put_to_the_end_of_pages() {
         assert!(!site.ask("GET", "/sub/", &[]).fields.contains("script-src"));
     }
 }
+
+#[test]
+fn only_so_much_of_long_lists_is_on_its_way_at_a_time() {
+    let site = Site::new(Options { listing: true, ..Options::default() }, Limits::default(), |p| ::fs::Root::open(p));
+    (0..150).for_each(|n| site.write(&format!("long/{n}"), ""));
+    site.write("short/1", "");
+    let length = site.get("/long/").1.len();
+    let status = |answer: &Answer| match answer {
+        Answer::Send { head, .. } => head.status,
+        Answer::Stream { head, .. } => head.status,
+        Answer::Refuse(failure) => failure.status,
+    };
+    let mut held: Vec<Answer> = (0..(32 << 20) / length).map(|_| site.answer("GET", "/long/", &[]).0).collect();
+    assert!(held.iter().all(|answer| status(answer) == 200));
+    assert_eq!(status(&site.answer("GET", "/long/", &[]).0), 503);
+    assert_eq!((site.get("/short/").0, site.ask("HEAD", "/long/", &[]).status), (200, 200));
+    held.pop();
+    assert_eq!(site.get("/long/").0, 200);
+}
