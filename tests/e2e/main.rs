@@ -28,6 +28,7 @@ mod health;
 mod interim;
 mod large_bodies;
 mod life;
+mod probes;
 mod proxy_protocol;
 mod proxy_protocol_peers;
 mod reloads;

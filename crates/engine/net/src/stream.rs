@@ -15,6 +15,7 @@ use crate::acknowledged::unacknowledged_for;
 use crate::addr::Peer;
 use crate::memory::MemoryStream;
 use crate::parcel::{Loose, Parcel, loosen};
+use crate::probes::probe;
 use crate::socket::{Socket, send_flags};
 use crate::tls_stream::Established;
 use crate::transport::{FileSend, Transport};
@@ -164,6 +165,17 @@ impl Stream {
             Kind::Tcp(s) => unacknowledged_for(s.io().as_fd()),
             Kind::Tls(s) => s.inner().unacknowledged_for(),
             Kind::Unix(_) | Kind::Memory(_) => None,
+        }
+    }
+
+    /// Has the system ask the other end, when nothing has passed for [`crate::PROBED_AFTER`], whether it is still there: one that vanished without a
+    /// word, as behind a cut cable, is an error two minutes after the last of it. For connections on which nobody may send for long: four calls of
+    /// the system's. Nothing where there is no TCP below.
+    pub fn probe_peer(&self) {
+        match &self.0 {
+            Kind::Tcp(s) => probe(s.io().as_fd()),
+            Kind::Tls(s) => s.inner().probe_peer(),
+            Kind::Unix(_) | Kind::Memory(_) => {}
         }
     }
 

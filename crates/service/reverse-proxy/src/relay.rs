@@ -16,6 +16,7 @@ use crate::buffered::Buffered;
 use crate::failure::{Seen, TryFailed, Who, coded, garbage, mismatch, unasked_switch};
 use crate::heads::{inform, passed_trailers};
 use crate::proxy::{Proxy, Tries};
+pub(crate) use crate::relay::waits::GONE;
 use crate::relay::waits::{Wait, is_over};
 
 mod piped;

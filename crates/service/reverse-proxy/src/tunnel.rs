@@ -12,7 +12,7 @@ use serve::Exchange;
 
 use crate::failure::Who;
 use crate::proxy::Proxy;
-use crate::relay::Relay;
+use crate::relay::{GONE, Relay};
 
 /// Above this many bytes waiting for one side, the other is not read.
 const HIGH_MARK: u64 = 64 << 10;
@@ -34,6 +34,9 @@ pub(crate) async fn run(proxy: &Proxy, relay: &mut Relay<'_>, exchange: &mut Exc
     server.clear_deadline();
     let _open = Open::count(counters);
     let (client, from_client) = tunnel.parts();
+    // Both may be silent for long, and one that has vanished is silent for ever.
+    client.probe_peer();
+    server.probe_peer();
     let mut ways = Ways {
         client: (client, from_client),
         server: (server, &mut relay.input),
@@ -100,7 +103,14 @@ enum Broken {
 impl Ways<'_> {
     fn poll(&mut self, cx: &mut Context<'_>, who: Who<'_>) -> Poll<Result<(), Failure>> {
         let Ways { client: (client, from_client), server: (server, from_server), up, down, .. } = self;
-        let server_broke = |e| who.failed(Kind::TunnelBroken, format_args!("broke the tunnel: {e}"));
+        let server_broke = |e: io::Error| match e.kind() {
+            // The system's patience: the streams have no deadline of ours.
+            io::ErrorKind::TimedOut => {
+                let sentence = format_args!("acknowledged nothing until the system gave the tunnel up: {GONE}");
+                who.failed(Kind::TunnelBroken, sentence)
+            }
+            _ => who.failed(Kind::TunnelBroken, format_args!("broke the tunnel: {e}")),
+        };
         let client_gone = |_| Failure::new(Kind::ClientGone);
         let open = up.state == State::Open && down.state == State::Open;
         let sent = up.pump(cx, client, from_client, server).map_err(|broken| match broken {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use buf::{Class, ReadBuf};
 use clock::Tick;
-use net::{Stream, Transport};
+use net::{PROBED_AFTER, Stream, Transport};
 
 use crate::hand_over::Sign;
 use crate::server::place_of;
@@ -60,6 +60,13 @@ impl From<&KeepAlive> for Keep {
     fn from(keep: &KeepAlive) -> Keep {
         let KeepAlive { idle, max_requests, .. } = *keep;
         Keep { idle, idle_timeout: millis(keep.idle_timeout), max_requests, max_age: millis(keep.max_age) }
+    }
+}
+
+impl Keep {
+    /// Whether a connection may be idle for so long that its peer is to be asked meanwhile whether it is still there.
+    pub(crate) fn outlasts_a_probe(&self) -> bool {
+        self.idle > 0 && self.idle_timeout > millis(PROBED_AFTER)
     }
 }
 

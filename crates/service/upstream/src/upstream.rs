@@ -340,6 +340,9 @@ impl Upstream {
         let by = now().after(self.options.timeouts.connect);
         match state.connect(&self.options.name, by, &self.connect_text, header).await {
             Ok(connection) => {
+                if self.kept.outlasts_a_probe() {
+                    connection.stream.probe_peer();
+                }
                 let has_failed = self.balancer.borrow().has_failed(server);
                 self.balancer.borrow_mut().succeeded(server, now());
                 if has_failed {

@@ -149,7 +149,7 @@ impl<'p> Relay<'p> {
 const SYSTEM_TICK: Duration = Duration::from_millis(20);
 
 /// What it means when a system acknowledges nothing.
-const GONE: &str = "its machine is gone, or packets are dropped on the way";
+pub(crate) const GONE: &str = "its machine is gone, or packets are dropped on the way";
 
 /// How a connection broke, behind the server's name. With a time-out of the system's it is no doing of the server's.
 fn how_broken(error: &io::Error) -> String {
