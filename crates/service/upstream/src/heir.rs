@@ -98,6 +98,17 @@ impl Upstream {
         idle.or_else(|| heir.idle_further_on(server))
     }
 
+    /// Whether somebody goes on in its place.
+    #[inline]
+    pub(crate) fn has_heir(&self) -> bool {
+        self.heir.get().is_some()
+    }
+
+    /// Whether a server is left out only because it is full with those who go on in its place.
+    pub(crate) fn is_full_further_on(&self) -> bool {
+        self.has_heir() && (0..self.servers().len() as u32).any(|number| !self.has_room_further_on(ServerId(number)))
+    }
+
     /// Whether `server` can take another request, here and wherever it is counted since reloads.
     pub(crate) fn has_room(&self, server: ServerId) -> bool {
         self.balancer.borrow().has_room(server) && self.has_room_further_on(server)

@@ -156,8 +156,13 @@ impl Upstream {
     }
 
     fn begin(&self, tried: &Tried, wanted: Wanted) -> Option<ServerId> {
+        if self.has_heir() {
+            let (server, choice) = self.choose_further_on(tried, wanted)?;
+            self.count_begun(server, choice);
+            return Some(server);
+        }
         let (server, choice) = self.choose(tried, wanted)?;
-        self.count_begun(server, choice);
+        self.balancer.borrow_mut().begin(server, choice);
         Some(server)
     }
 
@@ -168,6 +173,29 @@ impl Upstream {
             Some(home) => (home, Choice::Insisted),
             None => (balancer.pick_for(now(), tried, key)?, Choice::Turn),
         })
+    }
+
+    /// A server that has room here and with those who go on in its place: what began since a reload is counted by them alone.
+    #[cold]
+    fn choose_further_on(&self, tried: &Tried, wanted: Wanted) -> Option<(ServerId, Choice)> {
+        let mut full = Tried::none();
+        // As ever those come last that were tried already.
+        for tried in [tried, &Tried::none()] {
+            let mut avoided = *tried;
+            full.iter().for_each(|server| avoided.add(server));
+            for _ in self.servers() {
+                let (server, choice) = self.choose(&avoided, wanted)?;
+                if self.has_room_further_on(server) {
+                    return Some((server, choice));
+                }
+                if full.contains(server) {
+                    break;
+                }
+                full.add(server);
+                avoided.add(server);
+            }
+        }
+        None
     }
 
     fn count_begun(&self, server: ServerId, choice: Choice) {
@@ -221,12 +249,17 @@ impl Upstream {
 
     fn serve_own_queue(&self) {
         while let Some(wanted) = self.queue.front()
-            && let Some((server, choice)) = self.choose(&Tried::none(), wanted)
-            // What began since a reload is not counted here.
-            && self.has_room_further_on(server)
+            && let Some((server, choice)) = self.choose_for_next(wanted)
         {
             self.count_begun(server, choice);
             self.queue.call(server);
+        }
+    }
+
+    fn choose_for_next(&self, wanted: Wanted) -> Option<(ServerId, Choice)> {
+        match self.has_heir() {
+            false => self.choose(&Tried::none(), wanted),
+            true => self.choose_further_on(&Tried::none(), wanted),
         }
     }
 

@@ -295,7 +295,7 @@ impl Upstream {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.balancer.borrow().is_full()
+        self.balancer.borrow().is_full() || self.is_full_further_on()
     }
 
     /// Picks the server for another try.

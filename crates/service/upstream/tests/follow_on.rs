@@ -219,3 +219,39 @@ fn who_waits_since_before_comes_first_and_no_limit_is_passed() {
         assert!(after.lease_now(&Tried::none(), Wanted::default()).is_some(), "nothing is under way");
     });
 }
+
+/// A request that began before and is tried again finds what began since, which is counted there alone.
+#[test]
+fn a_retry_from_before_passes_no_limit() {
+    run(async {
+        let limited = |header| {
+            let mut limited = options(&[31, 32], header, false);
+            limited.servers.iter_mut().for_each(|server| server.max_active = 1);
+            limited.balancing.queue = 4;
+            limited
+        };
+        let before = Upstream::start(limited(1), 0);
+        let after = Upstream::start(limited(2), 0);
+        after.follow_on(&before);
+        before.retire();
+        let lease = |upstream: &'static Rc<Upstream>| upstream.lease_now(&Tried::none(), Wanted::default());
+        let [before, after]: [&'static Rc<Upstream>; 2] = [before, after].map(|one| &*Box::leak(Box::new(one)));
+        for _ in 0..4 {
+            let new = lease(after).expect("nothing is under way");
+            let mut tried = Tried::none();
+            tried.add(ServerId(1 - new.server().0));
+            let again = before.lease_now(&tried, Wanted::default()).expect("what it was tried on has room");
+            assert_ne!(again.server(), new.server(), "one at a time");
+            assert!(lease(before).is_none() && lease(after).is_none(), "both are full");
+            let place = before.queue_up(Wanted::default(), Footprint::default()).expect("they are full, and not gone");
+            let come = || match place.poll_lease(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(lease) => Some(lease),
+                Poll::Pending => None,
+            };
+            assert!(come().is_none());
+            let freed = new.server();
+            drop(new);
+            assert_eq!(come().map(|lease| lease.server()), Some(freed));
+        }
+    });
+}
