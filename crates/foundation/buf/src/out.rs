@@ -240,8 +240,16 @@ impl OutQueue {
             Some(other) => self.push(other),
             None => {}
         }
-        // As in `put_in_pieces`: more than the first buffer holds comes in a burst.
-        Copied::lease(Class::for_bytes(len).max(Class::K16))
+        Copied::lease(Class::for_bytes(len).max(self.least_behind()))
+    }
+
+    /// The smallest buffer behind what is queued. What overflows the first, small one is in a burst; but behind a part of a file one head
+    /// stands alone, before the next part: a client that asks for a hundred parts at once and does not read would hold a large buffer for each.
+    fn least_behind(&self) -> Class {
+        match self.rest.as_ref().and_then(|rest| rest.0.back()) {
+            Some(Chunk::File(_)) => Class::K2,
+            _ => Class::K16,
+        }
     }
 
     /// Puts back what [`OutQueue::lend_end`] took, unless nothing is in it.
@@ -268,9 +276,10 @@ impl OutQueue {
             bytes = &bytes[n..];
         }
         while !bytes.is_empty() {
-            // The first buffer is small, for the usual head and small body; one that overflows it is in a burst.
+            // The first buffer is small, for the usual head and small body.
             let is_first = self.first.is_none() && self.has_no_rest();
-            let class = if is_first && bytes.len() <= Class::K4.bytes() { Class::K4 } else { Class::K16 };
+            let least = if is_first { Class::K4 } else { self.least_behind() };
+            let class = if bytes.len() <= least.bytes() { least } else { Class::K16 };
             let mut copied = Copied::lease(class);
             let n = copied.fill(bytes);
             bytes = &bytes[n..];

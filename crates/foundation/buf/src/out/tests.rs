@@ -70,6 +70,40 @@ fn what_few_bytes_stand_between_parts_of_a_file_takes_no_buffer() {
 }
 
 #[test]
+fn a_head_behind_a_part_of_a_file_takes_a_small_buffer() {
+    let (end, _) = std::io::pipe().expect("a pipe");
+    let file = Rc::new(File::from(OwnedFd::from(end)));
+    // Pipelined answers, each with a head and a byte of a file; the heads are written in all ways there are.
+    let head = [b'h'; 300];
+    let put: [fn(&mut OutQueue, &[u8]); 3] = [
+        |q, head| q.put(head),
+        |q, head| q.put_parts([&head[..100], &head[100..]]),
+        |q, head| {
+            let write = |memory: &mut [u8]| {
+                memory[..head.len()].copy_from_slice(head);
+                Ok::<_, ()>(head.len())
+            };
+            q.write_with(head.len(), write).expect("it is written");
+        },
+    ];
+    for put in put {
+        let mut q = OutQueue::new();
+        for _ in 0..10 {
+            put(&mut q, &head);
+            q.push_file(FileRange { file: Rc::clone(&file), offset: 0, len: 1 });
+        }
+        let held = |chunk: &Chunk| if let Chunk::Copied(copied) = chunk { copied.buf.capacity() } else { 0 };
+        let rest: usize = q.rest.as_ref().expect("files").0.iter().map(held).sum();
+        assert_eq!((rest, q.len()), (9 * 2048, 3010));
+        // What is larger gets room, and so does a burst behind it.
+        put(&mut q, &[b'x'; 5000]);
+        put(&mut q, &head);
+        let last = q.rest.as_ref().and_then(|rest| rest.0.back()).map(held);
+        assert_eq!(last, Some(16384));
+    }
+}
+
+#[test]
 fn parts_are_put_in_order_wherever_the_buffer_ends() {
     for before in [0, 1, 4000, 4090, 4096, 5000] {
         let mut q = OutQueue::new();
