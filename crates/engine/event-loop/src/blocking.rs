@@ -14,6 +14,12 @@ const THREADS: usize = 4;
 /// does not keep up.
 const QUEUE: usize = 1024;
 
+/// So many of the threads may do what keeps a CPU busy ([`cpu_bound`]). The others are left to calls that wait: they would wait for all of
+/// it besides, for half a minute behind what six hundred requests can ask for.
+const CPU_BOUND_THREADS: usize = THREADS / 2;
+/// And so much of it may wait for them, some seconds' work. Whoever is refused does without, and is better off.
+const CPU_BOUND_QUEUE: usize = 64;
+
 /// Why a blocking call has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockingError {
@@ -51,6 +57,16 @@ pub struct Blocking<T> {
 ///
 /// The future gives [`BlockingError::Overloaded`] when 1,024 calls wait already.
 pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
+    run(work, Kind::Waits)
+}
+
+/// The same for work that keeps a CPU busy for milliseconds, such as compressing. Only half of the threads do any, so that no call waits
+/// behind it; [`BlockingError::Overloaded`] when 64 pieces of it wait already.
+pub fn cpu_bound<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
+    run(work, Kind::CpuBound)
+}
+
+fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, kind: Kind) -> Blocking<T> {
     let cell = Arc::new(Mutex::new(Cell { result: None, waker: None }));
     let theirs = Arc::clone(&cell);
     let job: Job = Box::new(move || {
@@ -59,7 +75,7 @@ pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     });
     if crate::is_simulated() {
         job();
-    } else if !pool().try_send(job) {
+    } else if !pool().try_send(job, kind) {
         complete(&cell, Err(BlockingError::Overloaded));
     }
     Blocking { cell }
@@ -88,10 +104,21 @@ impl<T> Future for Blocking<T> {
     }
 }
 
-/// The queue, and who waits for something in it.
+/// What a job does with its thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It waits for a disk, or another machine.
+    Waits,
+    CpuBound,
+}
+
+/// The queues, and who waits for something in them.
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    cpu_bound: VecDeque<Job>,
+    /// So many threads do what is CPU-bound.
+    busy: usize,
     /// The one that went to rest last is woken first: its caches are warm, and a pool of which one thread is enough uses one.
     /// (A channel would wake the one that has rested longest, after it had spun for a while.)
     resting: Vec<Thread>,
@@ -111,7 +138,11 @@ impl Pool {
             thread
                 .spawn(move || {
                     loop {
-                        next(&queue)();
+                        let (job, kind) = next(&queue);
+                        job();
+                        if kind == Kind::CpuBound {
+                            lock(&queue).busy -= 1;
+                        }
                     }
                 })
                 .is_ok()
@@ -121,13 +152,19 @@ impl Pool {
     }
 
     /// False when too many wait, or no thread could be had.
-    fn try_send(&self, job: Job) -> bool {
+    fn try_send(&self, job: Job, kind: Kind) -> bool {
         let mut queue = lock(&self.queue);
-        if self.threads == 0 || queue.jobs.len() >= QUEUE {
+        let (jobs, most) = match kind {
+            Kind::Waits => (&mut queue.jobs, QUEUE),
+            Kind::CpuBound => (&mut queue.cpu_bound, CPU_BOUND_QUEUE),
+        };
+        if self.threads == 0 || jobs.len() >= most {
             return false;
         }
-        queue.jobs.push_back(job);
-        let rested = queue.resting.pop();
+        jobs.push_back(job);
+        // Where no further thread may do it, one of those that do such work goes on with it.
+        let is_for_another = kind == Kind::Waits || queue.busy < CPU_BOUND_THREADS;
+        let rested = if is_for_another { queue.resting.pop() } else { None };
         drop(queue);
         if let Some(thread) = rested {
             thread.unpark();
@@ -141,14 +178,21 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 }
 
 /// Rests until there is a job.
-fn next(queue: &Mutex<Queue>) -> Job {
+fn next(queue: &Mutex<Queue>) -> (Job, Kind) {
     let me = std::thread::current();
     loop {
         let mut queue = lock(queue);
         // It may have woken for nothing.
         queue.resting.retain(|thread| thread.id() != me.id());
+        // Before the others, who have threads of their own.
+        if queue.busy < CPU_BOUND_THREADS
+            && let Some(job) = queue.cpu_bound.pop_front()
+        {
+            queue.busy += 1;
+            return (job, Kind::CpuBound);
+        }
         if let Some(job) = queue.jobs.pop_front() {
-            return job;
+            return (job, Kind::Waits);
         }
         queue.resting.push(me.clone());
         drop(queue);
@@ -174,9 +218,12 @@ mod tests {
         let mut names = HashSet::new();
         for _ in 0..20 {
             let send = send.clone();
-            assert!(pool.try_send(Box::new(move || {
-                let _ = send.send(std::thread::current().id());
-            })));
+            assert!(pool.try_send(
+                Box::new(move || {
+                    let _ = send.send(std::thread::current().id());
+                }),
+                Kind::Waits
+            ));
             names.insert(receive.recv().expect("the job runs"));
             // It goes to rest before the next job comes.
             while lock(&pool.queue).resting.len() < THREADS {
@@ -189,9 +236,12 @@ mod tests {
         let gate = Arc::new(std::sync::Barrier::new(THREADS + 1));
         for _ in 0..THREADS {
             let gate = Arc::clone(&gate);
-            assert!(pool.try_send(Box::new(move || {
-                gate.wait();
-            })));
+            assert!(pool.try_send(
+                Box::new(move || {
+                    gate.wait();
+                }),
+                Kind::Waits
+            ));
         }
         // All wait for each other: it opens only when each has a thread of its own.
         gate.wait();
@@ -199,11 +249,49 @@ mod tests {
         let held = hold.lock();
         let taken = (0..QUEUE + THREADS + 1).filter(|_| {
             let hold = Arc::clone(&hold);
-            pool.try_send(Box::new(move || {
-                let _held = hold.lock();
-            }))
+            pool.try_send(
+                Box::new(move || {
+                    let _held = hold.lock();
+                }),
+                Kind::Waits,
+            )
         });
         assert!((QUEUE..=QUEUE + THREADS).contains(&taken.count()));
         drop(held);
+    }
+
+    #[test]
+    fn what_waits_has_threads_beside_what_is_cpu_bound() {
+        let pool = Pool::start();
+        let (send, receive) = crossbeam::channel::unbounded();
+        let hold = Arc::new(Mutex::new(()));
+        let held = hold.lock();
+        let taken = (0..CPU_BOUND_QUEUE + CPU_BOUND_THREADS + 1).filter(|_| {
+            let (hold, send) = (Arc::clone(&hold), send.clone());
+            let job = move || {
+                let _held = hold.lock();
+                let _ = send.send(Kind::CpuBound);
+            };
+            pool.try_send(Box::new(job), Kind::CpuBound)
+        });
+        let taken = taken.count();
+        assert!((CPU_BOUND_QUEUE..=CPU_BOUND_QUEUE + CPU_BOUND_THREADS).contains(&taken));
+        // As many at once as there are threads left, each waiting for the others.
+        let gate = Arc::new(std::sync::Barrier::new(THREADS - CPU_BOUND_THREADS));
+        for _ in 0..THREADS - CPU_BOUND_THREADS {
+            let (gate, send) = (Arc::clone(&gate), send.clone());
+            let job = move || {
+                gate.wait();
+                let _ = send.send(Kind::Waits);
+            };
+            assert!(pool.try_send(Box::new(job), Kind::Waits));
+            assert!(lock(&pool.queue).busy <= CPU_BOUND_THREADS);
+        }
+        for _ in 0..THREADS - CPU_BOUND_THREADS {
+            assert!(receive.recv().is_ok_and(|kind| kind == Kind::Waits));
+        }
+        drop(held);
+        let done = (0..taken).filter(|_| receive.recv().is_ok_and(|kind| kind == Kind::CpuBound));
+        assert_eq!(done.count(), taken);
     }
 }

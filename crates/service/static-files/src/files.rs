@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clock::Tick;
 use content_coding::{Coding, Codings};
-use event_loop::{BlockingError, blocking};
+use event_loop::{BlockingError, blocking, cpu_bound};
 use fs::{Error, Reach, Root};
 use message::{BodyLength, FieldsBuilder, Known, Method, RequestHead, ResponseHead};
 use observe::{Failure, Kind};
@@ -184,7 +184,8 @@ impl Files {
         }
         loop {
             let Work { lookup, claim } = work;
-            let step = match blocking(move || lookup.wait()).await {
+            let search = if lookup.is_cpu_bound() { cpu_bound } else { blocking };
+            let step = match search(move || lookup.wait()).await {
                 Ok((lookup, outcome)) => self.conclude(request, path, Moment::now(), Work { lookup, claim }, outcome),
                 Err(error) => Step::Ready(without_pool(request, error, &claim)),
             };

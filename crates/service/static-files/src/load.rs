@@ -136,6 +136,11 @@ impl Lookup {
         (self, outcome)
     }
 
+    /// Whether it takes milliseconds of a CPU, and not only waits for the disk.
+    pub(crate) fn is_cpu_bound(&self) -> bool {
+        self.compress.is_some() || self.listing.is_some()
+    }
+
     /// Searches. Blocks unless `reach` forbids it, in which case the outcome may be [`Error::WouldBlock`].
     pub(crate) fn run(&self, reach: Reach) -> Outcome {
         if self.check_root {
@@ -309,6 +314,21 @@ mod tests {
         // The next one begins anew.
         let Ok(Found::File(loaded)) = lookup.run(Reach::Disk).found else { panic!("not found") };
         assert_ne!(loaded.meta.inode, meta.inode);
+    }
+
+    #[test]
+    fn compressing_and_listing_take_a_cpu() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let lookup = || search_for(b"page.txt", Root::open(dir.path()).unwrap());
+        assert!(!lookup().is_cpu_bound());
+        assert!(Lookup { compress: Some(Coding::Gzip), ..lookup() }.is_cpu_bound());
+        let asked = crate::listing::Asked {
+            path: b"/"[..].into(),
+            form: crate::listing::Form::Html,
+            order: crate::listing::Order::of_query(None),
+        };
+        let listing = ListingWork { directory: b""[..].into(), hidden: false, asked, coding: None };
+        assert!(Lookup { listing: Some(listing), ..lookup() }.is_cpu_bound());
     }
 
     pub(super) fn search_for(name: &[u8], root: Root) -> Lookup {
