@@ -409,9 +409,7 @@ impl Files {
     /// Says which siblings are not sent since they are older than their file.
     fn tell_of_older(&self, lookup: &Lookup, name: usize, older: Codings) {
         for coding in Coding::ALL.into_iter().filter(|coding| older.has(*coding)) {
-            let file = lookup.root.path().join(std::ffi::OsStr::from_bytes(&lookup.names[name]));
-            // Strangers may have chosen the name: it is to be no line of its own in a log, nor an order to a terminal.
-            let (file, suffix) = (file.to_string_lossy().replace(char::is_control, "?"), coding.suffix());
+            let (file, suffix) = (shown(lookup, name), coding.suffix());
             self.cache.tell(&format!(
                 "{file}{suffix} is older than {file} and is not sent in its place: compress the file again, or, if it was only copied \
                  before it, copy with times (cp -a, rsync -a)"
@@ -467,6 +465,13 @@ impl Drop for Files {
             notices.leave_way(self.root.borrow().path());
         }
     }
+}
+
+/// The path of what was looked for, for a log. Strangers may have chosen the name: it is to be no line of its own there, nor an order to a
+/// terminal.
+fn shown(lookup: &Lookup, name: usize) -> String {
+    let path = lookup.root.path().join(std::ffi::OsStr::from_bytes(&lookup.names[name]));
+    path.to_string_lossy().replace(char::is_control, "?")
 }
 
 fn refuse(failure: impl Into<Failure>) -> Step {

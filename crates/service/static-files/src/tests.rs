@@ -19,6 +19,7 @@ mod coded;
 mod freshness;
 mod listings;
 mod moved;
+mod siblings;
 
 struct Site {
     dir: TempDir,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clock::Tick;
 use content_coding::{Accepted, Coding, Codings};
+use fs::Error;
 use message::{BodyLength, Known, KnownSet, Method, RequestHead, ResponseHead};
 use observe::Kind;
 use serve::Response;
@@ -15,7 +16,7 @@ use crate::answer::{self, Answer, Body, Head};
 use crate::conditional::{Verdict, evaluate};
 use crate::decide::{Decision, decide};
 use crate::entry::{Content, Entry, Form, Rendering, with_tag};
-use crate::files::{Claim, FALLBACK_KEY, Files, Moment, Step, Work, refuse};
+use crate::files::{Claim, FALLBACK_KEY, Files, Moment, Step, Work, refuse, shown};
 use crate::load::{Found, Known as KnownFile, Lookup, Outcome, Siblings};
 use crate::stream::{self, Keeper, Stream};
 
@@ -266,8 +267,13 @@ impl Files {
                 if let Some(owner) = self.coded_owners[coded.coding.index()] {
                     self.cache.remove(owner, key);
                 }
-                // A sibling that has gone since, or cannot be read: the file itself is there.
-                return Step::Ready(answer::of_file(request, identity));
+                return match found {
+                    Err(error @ (Error::NotFound | Error::Forbidden)) if !coded.is_compressing => {
+                        self.pass_over(request, key, at, &lookup, &coded, &error)
+                    }
+                    // The file itself is there.
+                    _ => Step::Ready(answer::of_file(request, identity)),
+                };
             }
         };
         let is_current = loaded.settled || !coded.is_compressing;
@@ -285,6 +291,27 @@ impl Files {
             self.cache.insert(owner, key, &entry, at.tick);
         }
         Step::Ready(answer::of_file(request, &entry))
+    }
+
+    /// Answers with the next best coding in the place of a sibling that has gone since, or may not be read.
+    fn pass_over(
+        &self,
+        request: &RequestHead,
+        key: &[u8],
+        at: Moment,
+        lookup: &Lookup,
+        sibling: &CodedClaim,
+        error: &Error,
+    ) -> Step {
+        let identity = Rc::clone(&sibling.identity);
+        let mut siblings = identity.siblings.get();
+        siblings.there.remove(sibling.coding);
+        identity.siblings.set(siblings);
+        if matches!(error, Error::Forbidden) {
+            let file = shown(lookup, 0);
+            self.cache.tell(&format!("{file} may not be read, and is not sent in the place of the file beside it"));
+        }
+        self.answer(request, key, at, &identity)
     }
 
     fn lookup_of(
