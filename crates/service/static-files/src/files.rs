@@ -311,6 +311,7 @@ impl Files {
             notices: self.cache.notices(),
             page_suffix: self.options.page_suffix.as_ref().map(|suffix| Arc::clone(&suffix.borrow())),
             listing: None,
+            is_to_list: Cell::default(),
             begun: RefCell::default(),
         };
         let claim = Claim::new(entry, check_root.then_some(&self.root_checked), now, self.cache.told());
@@ -387,6 +388,7 @@ impl Files {
                 claim.keep();
                 return Step::Ready(answer::listing(request, listed, !self.made.is_empty(), &self.cache.pages));
             }
+            Err(Error::WouldBlock) => return Step::Blocking(Box::new(Work { lookup, claim })),
             // Nothing was compressed.
             Ok(Found::Incompressible) => return refuse(Kind::Internal),
             Err(error) => return self.fail(request, path, at, Work { lookup, claim }, error),

@@ -338,6 +338,7 @@ impl Files {
             notices: self.cache.notices(),
             page_suffix: None,
             listing: None,
+            is_to_list: Cell::default(),
             begun: RefCell::default(),
         }
     }

@@ -59,7 +59,9 @@ fn read_whole(file: &File, size: usize, reach: Reach) -> Result<Option<Box<[u8]>
             Ok(0) => return Ok(None),
             Ok(n) => len += n,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Err(Error::WouldBlock),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock && reach == Reach::Cached => {
+                return Err(Error::WouldBlock);
+            }
             Err(e) => return Err(e.into()),
         }
     }

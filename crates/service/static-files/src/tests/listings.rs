@@ -158,3 +158,26 @@ fn only_so_much_of_long_lists_is_on_its_way_at_a_time() {
     held.pop();
     assert_eq!(site.get("/long/").0, 200);
 }
+
+#[test]
+fn only_what_is_listed_takes_a_cpu() {
+    let [_, site] = listing(Options::default());
+    for (path, is_listed) in [("/sub/", true), ("/indexed/", false)] {
+        let asked = request("GET", path, &[]);
+        let mut step = site.files.begin(&asked, path.as_bytes(), site.moment());
+        let mut kinds = Vec::new();
+        let answer = loop {
+            match step {
+                Step::Ready(answer) => break answer,
+                Step::Blocking(work) => {
+                    let Work { lookup, claim } = *work;
+                    kinds.push(lookup.is_cpu_bound());
+                    let (lookup, outcome) = lookup.wait();
+                    step = site.files.conclude(&asked, path.as_bytes(), site.moment(), Work { lookup, claim }, outcome);
+                }
+            }
+        };
+        assert!(matches!(answer, Answer::Send { head, .. } if head.status == 200), "{path}");
+        assert_eq!(kinds, if is_listed { &[false, true][..] } else { &[false] }, "{path}");
+    }
+}
