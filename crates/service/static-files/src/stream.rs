@@ -103,7 +103,7 @@ impl Keeper {
     /// Takes the next bytes; `None` when that is more than a file may have of the cache.
     fn gather(mut self, bytes: &[u8]) -> Option<Keeper> {
         if self.gathered.len() + bytes.len() > self.cache.share() {
-            self.made.is_too_large();
+            self.made.mark_too_large();
             return None;
         }
         self.gathered.extend_from_slice(bytes);

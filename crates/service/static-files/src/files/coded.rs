@@ -61,7 +61,7 @@ impl CodedClaim {
     }
 
     /// What comes of it is not kept, however often it is made.
-    pub(crate) fn is_too_large(&self) {
+    pub(crate) fn mark_too_large(&self) {
         let mut too_large = self.identity.too_large.get();
         too_large.insert(self.coding);
         self.identity.too_large.set(too_large);

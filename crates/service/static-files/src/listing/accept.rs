@@ -15,7 +15,7 @@ pub(crate) struct Wanted {
 /// How much `media_type` is wanted: the most specific range that it is in says so. Without an Accept everything is wanted.
 /// Parameters of a range are passed over, and so is a range with a weight that is none.
 pub(crate) fn wanted(fields: &Fields, media_type: &str) -> Wanted {
-    let kind = media_type.split('/').next().unwrap_or_default();
+    let any_of_kind = [media_type.split('/').next().unwrap_or_default(), "/*"].concat();
     let mut is_silent = true;
     // By how specific the range is.
     let mut weights = [None; 3];
@@ -26,7 +26,7 @@ pub(crate) fn wanted(fields: &Fields, media_type: &str) -> Wanted {
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
         let specific = match () {
             () if is(media_type.as_bytes()) => 2,
-            () if is([kind.as_bytes(), b"/*"].concat().as_slice()) => 1,
+            () if is(any_of_kind.as_bytes()) => 1,
             () if is(b"*/*") => 0,
             () => continue,
         };
