@@ -1,7 +1,7 @@
 //! Notices of changed files: pages that reload by themselves (`server --dev`), and files that show a change at once.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -306,7 +306,7 @@ fn chromium_reloads_a_page_by_itself() {
                 </script>";
     fs::write(root.path().join("index.html"), page).expect("a file of ours");
     let server = server(root.path(), &["--dev", "--log", "common"]);
-    assert_loaded_again(browser.arg(server.url("/")), &server, &root.path().join("beside.txt"));
+    assert_says(browser.arg(server.url("/")), &server, &[root.path().join("beside.txt")], "loaded again");
 }
 
 /// A listing too, within a page that does not listen itself: it is XHTML, and done when the listing was loaded a second time.
@@ -328,19 +328,44 @@ fn chromium_reloads_a_listing_by_itself() {
                 </script></body></html>";
     fs::write(root.path().join("page.xhtml"), page).expect("a file of ours");
     let server = server(root.path(), &["--dev", "--listing", "--log", "common"]);
-    assert_loaded_again(browser.arg(server.url("/page.xhtml")), &server, &root.path().join("listed/new.txt"));
+    assert_says(browser.arg(server.url("/page.xhtml")), &server, &[root.path().join("listed/new.txt")], "loaded again");
 }
 
-/// Changes the file until the browser is done, and looks at what it shows.
-fn assert_loaded_again(browser: &mut Command, server: &Tollgate, file: &Path) {
+/// A style sheet and its map, as compilers write them: the page stays, and takes the style anew.
+#[test]
+fn chromium_takes_a_style_sheet_anew() {
+    let Some((mut browser, _profile)) = peers::chromium() else { return };
+    let root = site();
+    let page = "<!doctype html><link rel=stylesheet href=style.css><p id=said></p><iframe></iframe><script>\
+                const held = document.querySelector('iframe').contentDocument;\
+                const say = (text) => { document.querySelector('#said').textContent = text; held.close(); };\
+                held.open();\
+                if (sessionStorage.seen) say('loaded again');\
+                sessionStorage.seen = 1;\
+                new MutationObserver((_, observer) => {\
+                  if (!document.querySelector('[href*=changed]')) return;\
+                  observer.disconnect();\
+                  say('only the style');\
+                }).observe(document, { childList: true, subtree: true });\
+                </script>";
+    fs::write(root.path().join("index.html"), page).expect("a file of ours");
+    let server = server(root.path(), &["--dev", "--log", "common"]);
+    let files = ["style.css", "style.css.map"].map(|name| root.path().join(name));
+    assert_says(browser.arg(server.url("/")), &server, &files, "only the style");
+}
+
+/// Changes the files until the browser is done, and looks at what it shows.
+fn assert_says(browser: &mut Command, server: &Tollgate, files: &[PathBuf], said: &str) {
     let mut browser = Process::start(browser);
     server.process.out_line(|line| line.contains("/.tollgate/live.js").then_some(()));
     let begun = Instant::now();
     // Until the page listens and hears of it; nothing tells when it does.
     while browser.is_running() && begun.elapsed() < PATIENCE {
-        fs::write(file, format!("{:?}", begun.elapsed())).expect("a file of ours");
+        for file in files {
+            fs::write(file, format!("{:?}", begun.elapsed())).expect("a file of ours");
+        }
         std::thread::sleep(Duration::from_millis(500));
     }
     let shown = browser.wait();
-    assert!(shown.out.contains("loaded again"), "{}\n{}", shown.out, shown.err);
+    assert!(shown.out.contains(&format!("<p id=\"said\">{said}</p>")), "{}\n{}", shown.out, shown.err);
 }

@@ -22,7 +22,8 @@
     source.onmessage = (event) => {
       const { version, changed } = JSON.parse(event.data);
       if (version === seen) return;
-      const onlyStyles = changed.length > 0 && changed.every((path) => path.endsWith('.css'));
+      // A compiler of style sheets writes a map beside each.
+      const onlyStyles = changed.length > 0 && changed.every((path) => /\.css(\.map)?$/.test(path));
       seen = version;
       if (onlyStyles) swapStyles(); else location.reload();
     };
