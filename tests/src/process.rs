@@ -74,6 +74,14 @@ impl Process {
         self.err.text()
     }
 
+    /// The warnings and errors in its log, but for those of turns that took long: a machine that does much else gives no time.
+    pub fn complaints(&self) -> Vec<String> {
+        let log = self.log();
+        let is_one = |line: &&str| [" warn ", " error "].iter().any(|level| line.contains(level));
+        let complaints = log.lines().filter(is_one).filter(|line| !line.contains(" a worker's turn took "));
+        complaints.map(str::to_owned).collect()
+    }
+
     /// What it wrote to standard output so far.
     pub fn out(&self) -> String {
         self.out.text()
