@@ -88,11 +88,26 @@ impl Validators {
     }
 }
 
-/// Whether a time of modification is one that stores set on every file, so that what they hold does not depend on when it was
-/// made: the first second of 1970 in OSTree and archives, the second one in Nix and Guix. With it, each new version of as many
-/// bytes would be the old one to whoever has that: 304 instead of the new page, and a download that goes on in another file.
+/// Times of modification, in whole seconds, that stores and packers set on every file, so that what they hold does not depend on when it
+/// was made.
+const SET_ON_ALL: [i64; 5] = [
+    // OSTree, and archives.
+    0,
+    // Nix and Guix.
+    1,
+    // The first that a ZIP archive can say.
+    315_532_800,
+    // npm: whatever it packs, and so what is installed in `node_modules`.
+    499_162_500,
+    // Bazel.
+    946_684_800,
+];
+
+/// Whether a time of modification is one of [`SET_ON_ALL`]. With it, each new version of as many bytes would be the old one to whoever
+/// has that: 304 instead of the new page, and a download that goes on in another file. And where nothing is said of how long a file may
+/// be kept, clients take a tenth of its age (RFC 9111 §4.2.2): of npm's four years, without asking.
 fn says_nothing(modified: fs::Stamp) -> bool {
-    matches!(modified.secs, 0 | 1) && modified.nanos == 0
+    SET_ON_ALL.contains(&modified.secs) && modified.nanos == 0
 }
 
 struct EtagText {
@@ -150,14 +165,15 @@ pub(crate) mod tests {
 
     #[test]
     fn a_date_that_all_files_have_says_nothing() {
-        for secs in [0, 1] {
+        const NOW: u64 = 2_000_000_000;
+        for secs in [0, 1, 315_532_800, 499_162_500, 946_684_800] {
             let version = |changed| Meta { changed: Stamp { secs: changed, nanos: 5 }, ..meta(7, secs, 0) };
-            let (old, new) = (Validators::of(&version(1000), 2000), Validators::of(&version(1001), 2000));
+            let (old, new) = (Validators::of(&version(1000), NOW), Validators::of(&version(1001), NOW));
             assert_eq!((old.etag(), new.etag()), (&b"\"7-3e800000005\""[..], &b"\"7-3e900000005\""[..]));
             assert!(old.modified().is_none() && new.modified().is_none());
         }
-        for (secs, nanos) in [(0, 1), (1, 1), (2, 0)] {
-            assert!(Validators::of(&meta(7, secs, nanos), 2000).modified().is_some(), "{secs}.{nanos}");
+        for (secs, nanos) in [(0, 1), (1, 1), (2, 0), (499_162_500, 1), (499_162_501, 0)] {
+            assert!(Validators::of(&meta(7, secs, nanos), NOW).modified().is_some(), "{secs}.{nanos}");
         }
     }
 
