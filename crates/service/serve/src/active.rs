@@ -25,7 +25,7 @@ use crate::page;
 use crate::record::{self, Record};
 use crate::response::Response;
 use crate::tls;
-use crate::wire::{HIGH_MARK, Wire};
+use crate::wire::Wire;
 
 /// What the outer task does next.
 #[derive(Debug, PartialEq, Eq)]
@@ -201,14 +201,13 @@ impl<S: Site> Phase<S> {
 
     /// Reads until the next head is complete, and puts it in its place. Answers that gathered are flushed before any wait.
     fn poll_head(&mut self, cx: &mut task::Context<'_>, wire: &Wire<'_>, next: &Expected) -> Poll<Head> {
-        // Pipelined requests are parsed no further while their answers pile up.
-        if wire.out.borrow().len() >= HIGH_MARK
-            && let Err(failure) = ready!(wire.poll_flush(cx))
-        {
-            return failed(failure);
-        }
         loop {
             if !self.input.is_empty() {
+                if wire.is_behind()
+                    && let Err(failure) = ready!(wire.poll_flush(cx))
+                {
+                    return failed(failure);
+                }
                 let limits = &self.site.settings().limits;
                 if let Err(reject) = self.decoder.head_into(&mut self.head, &mut self.input, limits) {
                     return failed(match tls::is_hello(self.input.filled()) {

@@ -14,7 +14,7 @@ use crate::deadlines::{Deadlines, Kind};
 use crate::pace::Pace;
 
 /// Above this many bytes waiting to be written, answers are flushed and their sources are no longer read.
-pub(crate) const HIGH_MARK: u64 = 64 << 10;
+const HIGH_MARK: u64 = 64 << 10;
 /// Slices of one vectored write.
 const SLICES: usize = 16;
 
@@ -69,6 +69,14 @@ impl<'c> Wire<'c> {
     /// Whether the answer of the present exchange has begun.
     pub(crate) fn is_answered(&self) -> bool {
         self.status.get() != 0
+    }
+
+    /// Whether pipelined requests are parsed no further: their answers pile up. A part of a file is enough, however short, since each holds a
+    /// descriptor.
+    #[inline]
+    pub(crate) fn is_behind(&self) -> bool {
+        let out = self.out.borrow();
+        out.len() >= HIGH_MARK || out.has_file()
     }
 
     /// Has the coming close say that bytes are missing. Where it is the end of the body, only a reset does.

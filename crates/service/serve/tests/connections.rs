@@ -314,6 +314,17 @@ fn unfinished_answers_are_never_a_clean_end() {
 }
 
 #[test]
+fn pipelined_requests_have_one_file_open_at_a_time() {
+    serving(fair(), async |_, _| {
+        let mut client = TestClient::connect();
+        client.send(&"GET /byte-of-a-file HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20)).await;
+        for _ in 0..20 {
+            assert!(client.until("\r\n\r\nf").await.starts_with("HTTP/1.1 200 OK\r\n"));
+        }
+    });
+}
+
+#[test]
 fn half_an_answer_is_never_a_clean_end_where_its_task_is_gone() {
     serving(fair(), async |_, _| {
         // Delimited by close: only a reset tells.

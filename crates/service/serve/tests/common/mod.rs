@@ -77,6 +77,7 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
             exchange.response.finish(None)?;
             panic!("on purpose, in a test")
         }
+        b"/byte-of-a-file" => byte_of_a_file(exchange),
         b"/nothing" => Ok(()),
         _ => Err(Failure::new(Kind::NoRoute)),
     }
@@ -121,6 +122,22 @@ fn file(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     exchange.response.start(&head(BodyLength::Known(100_000)));
     exchange.response.push(Chunk::File(FileRange { file: Rc::new(file), offset: 0, len: 100_000 }))?;
     exchange.response.finish(None)
+}
+
+/// Each answer has a file of its own; no two are open at a time.
+fn byte_of_a_file(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let file = tempfile::tempfile().unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"f", 0).unwrap();
+    let file = Rc::new(file);
+    let before = BEFORE.with_borrow_mut(|before| std::mem::replace(before, Rc::downgrade(&file)));
+    assert!(before.upgrade().is_none(), "the file of the answer before is still open");
+    exchange.response.start(&head(BodyLength::Known(1)));
+    exchange.response.push(Chunk::File(FileRange { file, offset: 0, len: 1 }))?;
+    exchange.response.finish(None)
+}
+
+thread_local! {
+    static BEFORE: std::cell::RefCell<std::rc::Weak<std::fs::File>> = const { std::cell::RefCell::new(std::rc::Weak::new()) };
 }
 
 pub(crate) const SERVER: u32 = 1;
