@@ -291,7 +291,9 @@ impl Notices {
                 continue;
             }
             let Some(name) = name else {
+                // Who may look into it, which is a matter of all that lies beneath.
                 changes.add_folder(&path);
+                self.forget(&mut table, &path);
                 continue;
             };
             let whole = joined(&path, name);

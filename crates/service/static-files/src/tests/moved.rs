@@ -1,7 +1,7 @@
 //! Folders that come, go and move while what is in them is asked for.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,20 @@ fn a_folder_that_comes_and_goes_has_nothing_else_looked_at() {
     pass_on(&site, &notices);
     assert_eq!(paths.map(|path| is_covered(&site, path)), [true, true, false]);
     assert_eq!((site.get("/a/b/f"), site.get("/b/f")), (not_found(), ok("two")));
+}
+
+/// Of the root nothing tells but itself.
+#[test]
+fn who_may_look_into_the_root_is_a_matter_of_all_beneath_it() {
+    let (site, notices) = told();
+    settled(&site, "a/b/f", "file");
+    for mode in [0o700, 0o755] {
+        assert_eq!(site.get("/a/b/f"), ok("file"));
+        assert!(is_covered(&site, "/a/b/f"));
+        fs::set_permissions(site.dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        pass_on(&site, &notices);
+        assert!(!is_covered(&site, "/a/b/f"));
+    }
 }
 
 /// Folders are moved, swapped, removed, made and replaced by links, in no order; whatever it comes to, no answer is old. A second
