@@ -16,16 +16,18 @@ use serve::Response;
 use crate::answer::{self, ALLOW, Answer, Body, Head};
 use crate::cache::{OpenFiles, Owner};
 use crate::entry::{Entry, Form, Rendering, is_due, kept_head};
-use crate::files::coded::{CodedClaim, negotiates};
+use crate::files::coded::negotiates;
 use crate::folders::Folders;
-use crate::listing::{self, Order};
-use crate::load::{Folder, Found, Known as KnownFile, ListingWork, Lookup, Outcome};
+use crate::load::{Found, Lookup, Outcome};
 use crate::options::{BadOption, Options};
-use crate::path::{Relative, behind_prefix, relative};
 use crate::stream::Streams;
 
 mod brief;
+mod claim;
 pub(crate) mod coded;
+mod search;
+
+pub use claim::{Claim, Work};
 
 /// The cache's key of the fallback file. The path of a request is never empty.
 const FALLBACK_KEY: &[u8] = b"";
@@ -80,59 +82,6 @@ pub enum Step {
     Ready(Answer),
     /// Do this where waiting is allowed, then [`Files::conclude`].
     Blocking(Box<Work>),
-}
-
-/// A search that must wait, in two parts: `lookup` goes to another thread ([`Lookup::wait`]), `claim` stays.
-#[derive(Debug)]
-pub struct Work {
-    /// What to do.
-    pub lookup: Lookup,
-    /// What it is done for.
-    pub claim: Claim,
-}
-
-/// A search that is under way. While it lives, others are served what the cache holds; dropped without a conclusion, it leaves
-/// the search to the next request.
-#[derive(Debug)]
-pub struct Claim {
-    /// What the cache holds for the path, and when that was checked before.
-    entry: Option<(Rc<Entry>, Tick)>,
-    /// When the root was checked before, if this search checks it.
-    root: Option<(Rc<Cell<Tick>>, Tick)>,
-    began: Tick,
-    is_fallback: bool,
-    is_retry: bool,
-    /// How many changes had been told of when it began.
-    told: u32,
-    /// What it makes, if that is not the file as it is.
-    pub(crate) coded: Option<CodedClaim>,
-}
-
-impl Claim {
-    fn new(entry: Option<Rc<Entry>>, root: Option<&Rc<Cell<Tick>>>, began: Tick, told: u32) -> Claim {
-        let entry = entry.map(|e| {
-            let before = e.checked.replace(began);
-            (e, before)
-        });
-        let root = root.map(|r| (Rc::clone(r), r.replace(began)));
-        Claim { entry, root, began, is_fallback: false, is_retry: false, told, coded: None }
-    }
-
-    fn keep(&mut self) -> Option<Rc<Entry>> {
-        self.root = None;
-        self.entry.take().map(|(entry, _)| entry)
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if let Some((entry, before)) = self.entry.take() {
-            entry.checked.set(before);
-        }
-        if let Some((checked, before)) = self.root.take() {
-            checked.set(before);
-        }
-    }
 }
 
 impl Files {
@@ -248,95 +197,6 @@ impl Files {
 
     fn is_current(&self, entry: &Entry, now: Tick) -> bool {
         self.cache.is_current(entry, now) && !is_due(self.root_checked.get(), now)
-    }
-
-    fn target(&self, path: &[u8]) -> Option<Relative> {
-        relative(behind_prefix(path, self.options.prefix.as_bytes())?, self.options.hidden)
-    }
-
-    /// The names that a target can stand for.
-    fn names(&self, target: &Relative) -> Vec<Box<[u8]>> {
-        match target.directory {
-            true => self.options.index.iter().map(|name| target.join(name.as_bytes())).collect(),
-            false => vec![target.bytes.clone().into()],
-        }
-    }
-
-    /// The name beneath the root of what the cache holds under `key`, which was the one at `place`.
-    fn name_of(&self, key: &[u8], place: usize) -> Option<Box<[u8]>> {
-        match key {
-            FALLBACK_KEY => self.fallback.clone(),
-            path => self.names(&self.target(path)?).into_iter().nth(place),
-        }
-    }
-
-    fn listing(&self, request: &RequestHead, target: &Relative) -> Option<ListingWork> {
-        let wanted = self.options.listing && target.directory;
-        wanted.then(|| ListingWork {
-            directory: target.bytes.clone().into(),
-            hidden: self.options.hidden,
-            asked: listing::Asked {
-                path: request.path_bytes().into(),
-                form: listing::Form::of(&request.fields),
-                order: Order::of_query(request.query_bytes()),
-            },
-            coding: self.coding_made(request),
-        })
-    }
-
-    fn work(
-        &self,
-        request: &RequestHead,
-        names: Vec<Box<[u8]>>,
-        directory_counts: bool,
-        entry: Option<Rc<Entry>>,
-        now: Tick,
-    ) -> Work {
-        let check_root = is_due(self.root_checked.get(), now);
-        let known = entry.as_ref().filter(|e| e.is_believed());
-        let known = known.map(|e| KnownFile { name: e.name, meta: e.meta, siblings: e.siblings.get() });
-        let lookup = Lookup {
-            root: Arc::clone(&self.root.borrow()),
-            check_root,
-            directory_counts,
-            known,
-            content_max: self.cache.content_max(),
-            siblings: self.siblings,
-            taken: self.siblings_taken(request),
-            folder: Cell::new(self.folder_of(&names, now)),
-            began: now,
-            names,
-            made: self.made,
-            compress: None,
-            notices: self.cache.notices(),
-            page_suffix: self.options.page_suffix.as_ref().map(|suffix| Arc::clone(&suffix.borrow())),
-            listing: None,
-            is_to_list: Cell::default(),
-            begun: RefCell::default(),
-        };
-        let claim = Claim::new(entry, check_root.then_some(&self.root_checked), now, self.cache.told());
-        Work { lookup, claim }
-    }
-
-    fn folder_of(&self, names: &[Box<[u8]>], now: Tick) -> Folder {
-        let name = names.first().filter(|_| !self.siblings.is_empty());
-        let told = self.cache.notices().map(|_| self.cache.told());
-        Folder { names: name.and_then(|name| self.folders.of(name, told, now)), is_new: false }
-    }
-
-    /// Whether a search was made beneath the present root. What was found beneath an earlier one is sent, but not kept: nobody would tell that
-    /// it is not there any more.
-    pub(super) fn is_beneath_root(&self, lookup: &Lookup) -> bool {
-        Arc::ptr_eq(&lookup.root, &self.root.borrow())
-    }
-
-    /// Keeps what a search beneath the present root has learned about its directory.
-    fn learn_folder(&self, lookup: &Lookup) {
-        if let (Folder { names: Some(names), is_new: true }, Some(name)) = (lookup.folder.get(), lookup.names.first())
-            && self.is_beneath_root(lookup)
-        {
-            self.folders.keep(name, names, lookup.began);
-        }
     }
 
     fn try_now(&self, request: &RequestHead, path: &[u8], at: Moment, work: Work) -> Step {

@@ -1,11 +1,8 @@
 //! Files in a content coding: a sibling that somebody compressed before, or what is compressed as it is asked for.
 
-use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use clock::Tick;
 use content_coding::{Accepted, Coding, Codings};
 use fs::Error;
 use message::{BodyLength, Known, KnownSet, Method, RequestHead, ResponseHead};
@@ -312,35 +309,6 @@ impl Files {
             self.cache.tell(&format!("{file} may not be read, and is not sent in the place of the file beside it"));
         }
         self.answer(request, key, at, &identity)
-    }
-
-    fn lookup_of(
-        &self,
-        name: Box<[u8]>,
-        known: Option<KnownFile>,
-        content_max: u64,
-        compress: Option<Coding>,
-        began: Tick,
-    ) -> Lookup {
-        Lookup {
-            root: Arc::clone(&self.root.borrow()),
-            check_root: false,
-            names: vec![name],
-            directory_counts: false,
-            known,
-            content_max,
-            siblings: Codings::NONE,
-            taken: Codings::NONE,
-            folder: Cell::default(),
-            began,
-            made: Codings::NONE,
-            compress,
-            notices: self.cache.notices(),
-            page_suffix: None,
-            listing: None,
-            is_to_list: Cell::default(),
-            begun: RefCell::default(),
-        }
     }
 }
 
