@@ -151,7 +151,7 @@ fn of_fallback(files: &config::Files, root: &fs::Root) -> Option<String> {
     let (why, status) = match root.stat(fallback.trim_start_matches('/').as_bytes(), fs::Reach::Disk) {
         Ok(meta) if meta.kind == fs::Kind::File => return None,
         Ok(_) => ("it is no file".to_owned(), 404),
-        Err(e) => (e.to_string(), if matches!(e, fs::Error::Forbidden) { 403 } else { 404 }),
+        Err(e) => (e.to_string(), if matches!(e, fs::Error::Forbidden | fs::Error::Outside) { 403 } else { 404 }),
     };
     let path = root.path().join(fallback.trim_start_matches('/'));
     Some(format!(

@@ -10,9 +10,12 @@ pub enum Error {
     /// Nothing has that name, or a part of the path that should be a directory is none.
     #[error("no such file")]
     NotFound,
-    /// The permissions forbid it, or the path leads out of the root, or it holds a link that may not be followed.
-    #[error("not permitted, or outside of the root")]
+    /// The permissions forbid it.
+    #[error("not permitted")]
     Forbidden,
+    /// The path leads out of the root, or holds a link that may not be followed. To the kernel every absolute link leads out.
+    #[error("outside of the root, or behind a link that may not be followed")]
+    Outside,
     /// It is neither a regular file nor a directory: a pipe, a device, a socket.
     #[error("neither a file nor a directory")]
     NotAFile,
@@ -35,8 +38,9 @@ impl From<Errno> for Error {
     fn from(errno: Errno) -> Error {
         match errno {
             Errno::NOENT | Errno::NOTDIR => Error::NotFound,
-            // XDEV: the path left the root. LOOP: a magic link, or links in a circle.
-            Errno::ACCESS | Errno::PERM | Errno::XDEV | Errno::LOOP => Error::Forbidden,
+            Errno::ACCESS | Errno::PERM => Error::Forbidden,
+            // XDEV: the path left the root. LOOP: a link where none may be, a magic link, or links in a circle.
+            Errno::XDEV | Errno::LOOP => Error::Outside,
             // What opening a socket or a device without a driver says.
             Errno::NXIO | Errno::NODEV => Error::NotAFile,
             Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ => Error::Invalid,

@@ -274,7 +274,7 @@ impl Root {
     fn find(&self, path: &[u8], reach: Reach) -> Result<(OwnedFd, bool), Error> {
         match self.resolve_with(path, LOOK, ResolveFlags::NO_SYMLINKS, reach) {
             // A link: whether it may be followed is another question.
-            Err(Error::Forbidden) if self.links != Links::Refuse => Ok((self.resolve(path, LOOK, reach)?, false)),
+            Err(Error::Outside) if self.links != Links::Refuse => Ok((self.resolve(path, LOOK, reach)?, false)),
             direct => Ok((direct?, true)),
         }
     }

@@ -104,9 +104,9 @@ fn nothing_outside_is_reached() {
     for root in tree.roots() {
         for path in attempts {
             let got = read(&root, path);
-            assert!(matches!(got, Err(Error::Forbidden)), "{path} {:?}: {got:?}", root.mode());
+            assert!(matches!(got, Err(Error::Outside)), "{path} {:?}: {got:?}", root.mode());
             let seen = root.stat(path.as_bytes(), Reach::Disk);
-            assert!(matches!(seen, Err(Error::Forbidden)), "{path} {:?}: {seen:?}", root.mode());
+            assert!(matches!(seen, Err(Error::Outside)), "{path} {:?}: {seen:?}", root.mode());
         }
     }
 }
@@ -122,10 +122,10 @@ fn links_that_stay_beneath_are_followed_by_the_kernel_and_refused_by_the_walk() 
         if kernel.mode() == Mode::Beneath {
             assert_eq!(read(&kernel, path).unwrap(), text);
         }
-        assert!(matches!(read(&walk, path), Err(Error::Forbidden)), "{path}");
+        assert!(matches!(read(&walk, path), Err(Error::Outside)), "{path}");
     }
     // Dots within the tree never come from the router; the kernel allows them, the walk does not.
-    assert!(matches!(read(&walk, "sub/../page.html"), Err(Error::Forbidden)));
+    assert!(matches!(read(&walk, "sub/../page.html"), Err(Error::Outside)));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn links_are_refused_or_followed_as_told() {
     let refuse = Root::open_with(tree.at(""), Links::Refuse).unwrap();
     let follow = Root::open_with(tree.at(""), Links::Follow).unwrap();
     for name in ["inner", "outer"] {
-        assert!(matches!(read(&refuse, name), Err(Error::Forbidden)), "{name}");
+        assert!(matches!(read(&refuse, name), Err(Error::Outside)), "{name}");
     }
     assert_eq!(read(&refuse, "page.html").unwrap(), "hello");
     if kernel.mode() == Mode::NoLinks {
@@ -147,7 +147,7 @@ fn links_are_refused_or_followed_as_told() {
     assert_eq!(read(&follow, "outer").unwrap(), "secret");
     assert_eq!(follow.stat(b"outer", Reach::Disk).unwrap().size, 6);
     for path in ["../secret", "sub/../../secret", "/etc/passwd", ".."] {
-        assert!(matches!(read(&follow, path), Err(Error::Forbidden)), "{path}");
+        assert!(matches!(read(&follow, path), Err(Error::Outside)), "{path}");
     }
 }
 
@@ -183,7 +183,7 @@ fn directories_are_listed_with_what_their_names_lead_to() {
         assert!(!names(&root, "", 1).2);
         for (path, forbidden) in [("absent", false), ("page.html", false), ("..", true), ("/etc", true)] {
             let got = root.list(path.as_bytes(), ListLimits { entries: 10, names: 10 }, |_| true);
-            assert!(matches!(got, Err(Error::Forbidden)) == forbidden && got.is_err(), "{path} {got:?}");
+            assert!(matches!(got, Err(Error::Outside)) == forbidden && got.is_err(), "{path} {got:?}");
         }
     }
 }

@@ -40,7 +40,7 @@ impl Place<'_> {
 /// Walks `path` from `root`. Blocks; costs two calls a component.
 pub(crate) fn locate<'p>(root: BorrowedFd<'_>, path: &'p [u8]) -> Result<Place<'p>, Error> {
     if path.starts_with(b"/") {
-        return Err(Error::Forbidden);
+        return Err(Error::Outside);
     }
     if path.len() > PATH_MAX {
         return Err(Error::Invalid);
@@ -50,7 +50,7 @@ pub(crate) fn locate<'p>(root: BorrowedFd<'_>, path: &'p [u8]) -> Result<Place<'
     for part in path.split(|b| *b == b'/') {
         match part {
             b"" | b"." => continue,
-            b".." => return Err(Error::Forbidden),
+            b".." => return Err(Error::Outside),
             _ => {}
         }
         if let Some(name) = last.replace(part) {
@@ -64,7 +64,7 @@ pub(crate) fn locate<'p>(root: BorrowedFd<'_>, path: &'p [u8]) -> Result<Place<'
     let meta = Meta::of(&found)?;
     let asks_for_directory = path.ends_with(b"/") || path.ends_with(b"/.");
     match meta.kind {
-        Kind::Link => Err(Error::Forbidden),
+        Kind::Link => Err(Error::Outside),
         Kind::File | Kind::Other if asks_for_directory => Err(Error::NotFound),
         _ => Ok(Place { parent, name, found: Some(found), meta }),
     }
@@ -73,7 +73,7 @@ pub(crate) fn locate<'p>(root: BorrowedFd<'_>, path: &'p [u8]) -> Result<Place<'
 fn enter(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Error> {
     match open_at(dir, name, LOOK | OFlags::DIRECTORY) {
         // A link is "no directory" here. To say that it is a link costs one more call, on failures only.
-        Err(Errno::NOTDIR | Errno::LOOP) if is_link(dir, name) => Err(Error::Forbidden),
+        Err(Errno::NOTDIR | Errno::LOOP) if is_link(dir, name) => Err(Error::Outside),
         other => Ok(other?),
     }
 }

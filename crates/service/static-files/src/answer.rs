@@ -244,6 +244,10 @@ pub(crate) fn failure_of(error: &Error) -> Failure {
         // A pipe or a device is nothing that this server shows, whatever it is.
         Error::NotFound | Error::Invalid | Error::NotAFile => Failure::new(Kind::NotFound),
         Error::Forbidden => Failure::new(Kind::Forbidden),
+        Error::Outside => Failure::because(
+            Kind::Forbidden,
+            "It is behind a symbolic link that is not followed: one that leads out of the folder, or one that is absolute.",
+        ),
         Error::TooManyOpen => {
             Failure::because(Kind::Overload, "This server has too many files open; try again in a moment.")
         }
@@ -312,6 +316,16 @@ mod tests {
         assert_eq!(directory_location("/é".as_bytes(), None), "/%C3%A9/");
         let long = to_directory(&request("GET", "/x", &[]), &vec![b'a'; LOCATION_MAX]);
         assert!(matches!(long, Answer::Refuse(Failure { status: 404, .. })));
+    }
+
+    #[test]
+    fn a_link_that_is_not_followed_is_told_from_permissions() {
+        let dir = tempfile::TempDir::new().unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("absolute")).unwrap();
+        let error = fs::Root::open(dir.path()).unwrap().open_file(b"absolute", fs::Reach::Disk).unwrap_err();
+        let [link, closed] = [error, Error::Forbidden].map(|error| failure_of(&error));
+        assert_eq!((link.status, closed.status), (403, 403));
+        assert!(link.sentence.contains("absolute") && !closed.sentence.contains("link"));
     }
 
     proptest! {

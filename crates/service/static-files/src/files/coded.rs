@@ -265,7 +265,7 @@ impl Files {
                     self.cache.remove(owner, key);
                 }
                 return match found {
-                    Err(error @ (Error::NotFound | Error::Forbidden)) if !coded.is_compressing => {
+                    Err(error @ (Error::NotFound | Error::Forbidden | Error::Outside)) if !coded.is_compressing => {
                         self.pass_over(request, key, at, &lookup, &coded, &error)
                     }
                     // The file itself is there.

@@ -182,7 +182,7 @@ pub(crate) static FILES: Section = Section {
             "symlinks",
             Kind::Choice(&[works("beneath"), works("refuse"), works("follow")]),
             "\"beneath\"",
-            "Symbolic links: beneath (followed while they stay beneath root), refuse (none is), follow (wherever they lead: \
+            "Symbolic links: beneath (followed while they are relative and stay beneath root), refuse (none is), follow (wherever they lead: \
              whoever can make a link beneath root can show any file).",
         ),
         off("cache_control", Kind::Text, "\"max-age=3600\"", "The Cache-Control field of the files; absent: none."),
