@@ -9,14 +9,14 @@ use std::task::{Context, Poll, Waker};
 use std::thread::Thread;
 
 /// Threads of the pool, for the whole process. They wait for disks and name servers, so more than there are CPUs.
-const THREADS: usize = 4;
+const THREADS: usize = 6;
 /// Calls that may wait for a thread. Above it the pool refuses, since a queue that long means a disk that
 /// does not keep up.
 const QUEUE: usize = 1024;
 
 /// So many of the threads may do what keeps a CPU busy ([`cpu_bound`]). The others are left to calls that wait: they would wait for all of
 /// it besides, for half a minute behind what six hundred requests can ask for.
-const CPU_BOUND_THREADS: usize = THREADS / 2;
+const CPU_BOUND_THREADS: usize = 4;
 /// And so much of it may wait for them, some seconds' work. Whoever is refused does without, and is better off.
 const CPU_BOUND_QUEUE: usize = 64;
 
@@ -57,16 +57,21 @@ pub struct Blocking<T> {
 ///
 /// The future gives [`BlockingError::Overloaded`] when 1,024 calls wait already.
 pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
-    run(work, Kind::Waits)
+    run(work, Kind::Waits, QUEUE)
 }
 
-/// The same for work that keeps a CPU busy for milliseconds, such as compressing. Only half of the threads do any, so that no call waits
+/// The same for work that keeps a CPU busy for milliseconds, such as compressing. Only four of the six threads do any, so that no call waits
 /// behind it; [`BlockingError::Overloaded`] when 64 pieces of it wait already.
 pub fn cpu_bound<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
-    run(work, Kind::CpuBound)
+    run(work, Kind::CpuBound, CPU_BOUND_QUEUE)
 }
 
-fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, kind: Kind) -> Blocking<T> {
+/// As [`cpu_bound`], for a further piece of work that has begun: it waits its turn, however many wait (1,024 at the most).
+pub fn cpu_bound_further<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
+    run(work, Kind::CpuBound, QUEUE)
+}
+
+fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, kind: Kind, waiting_max: usize) -> Blocking<T> {
     let cell = Arc::new(Mutex::new(Cell { result: None, waker: None }));
     let theirs = Arc::clone(&cell);
     let job: Job = Box::new(move || {
@@ -75,7 +80,7 @@ fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, kind: Kind)
     });
     if crate::is_simulated() {
         job();
-    } else if !pool().try_send(job, kind) {
+    } else if !pool().try_send(job, kind, waiting_max) {
         complete(&cell, Err(BlockingError::Overloaded));
     }
     Blocking { cell }
@@ -152,13 +157,13 @@ impl Pool {
     }
 
     /// False when too many wait, or no thread could be had.
-    fn try_send(&self, job: Job, kind: Kind) -> bool {
+    fn try_send(&self, job: Job, kind: Kind, waiting_max: usize) -> bool {
         let mut queue = lock(&self.queue);
-        let (jobs, most) = match kind {
-            Kind::Waits => (&mut queue.jobs, QUEUE),
-            Kind::CpuBound => (&mut queue.cpu_bound, CPU_BOUND_QUEUE),
+        let jobs = match kind {
+            Kind::Waits => &mut queue.jobs,
+            Kind::CpuBound => &mut queue.cpu_bound,
         };
-        if self.threads == 0 || jobs.len() >= most {
+        if self.threads == 0 || jobs.len() >= waiting_max {
             return false;
         }
         jobs.push_back(job);
@@ -222,7 +227,8 @@ mod tests {
                 Box::new(move || {
                     let _ = send.send(std::thread::current().id());
                 }),
-                Kind::Waits
+                Kind::Waits,
+                QUEUE
             ));
             names.insert(receive.recv().expect("the job runs"));
             // It goes to rest before the next job comes.
@@ -240,7 +246,8 @@ mod tests {
                 Box::new(move || {
                     gate.wait();
                 }),
-                Kind::Waits
+                Kind::Waits,
+                QUEUE
             ));
         }
         // All wait for each other: it opens only when each has a thread of its own.
@@ -254,6 +261,7 @@ mod tests {
                     let _held = hold.lock();
                 }),
                 Kind::Waits,
+                QUEUE,
             )
         });
         assert!((QUEUE..=QUEUE + THREADS).contains(&taken.count()));
@@ -272,10 +280,15 @@ mod tests {
                 let _held = hold.lock();
                 let _ = send.send(Kind::CpuBound);
             };
-            pool.try_send(Box::new(job), Kind::CpuBound)
+            pool.try_send(Box::new(job), Kind::CpuBound, CPU_BOUND_QUEUE)
         });
         let taken = taken.count();
         assert!((CPU_BOUND_QUEUE..=CPU_BOUND_QUEUE + CPU_BOUND_THREADS).contains(&taken));
+        let send_further = send.clone();
+        let further = move || {
+            let _ = send_further.send(Kind::CpuBound);
+        };
+        assert!(pool.try_send(Box::new(further), Kind::CpuBound, QUEUE), "what has begun goes on");
         // As many at once as there are threads left, each waiting for the others.
         let gate = Arc::new(std::sync::Barrier::new(THREADS - CPU_BOUND_THREADS));
         for _ in 0..THREADS - CPU_BOUND_THREADS {
@@ -284,14 +297,14 @@ mod tests {
                 gate.wait();
                 let _ = send.send(Kind::Waits);
             };
-            assert!(pool.try_send(Box::new(job), Kind::Waits));
+            assert!(pool.try_send(Box::new(job), Kind::Waits, QUEUE));
             assert!(lock(&pool.queue).busy <= CPU_BOUND_THREADS);
         }
         for _ in 0..THREADS - CPU_BOUND_THREADS {
             assert!(receive.recv().is_ok_and(|kind| kind == Kind::Waits));
         }
         drop(held);
-        let done = (0..taken).filter(|_| receive.recv().is_ok_and(|kind| kind == Kind::CpuBound));
-        assert_eq!(done.count(), taken);
+        let done = (0..=taken).filter(|_| receive.recv().is_ok_and(|kind| kind == Kind::CpuBound));
+        assert_eq!(done.count(), taken + 1);
     }
 }

@@ -29,7 +29,7 @@ mod task;
 mod watch;
 mod worker;
 
-pub use blocking::{Blocking, BlockingError, blocking, cpu_bound};
+pub use blocking::{Blocking, BlockingError, blocking, cpu_bound, cpu_bound_further};
 pub use boxed::{Boxed, BoxedDyn};
 pub use combine::{race, within};
 pub use footprint::Footprint;

@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 
 use clock::Tick;
 use content_coding::{Coding, Encoder};
-use event_loop::{BlockingError, blocking};
+use event_loop::{BlockingError, cpu_bound_further};
 use message::{BodyLength, ResponseHead};
 use observe::{Failure, Kind};
 use serve::{Chunk, Response};
@@ -149,7 +149,7 @@ impl Stream {
         let encoder = Encoder::new(self.coding).map_err(|e| unreadable(&e))?;
         let mut work = Some(Slices { encoder, file, at: 0, size: self.size });
         while let Some(slices) = work.take() {
-            let (rest, bytes) = match blocking(move || slices.next()).await {
+            let (rest, bytes) = match cpu_bound_further(move || slices.next()).await {
                 Ok(next) => next.map_err(|e| unreadable(&e))?,
                 Err(BlockingError::Overloaded) => return Err(Failure::new(Kind::Overload)),
                 Err(BlockingError::Panicked) => return Err(Failure::new(Kind::Internal)),
