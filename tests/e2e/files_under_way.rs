@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{Advice, CWD, FileType, Mode, fadvise, mknodat};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tests::{Authority, Client, Ended, Tollgate, folder, peers::curl};
 
 use crate::files::site;
@@ -44,6 +45,20 @@ fn a_file_that_is_cut_short_ends_the_connection() {
     assert!(as_it_was, "what came is neither what was there nor cleared");
     server.process.logged("The file became shorter while it was being sent.", 1);
     assert_eq!(Client::connect(server.address()).get("/ten.txt").status, 200);
+    server.stop();
+}
+
+/// What is not in memory is read beforehand by another thread, over a descriptor of its own; where there is none, it is sent all the same.
+#[test]
+fn what_is_not_in_memory_is_sent_without_a_descriptor_to_spare() {
+    let (root, server, mut client, content) = under_way();
+    let id = Pid::from_raw(server.id() as i32).expect("an id");
+    // What is open stays open; nothing more is.
+    prlimit(Some(id), Resource::Nofile, Rlimit { current: Some(3), maximum: Some(20_000) }).expect("a child of ours");
+    let file = File::open(root.path().join("film.bin")).expect("a file of ours");
+    // Only what the disk has can leave the memory; what is on its way to the client stays.
+    file.sync_all().and_then(|()| Ok(fadvise(&file, 0, None, Advice::DontNeed)?)).expect("advice is taken");
+    assert!(client.read_exactly(SIZE - 1000) == content[1000..]);
     server.stop();
 }
 

@@ -276,12 +276,13 @@ impl<'c> Wire<'c> {
             match ready!(self.stream.poll_send_file(cx, range, check))? {
                 FileSend::Sent(n) => return Poll::Ready(Ok(n as u64)),
                 FileSend::Cold => {
-                    let mut reading = warm(range)?;
-                    if std::pin::Pin::new(&mut reading).poll(cx).is_pending() {
+                    check = false;
+                    if let Some(mut reading) = warm(range)
+                        && std::pin::Pin::new(&mut reading).poll(cx).is_pending()
+                    {
                         *warming = Some(reading);
                         return Poll::Pending;
                     }
-                    check = false;
                 }
             }
         }
@@ -300,12 +301,12 @@ impl Drop for Wire<'_> {
 /// How much of a file is read ahead at once.
 const WARM_BYTES: u64 = 1 << 20;
 
-/// Has the beginning of a range read into the page cache on the blocking pool.
-fn warm(range: &FileRange) -> io::Result<Blocking<()>> {
+/// Has the beginning of a range read into the page cache on the blocking pool. None where the process has no descriptor left for that.
+fn warm(range: &FileRange) -> Option<Blocking<()>> {
     use std::os::unix::fs::FileExt;
-    let file = range.file.try_clone()?;
+    let file = range.file.try_clone().ok()?;
     let (begin, end) = (range.offset, range.offset + range.len.min(WARM_BYTES));
-    Ok(event_loop::blocking(move || {
+    Some(event_loop::blocking(move || {
         let mut scratch = vec![0; 64 << 10];
         let mut at = begin;
         while at < end {
