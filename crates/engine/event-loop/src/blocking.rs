@@ -57,21 +57,22 @@ pub struct Blocking<T> {
 ///
 /// The future gives [`BlockingError::Overloaded`] when 1,024 calls wait already.
 pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
-    run(work, Kind::Waits, QUEUE)
+    run(work, Kind::Waits)
 }
 
 /// The same for work that keeps a CPU busy for milliseconds, such as compressing. Only four of the six threads do any, so that no call waits
 /// behind it; [`BlockingError::Overloaded`] when 64 pieces of it wait already.
 pub fn cpu_bound<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
-    run(work, Kind::CpuBound, CPU_BOUND_QUEUE)
+    run(work, Kind::CpuBound)
 }
 
-/// As [`cpu_bound`], for a further piece of work that has begun: it waits its turn, however many wait (1,024 at the most).
+/// As [`cpu_bound`], for a further piece of work that has begun: it is done in turns with what begins, and takes none of its places, however
+/// many wait (1,024 at the most).
 pub fn cpu_bound_further<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
-    run(work, Kind::CpuBound, QUEUE)
+    run(work, Kind::Further)
 }
 
-fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, kind: Kind, waiting_max: usize) -> Blocking<T> {
+fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, kind: Kind) -> Blocking<T> {
     let cell = Arc::new(Mutex::new(Cell { result: None, waker: None }));
     let theirs = Arc::clone(&cell);
     let job: Job = Box::new(move || {
@@ -80,7 +81,7 @@ fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, kind: Kind,
     });
     if crate::is_simulated() {
         job();
-    } else if !pool().try_send(job, kind, waiting_max) {
+    } else if !pool().try_send(job, kind) {
         complete(&cell, Err(BlockingError::Overloaded));
     }
     Blocking { cell }
@@ -110,11 +111,13 @@ impl<T> Future for Blocking<T> {
 }
 
 /// What a job does with its thread.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// It waits for a disk, or another machine.
     Waits,
     CpuBound,
+    /// CPU-bound, and not the first piece of its work.
+    Further,
 }
 
 /// The queues, and who waits for something in them.
@@ -122,11 +125,25 @@ enum Kind {
 struct Queue {
     jobs: VecDeque<Job>,
     cpu_bound: VecDeque<Job>,
+    further: VecDeque<Job>,
+    /// Of what is CPU-bound, one that has begun was taken last.
+    took_further: bool,
     /// So many threads do what is CPU-bound.
     busy: usize,
     /// The one that went to rest last is woken first: its caches are warm, and a pool of which one thread is enough uses one.
     /// (A channel would wake the one that has rested longest, after it had spun for a while.)
     resting: Vec<Thread>,
+}
+
+impl Queue {
+    /// What is CPU-bound, in turns: neither hundreds of streams nor what is made anew may hold up the other.
+    fn next_cpu_bound(&mut self) -> Option<Job> {
+        self.took_further = match self.took_further {
+            true => self.cpu_bound.is_empty(),
+            false => !self.further.is_empty(),
+        };
+        if self.took_further { self.further.pop_front() } else { self.cpu_bound.pop_front() }
+    }
 }
 
 struct Pool {
@@ -145,7 +162,7 @@ impl Pool {
                     loop {
                         let (job, kind) = next(&queue);
                         job();
-                        if kind == Kind::CpuBound {
+                        if kind != Kind::Waits {
                             lock(&queue).busy -= 1;
                         }
                     }
@@ -157,13 +174,14 @@ impl Pool {
     }
 
     /// False when too many wait, or no thread could be had.
-    fn try_send(&self, job: Job, kind: Kind, waiting_max: usize) -> bool {
+    fn try_send(&self, job: Job, kind: Kind) -> bool {
         let mut queue = lock(&self.queue);
-        let jobs = match kind {
-            Kind::Waits => &mut queue.jobs,
-            Kind::CpuBound => &mut queue.cpu_bound,
+        let (jobs, most) = match kind {
+            Kind::Waits => (&mut queue.jobs, QUEUE),
+            Kind::CpuBound => (&mut queue.cpu_bound, CPU_BOUND_QUEUE),
+            Kind::Further => (&mut queue.further, QUEUE),
         };
-        if self.threads == 0 || jobs.len() >= waiting_max {
+        if self.threads == 0 || jobs.len() >= most {
             return false;
         }
         jobs.push_back(job);
@@ -191,7 +209,7 @@ fn next(queue: &Mutex<Queue>) -> (Job, Kind) {
         queue.resting.retain(|thread| thread.id() != me.id());
         // Before the others, who have threads of their own.
         if queue.busy < CPU_BOUND_THREADS
-            && let Some(job) = queue.cpu_bound.pop_front()
+            && let Some(job) = queue.next_cpu_bound()
         {
             queue.busy += 1;
             return (job, Kind::CpuBound);
@@ -227,8 +245,7 @@ mod tests {
                 Box::new(move || {
                     let _ = send.send(std::thread::current().id());
                 }),
-                Kind::Waits,
-                QUEUE
+                Kind::Waits
             ));
             names.insert(receive.recv().expect("the job runs"));
             // It goes to rest before the next job comes.
@@ -246,8 +263,7 @@ mod tests {
                 Box::new(move || {
                     gate.wait();
                 }),
-                Kind::Waits,
-                QUEUE
+                Kind::Waits
             ));
         }
         // All wait for each other: it opens only when each has a thread of its own.
@@ -261,7 +277,6 @@ mod tests {
                     let _held = hold.lock();
                 }),
                 Kind::Waits,
-                QUEUE,
             )
         });
         assert!((QUEUE..=QUEUE + THREADS).contains(&taken.count()));
@@ -274,21 +289,19 @@ mod tests {
         let (send, receive) = crossbeam::channel::unbounded();
         let hold = Arc::new(Mutex::new(()));
         let held = hold.lock();
-        let taken = (0..CPU_BOUND_QUEUE + CPU_BOUND_THREADS + 1).filter(|_| {
+        let send_held = |kind| {
             let (hold, send) = (Arc::clone(&hold), send.clone());
             let job = move || {
                 let _held = hold.lock();
-                let _ = send.send(Kind::CpuBound);
+                let _ = send.send(kind);
             };
-            pool.try_send(Box::new(job), Kind::CpuBound, CPU_BOUND_QUEUE)
-        });
-        let taken = taken.count();
-        assert!((CPU_BOUND_QUEUE..=CPU_BOUND_QUEUE + CPU_BOUND_THREADS).contains(&taken));
-        let send_further = send.clone();
-        let further = move || {
-            let _ = send_further.send(Kind::CpuBound);
+            pool.try_send(Box::new(job), kind)
         };
-        assert!(pool.try_send(Box::new(further), Kind::CpuBound, QUEUE), "what has begun goes on");
+        let begun = 2 * CPU_BOUND_QUEUE;
+        assert!((0..begun).all(|_| send_held(Kind::Further)), "what has begun goes on");
+        let taken = (0..CPU_BOUND_QUEUE + CPU_BOUND_THREADS + 1).filter(|_| send_held(Kind::CpuBound)).count();
+        assert!((CPU_BOUND_QUEUE..=CPU_BOUND_QUEUE + CPU_BOUND_THREADS).contains(&taken), "{taken}");
+        assert!(send_held(Kind::Further), "however many wait");
         // As many at once as there are threads left, each waiting for the others.
         let gate = Arc::new(std::sync::Barrier::new(THREADS - CPU_BOUND_THREADS));
         for _ in 0..THREADS - CPU_BOUND_THREADS {
@@ -297,14 +310,34 @@ mod tests {
                 gate.wait();
                 let _ = send.send(Kind::Waits);
             };
-            assert!(pool.try_send(Box::new(job), Kind::Waits, QUEUE));
+            assert!(pool.try_send(Box::new(job), Kind::Waits));
             assert!(lock(&pool.queue).busy <= CPU_BOUND_THREADS);
         }
         for _ in 0..THREADS - CPU_BOUND_THREADS {
             assert!(receive.recv().is_ok_and(|kind| kind == Kind::Waits));
         }
         drop(held);
-        let done = (0..=taken).filter(|_| receive.recv().is_ok_and(|kind| kind == Kind::CpuBound));
-        assert_eq!(done.count(), taken + 1);
+        let done: Vec<Kind> = (0..taken + begun + 1).map_while(|_| receive.recv().ok()).collect();
+        let all_of = |wanted| done.iter().filter(|kind| **kind == wanted).count();
+        assert_eq!((all_of(Kind::CpuBound), all_of(Kind::Further)), (taken, begun + 1));
+    }
+
+    #[test]
+    fn what_begins_and_what_has_begun_take_turns() {
+        let (send, receive) = crossbeam::channel::unbounded();
+        let mut queue = Queue::default();
+        let job = |kind| -> Job {
+            let send = send.clone();
+            Box::new(move || send.send(kind).expect("somebody listens"))
+        };
+        queue.further.extend((0..4).map(|_| job(Kind::Further)));
+        queue.cpu_bound.extend((0..2).map(|_| job(Kind::CpuBound)));
+        while let Some(job) = queue.next_cpu_bound() {
+            job();
+        }
+        let (first, further) = (Kind::CpuBound, Kind::Further);
+        assert_eq!(receive.try_iter().collect::<Vec<_>>(), [further, first, further, first, further, further]);
+        queue.cpu_bound.extend((0..2).map(|_| job(Kind::CpuBound)));
+        assert!((0..2).all(|_| queue.next_cpu_bound().is_some()) && queue.next_cpu_bound().is_none());
     }
 }
