@@ -246,7 +246,8 @@ pub(crate) fn failure_of(error: &Error) -> Failure {
         Error::Forbidden => Failure::new(Kind::Forbidden),
         Error::Outside => Failure::because(
             Kind::Forbidden,
-            "It is behind a symbolic link that is not followed: one that leads out of the folder, or one that is absolute.",
+            "It is behind a symbolic link that is not followed: one that leads out of the folder, one that is absolute, or any at all where \
+             links are refused.",
         ),
         Error::TooManyOpen => {
             Failure::because(Kind::Overload, "This server has too many files open; try again in a moment.")
@@ -326,6 +327,10 @@ mod tests {
         let [link, closed] = [error, Error::Forbidden].map(|error| failure_of(&error));
         assert_eq!((link.status, closed.status), (403, 403));
         assert!(link.sentence.contains("absolute") && !closed.sentence.contains("link"));
+        std::os::unix::fs::symlink("absolute", dir.path().join("relative")).unwrap();
+        let root = fs::Root::open_with(dir.path(), fs::Links::Refuse).unwrap();
+        let refused = failure_of(&root.open_file(b"relative", fs::Reach::Disk).unwrap_err());
+        assert!(refused.sentence.contains("any at all where links are refused"));
     }
 
     proptest! {
