@@ -15,7 +15,7 @@ use serve::Response;
 
 use crate::answer::{self, ALLOW, Answer, Body, Head};
 use crate::cache::{OpenFiles, Owner};
-use crate::entry::{Entry, Form, Rendering, is_due, kept_head};
+use crate::entry::{CHECK_AFTER_MS, Entry, Form, Rendering, is_due, kept_head};
 use crate::files::coded::negotiates;
 use crate::folders::Folders;
 use crate::load::{Found, Lookup, Outcome};
@@ -215,11 +215,19 @@ impl Files {
         }
         let Work { lookup, mut claim } = work;
         let is_beneath_root = match outcome.root {
-            Some(root) => {
+            Some(root) if self.is_beneath_root(&lookup) => {
                 *self.root.borrow_mut() = Arc::new(root);
                 self.owners().for_each(|owner| self.cache.forget_all(owner));
                 self.folders.forget();
                 true
+            }
+            // Another search has found a new one meanwhile. Of two that differ nobody knows which is the later one.
+            Some(root) => {
+                let is_known = root.identity() == self.root.borrow().identity();
+                if !is_known {
+                    self.root_checked.set(Tick(at.tick.0.wrapping_sub(CHECK_AFTER_MS)));
+                }
+                is_known
             }
             None => self.is_beneath_root(&lookup),
         };

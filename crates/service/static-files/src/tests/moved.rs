@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,4 +151,34 @@ fn what_was_found_beneath_an_earlier_root_is_not_kept() {
             site.pass(1000);
         }
     }
+}
+
+/// Two deployments in a row, and a search that saw only the first of them ends behind one that saw the second.
+#[test]
+fn a_root_that_another_one_has_replaced_does_not_come_back() {
+    let mut site = Site::plain();
+    for version in ["v1", "v2", "v3"] {
+        site.write(&format!("{version}/page"), version);
+    }
+    let current = site.at("current");
+    let swap = |target: &str| {
+        symlink(target, site.at("new")).unwrap();
+        fs::rename(site.at("new"), &current).unwrap();
+    };
+    swap("v1");
+    // This one never knows anything without waiting.
+    let root = Arc::new(::fs::Root::open_without_links(&current).unwrap());
+    let files = Files::new(Options::default(), root, Rc::clone(&site.cache)).unwrap();
+    let asked = request("GET", "/missing", &[]);
+    let Step::Blocking(work) = files.begin(&asked, b"/missing", site.moment()) else { panic!("it waits") };
+    let Work { lookup, claim } = *work;
+    swap("v2");
+    let (lookup, outcome) = lookup.wait();
+    assert!(outcome.root.is_some());
+    swap("v3");
+    site.files = files;
+    assert_eq!(site.get("/page"), ok("v1"), "no time has passed");
+    assert_eq!((site.get("/absent"), site.get("/page")), (not_found(), ok("v3")));
+    site.files.conclude(&asked, b"/missing", site.moment(), Work { lookup, claim }, outcome);
+    assert_eq!(site.get("/page"), ok("v3"));
 }
