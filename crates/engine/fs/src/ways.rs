@@ -1,16 +1,20 @@
 //! The ways to roots: which directories lie on them, and by which of the kernel's numbers those are watched.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The ways that somebody asked about. Makes no system call.
+/// The ways that somebody asked about, of which there may be thousands. Makes no system call.
 #[derive(Debug, Default)]
-pub(crate) struct Ways(Vec<Way>);
+pub(crate) struct Ways {
+    by_root: HashMap<PathBuf, Way>,
+    /// How many steps have each number.
+    steps: HashMap<i32, usize>,
+}
 
 /// That to one root.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Way {
-    root: PathBuf,
     /// How often it was asked for.
     users: usize,
     /// Each directory on it that is there, those behind links too: its number, and the name in it that leads on.
@@ -20,39 +24,47 @@ struct Way {
 impl Ways {
     /// Takes note of one more who asks for the way to `root`; true for the first.
     pub(crate) fn join(&mut self, root: &Path) -> bool {
-        match self.way(root) {
-            Some(way) => way.users += 1,
-            None => self.0.push(Way { root: root.to_owned(), users: 1, steps: Vec::new() }),
-        }
-        self.way(root).is_some_and(|way| way.users == 1)
+        let way = self.by_root.entry(root.to_owned()).or_default();
+        way.users += 1;
+        way.users == 1
     }
 
     /// One asks no more; with the last the way is forgotten, and the numbers of its steps come back.
     pub(crate) fn leave(&mut self, root: &Path) -> Vec<i32> {
-        let Some(way) = self.way(root) else { return Vec::new() };
+        let Some(way) = self.by_root.get_mut(root) else { return Vec::new() };
         way.users -= 1;
         if way.users > 0 {
             return Vec::new();
         }
         let numbers = self.restart(root);
-        self.0.retain(|way| way.root != root);
+        self.by_root.remove(root);
         numbers
     }
 
     /// Forgets the steps of a way, which is walked again; their numbers come back.
     pub(crate) fn restart(&mut self, root: &Path) -> Vec<i32> {
-        let steps = self.way(root).map(|way| std::mem::take(&mut way.steps));
-        steps.unwrap_or_default().into_iter().map(|(number, _)| number).collect()
+        let steps = self.by_root.get_mut(root).map(|way| std::mem::take(&mut way.steps)).unwrap_or_default();
+        let numbers: Vec<_> = steps.into_iter().map(|(number, _)| number).collect();
+        for number in &numbers {
+            match self.steps.get_mut(number) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(self.steps.remove(number)),
+            }
+        }
+        numbers
     }
 
     /// The next step of a way; false if nobody asks for it any more.
     pub(crate) fn step(&mut self, root: &Path, number: i32, name: &OsStr) -> bool {
-        self.way(root).map(|way| way.steps.push((number, name.into()))).is_some()
+        let Some(way) = self.by_root.get_mut(root) else { return false };
+        way.steps.push((number, name.into()));
+        *self.steps.entry(number).or_default() += 1;
+        true
     }
 
     /// Whether a way leads through that directory.
     pub(crate) fn uses(&self, number: i32) -> bool {
-        self.0.iter().any(|way| way.steps.iter().any(|(step, _)| *step == number))
+        self.steps.contains_key(&number)
     }
 
     /// The roots to which `name` in that directory leads; without a name, the directory itself.
@@ -62,16 +74,14 @@ impl Ways {
         name: Option<&'w OsStr>,
     ) -> impl Iterator<Item = PathBuf> + 'w {
         let leads = move |(step, on): &(i32, Box<OsStr>)| *step == number && name.is_none_or(|name| **on == *name);
-        self.0.iter().filter(move |way| way.steps.iter().any(leads)).map(|way| way.root.clone())
+        // Most of what is told of is in no directory on a way.
+        let ways = self.uses(number).then_some(&self.by_root).into_iter().flatten();
+        ways.filter(move |(_, way)| way.steps.iter().any(leads)).map(|(root, _)| root.clone())
     }
 
     /// All roots.
     pub(crate) fn roots(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        self.0.iter().map(|way| way.root.clone())
-    }
-
-    fn way(&mut self, root: &Path) -> Option<&mut Way> {
-        self.0.iter_mut().find(|way| way.root == root)
+        self.by_root.keys().cloned()
     }
 }
 
@@ -86,7 +96,11 @@ mod tests {
         for (root, number, name) in [(one, 1, "srv"), (one, 2, "one"), (two, 1, "srv"), (two, 2, "two")] {
             assert!(ways.step(root, number, OsStr::new(name)));
         }
-        let through = |name: Option<&str>| ways.leading_through(2, name.map(OsStr::new)).collect::<Vec<_>>();
+        let through = |name: Option<&str>| {
+            let mut roots: Vec<_> = ways.leading_through(2, name.map(OsStr::new)).collect();
+            roots.sort();
+            roots
+        };
         assert_eq!((through(Some("one")), through(Some("three"))), (vec![one.to_owned()], vec![]));
         assert_eq!(through(None), [one, two]);
         assert_eq!((ways.leave(one), ways.leave(one)), (vec![], vec![1, 2]));
