@@ -116,7 +116,7 @@ enum Kind {
     /// It waits for a disk, or another machine.
     Waits,
     CpuBound,
-    /// CPU-bound, and not the first piece of its work.
+    /// CPU-bound, a piece of work that has begun.
     Further,
 }
 
