@@ -169,7 +169,8 @@ impl Stream {
     }
 
     /// Has the system ask the other end, when nothing has passed for [`crate::PROBED_AFTER`], whether it is still there: one that vanished without a
-    /// word, as behind a cut cable, is an error two minutes after the last of it. For connections on which nobody may send for long: four calls of
+    /// word, as behind a cut cable, is an error two minutes after the last of it. Not while something is on its way there: that the
+    /// system sends again, for a quarter of an hour, and asks nothing meanwhile. For connections on which nobody may send for long: four calls of
     /// the system's. Nothing where there is no TCP below.
     pub fn probe_peer(&self) {
         match &self.0 {
