@@ -185,10 +185,12 @@ impl Upstream {
             full.iter().for_each(|server| avoided.add(server));
             for _ in self.servers() {
                 let (server, choice) = self.choose(&avoided, wanted)?;
-                if self.has_room_further_on(server) {
+                // The balancer is told that those that are full were tried; but a backup stands in only for those that fail.
+                let stands_in = self.is_backup(server) && full.iter().any(|full| !self.is_backup(full));
+                if !stands_in && self.has_room_further_on(server) {
                     return Some((server, choice));
                 }
-                if full.contains(server) {
+                if stands_in || full.contains(server) {
                     break;
                 }
                 full.add(server);
@@ -196,6 +198,10 @@ impl Upstream {
             }
         }
         None
+    }
+
+    fn is_backup(&self, server: ServerId) -> bool {
+        self.options().servers.get(server.index()).is_some_and(|options| options.backup)
     }
 
     fn count_begun(&self, server: ServerId, choice: Choice) {

@@ -255,3 +255,32 @@ fn a_retry_from_before_passes_no_limit() {
         }
     });
 }
+
+/// A backup is for servers that fail, and not for those that are full, wherever they are.
+#[test]
+fn a_retry_from_before_waits_for_a_full_server_and_asks_no_backup() {
+    run(async {
+        let limited = |header| {
+            let mut limited = options(&[31, 32], header, false);
+            limited.servers[0].max_active = 1;
+            limited.servers[1].backup = true;
+            limited.balancing.queue = 4;
+            limited
+        };
+        let [before, after] = [1, 2].map(|header| Upstream::start(limited(header), 0));
+        after.follow_on(&before);
+        before.retire();
+        let new = after.lease_now(&Tried::none(), Wanted::default()).expect("nothing is under way");
+        let again = || before.lease_now(&Tried::none(), Wanted::default()).map(|lease| lease.server());
+        assert_eq!(again(), None, "it is full");
+        let place = before.queue_up(Wanted::default(), Footprint::default()).expect("it waits");
+        drop(new);
+        let come = place.poll_lease(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(come, Poll::Ready(lease) if lease.server() == ServerId(0)));
+        assert_eq!(again(), Some(ServerId(0)), "nothing is under way");
+        // Of whom it was tried on already it asks a backup at once, as ever.
+        let mut tried = Tried::none();
+        tried.add(ServerId(0));
+        assert_eq!(before.lease_now(&tried, Wanted::default()).map(|lease| lease.server()), Some(ServerId(1)));
+    });
+}
