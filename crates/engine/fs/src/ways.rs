@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+/// So many directories on ways are watched: thousands of roots are to leave some of what the system has for what is asked for.
+const DIRECTORIES_MAX: usize = 2048;
+
 /// The ways that somebody asked about, of which there may be thousands. Makes no system call.
 #[derive(Debug, Default)]
 pub(crate) struct Ways {
@@ -62,6 +65,11 @@ impl Ways {
         true
     }
 
+    /// Whether they lead through as many directories as may be watched for them.
+    pub(crate) fn are_full(&self) -> bool {
+        self.steps.len() >= DIRECTORIES_MAX
+    }
+
     /// Whether a way leads through that directory.
     pub(crate) fn uses(&self, number: i32) -> bool {
         self.steps.contains_key(&number)
@@ -107,5 +115,20 @@ mod tests {
         assert!(ways.uses(2) && !ways.step(one, 3, OsStr::new("x")));
         assert_eq!(ways.restart(two), [1, 2]);
         assert!(!ways.uses(2));
+    }
+
+    #[test]
+    fn so_many_directories_are_watched_for_all_ways_together() {
+        let mut ways = Ways::default();
+        let roots = ["/srv/one", "/srv/two"].map(Path::new);
+        for root in roots {
+            ways.join(root);
+            (1..DIRECTORIES_MAX as i32).for_each(|number| assert!(ways.step(root, number, OsStr::new("x"))));
+        }
+        assert!(!ways.are_full(), "each counts once");
+        ways.step(roots[0], 0, OsStr::new("x"));
+        assert!(ways.are_full());
+        ways.leave(roots[0]);
+        assert!(!ways.are_full());
     }
 }

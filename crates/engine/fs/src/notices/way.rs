@@ -23,7 +23,7 @@ impl Notices {
     /// Has it told of when another directory may have taken the place of the one at `root` ([`crate::Changes::root_moved`]): a link on the
     /// way leads elsewhere, or one was moved there, or made anew. Until [`Notices::leave_way`] was called as often.
     ///
-    /// Promises nothing: nobody tells of mounts. Three system calls for each name on the way.
+    /// Promises nothing: nobody tells of mounts, nor of the ways to thousands of roots. Three system calls for each name on the way.
     pub fn watch_way(&self, root: &Path) {
         if self.locked().ways.join(root) {
             self.walk(root);
@@ -70,12 +70,15 @@ impl Notices {
         self.release(&self.locked(), &before);
     }
 
-    /// False where the way ends: no directory is there, or nobody asks any more.
+    /// False where the way ends: no directory is there, nobody asks any more, or there are too many already.
     fn watch_step(&self, root: &Path, directory: &Path, name: &OsStr) -> bool {
         let opened = openat(CWD, directory, LOOK | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
         let Ok(directory) = opened else { return false };
         // Under the lock, so that what is read of this watch finds its way.
         let mut table = self.locked();
+        if table.ways.are_full() {
+            return false;
+        }
         let added = inotify::add_watch(&self.inotify, name_of(&directory).as_slice(), EVENTS);
         // It may not be read, or is one too many: the others can be of use all the same.
         let Ok(number) = added else { return true };
