@@ -214,23 +214,7 @@ impl Files {
             return self.conclude_coded(request, key, at, work, outcome);
         }
         let Work { lookup, mut claim } = work;
-        let is_beneath_root = match outcome.root {
-            Some(root) if self.is_beneath_root(&lookup) => {
-                *self.root.borrow_mut() = Arc::new(root);
-                self.owners().for_each(|owner| self.cache.forget_all(owner));
-                self.folders.forget();
-                true
-            }
-            // Another search has found a new one meanwhile. Of two that differ nobody knows which is the later one.
-            Some(root) => {
-                let is_known = root.identity() == self.root.borrow().identity();
-                if !is_known {
-                    self.root_checked.set(Tick(at.tick.0.wrapping_sub(CHECK_AFTER_MS)));
-                }
-                is_known
-            }
-            None => self.is_beneath_root(&lookup),
-        };
+        let is_beneath_root = self.adopt(outcome.root, &lookup, at.tick);
         self.learn_folder(&lookup);
         let loaded = match outcome.found {
             Ok(Found::File(loaded)) => loaded,
@@ -274,6 +258,23 @@ impl Files {
             false => self.cache.remove(self.owner, key),
         }
         self.answer(request, key, at, &entry)
+    }
+
+    /// Takes on the root that a search has found, if any, and says whether what it found lies beneath the present one.
+    fn adopt(&self, found: Option<Root>, lookup: &Lookup, now: Tick) -> bool {
+        let Some(root) = found else { return self.is_beneath_root(lookup) };
+        if self.is_beneath_root(lookup) {
+            *self.root.borrow_mut() = Arc::new(root);
+            self.owners().for_each(|owner| self.cache.forget_all(owner));
+            self.folders.forget();
+            return true;
+        }
+        // Another search has found a new one meanwhile. Of two that differ nobody knows which is the later one.
+        let is_present = root.identity() == self.root.borrow().identity();
+        if !is_present {
+            self.root_checked.set(Tick(now.0.wrapping_sub(CHECK_AFTER_MS)));
+        }
+        is_present
     }
 
     /// Says which siblings are not sent since they are older than their file.
