@@ -1,6 +1,7 @@
 //! Live reload, for `server --dev`: pages get a script that listens for changes and loads the page again, or only its style sheets.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -25,6 +26,9 @@ const SCRIPT: &str = include_str!("live/live.js");
 /// Pages that may listen at a time, on each worker.
 const LISTENERS_MAX: usize = 64;
 
+/// So many changes are kept. A page that has missed more is loaded again.
+const RECENT: usize = 16;
+
 /// A line now and then, so that a browser that is gone without a word is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -32,10 +36,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 pub(crate) struct LivePages {
     /// Counts the changes, over all workers alike.
     version: Cell<u64>,
-    /// The version before that.
-    previous: Cell<u64>,
-    /// What changed last; empty when too much did.
-    names: RefCell<Rc<[PathBuf]>>,
+    /// The changes last told of, in order: a page may come to listen behind some, and several may come while it is told of one.
+    recent: RefCell<VecDeque<Change>>,
     /// What is put to the end of each page.
     suffix: Rc<RefCell<Arc<str>>>,
     listeners: Cell<usize>,
@@ -43,12 +45,18 @@ pub(crate) struct LivePages {
     closed: Cell<bool>,
 }
 
+struct Change {
+    /// The version before it.
+    before: u64,
+    /// What changed; none when too much did.
+    names: Option<Vec<PathBuf>>,
+}
+
 impl LivePages {
     pub(crate) fn new() -> Rc<LivePages> {
         Rc::new(LivePages {
             version: Cell::new(0),
-            previous: Cell::new(0),
-            names: RefCell::new([].into()),
+            recent: RefCell::default(),
             suffix: Rc::new(RefCell::new(suffix(0))),
             listeners: Cell::new(0),
             waiting: RefCell::default(),
@@ -68,8 +76,13 @@ impl LivePages {
         if names.as_ref().is_some_and(Vec::is_empty) {
             return;
         }
-        self.previous.set(self.version.replace(version));
-        self.names.replace(names.unwrap_or_default().into());
+        let before = self.version.replace(version);
+        let mut recent = self.recent.borrow_mut();
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(Change { before, names });
+        drop(recent);
         self.suffix.replace(suffix(version));
         self.wake();
     }
@@ -96,14 +109,15 @@ impl LivePages {
         Poll::Pending
     }
 
-    /// What is told of the state after `seen`.
+    /// What is told of the state after `seen`: without names where not all that changed can be named.
     fn event(&self, seen: Option<u64>, root: &Path) -> String {
-        let version = self.version.get();
-        let is_next = seen.is_some_and(|seen| seen == self.previous.get() && seen != version);
-        let names = self.names.borrow();
-        let names = names.iter().filter(|_| is_next).filter_map(|name| name.strip_prefix(root).ok());
+        let recent = self.recent.borrow();
+        let first = recent.iter().position(|change| Some(change.before) == seen).unwrap_or(recent.len());
+        let names: Option<Vec<&[PathBuf]>> = recent.range(first..).map(|change| change.names.as_deref()).collect();
+        let names = names.unwrap_or_default().concat();
+        let names = names.iter().filter_map(|name| name.strip_prefix(root).ok());
         let names: Vec<String> = names.map(|name| json_text(&format!("/{}", name.to_string_lossy()))).collect();
-        format!("data: {{\"version\":{version},\"changed\":[{}]}}\n\n", names.join(","))
+        format!("data: {{\"version\":{},\"changed\":[{}]}}\n\n", self.version.get(), names.join(","))
     }
 }
 
@@ -173,6 +187,11 @@ pub(crate) fn send_script(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     exchange.response.finish(None)
 }
 
+/// Which changes a page has seen that comes to listen: its script puts that behind the question mark.
+fn seen_by(query: Option<&[u8]>) -> Option<u64> {
+    std::str::from_utf8(query?).ok()?.parse().ok()
+}
+
 /// Tells a page of changes as server-sent events, for as long as it listens.
 pub(crate) async fn send_changes(pages: &LivePages, root: &Path, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     if exchange.request.method == Method::Head {
@@ -184,22 +203,18 @@ pub(crate) async fn send_changes(pages: &LivePages, root: &Path, exchange: &mut 
     }
     pages.listeners.set(pages.listeners.get() + 1);
     let _listening = Listening(pages);
-    let client = exchange.client;
+    let (client, seen) = (exchange.client, seen_by(exchange.request.query_bytes()));
     let response = &mut exchange.response;
     response.start(&head(b"text/event-stream", BodyLength::Streamed));
-    let mut seen = None;
+    let mut text = pages.event(seen, root);
     while !pages.closed.get() {
-        let text = match seen {
-            Some(seen) if seen == pages.version.get() => String::from(":\n\n"),
-            seen => pages.event(seen, root),
-        };
-        seen = Some(pages.version.get());
+        let known = pages.version.get();
         response.push(Chunk::Shared(Shared::copy_of(text.as_bytes())))?;
         std::future::poll_fn(|cx| response.poll_flush(cx)).await?;
-        let known = seen.unwrap_or_default();
         let news = std::future::poll_fn(|cx| pages.poll_news(known, cx));
         let gone = async { Err(std::future::poll_fn(|cx| client.poll_closed(cx)).await) };
         within(now().after(HEARTBEAT), race(news, gone)).await.unwrap_or(Ok(()))?;
+        text = if pages.version.get() == known { String::from(":\n\n") } else { pages.event(Some(known), root) };
     }
     response.close_after();
     response.finish(None)
@@ -223,6 +238,11 @@ mod tests {
         let root = Path::new("/srv");
         let told = pages.event(Some(6), root);
         assert_eq!(told, "data: {\"version\":7,\"changed\":[\"/a/x.css\",\"/\\\"\\u000a\"]}\n\n");
+        let told = pages.event(Some(0), root);
+        assert_eq!(
+            told, "data: {\"version\":7,\"changed\":[\"/page\",\"/a/x.css\",\"/\\\"\\u000a\"]}\n\n",
+            "two at once"
+        );
         for seen in [None, Some(5), Some(7)] {
             assert_eq!(pages.event(seen, root), "data: {\"version\":7,\"changed\":[]}\n\n");
         }
@@ -231,8 +251,23 @@ mod tests {
         (too_much.all, folder.folder_moved) = (true, true);
         for (version, told) in [(8, too_much), (9, folder)] {
             pages.changed(&told, version);
-            let event = pages.event(Some(version - 1), root);
-            assert_eq!(event, format!("data: {{\"version\":{version},\"changed\":[]}}\n\n"));
+            for seen in [version - 1, 6] {
+                let event = pages.event(Some(seen), root);
+                assert_eq!(event, format!("data: {{\"version\":{version},\"changed\":[]}}\n\n"));
+            }
+        }
+        for version in 10..40 {
+            pages.changed(&changes(&["/srv/x.css"]), version);
+        }
+        let names = |seen| pages.event(Some(seen), root).matches("/x.css").count();
+        assert_eq!((names(38), names(23), names(22)), (1, RECENT, 0), "who missed more cannot be told");
+    }
+
+    #[test]
+    fn a_page_says_what_it_has_seen() {
+        assert_eq!(seen_by(Some(b"17")), Some(17));
+        for query in [None, Some(&b""[..]), Some(b"NaN"), Some(b"-1"), Some(b"1&2"), Some(b"99999999999999999999")] {
+            assert_eq!(seen_by(query), None);
         }
     }
 

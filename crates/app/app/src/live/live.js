@@ -18,7 +18,7 @@
   };
 
   const listen = () => {
-    source = new EventSource('/.tollgate/changes');
+    source = new EventSource(`/.tollgate/changes?${seen}`);
     source.onmessage = (event) => {
       const { version, changed } = JSON.parse(event.data);
       if (version === seen) return;
