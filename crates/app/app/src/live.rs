@@ -53,11 +53,12 @@ struct Change {
 }
 
 impl LivePages {
-    pub(crate) fn new() -> Rc<LivePages> {
+    /// `version`: from where changes are counted.
+    pub(crate) fn new(version: u64) -> Rc<LivePages> {
         Rc::new(LivePages {
-            version: Cell::new(0),
+            version: Cell::new(version),
             recent: RefCell::default(),
-            suffix: Rc::new(RefCell::new(suffix(0))),
+            suffix: Rc::new(RefCell::new(suffix(version))),
             listeners: Cell::new(0),
             waiting: RefCell::default(),
             closed: Cell::new(false),
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_page_is_told_what_changed_if_it_missed_nothing() {
-        let pages = LivePages::new();
+        let pages = LivePages::new(0);
         pages.changed(&changes(&["/srv/page"]), 6);
         pages.changed(&changes(&["/srv/a/x.css", "/srv/\"\n"]), 7);
         let root = Path::new("/srv");
@@ -273,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_no_page_sees_is_no_news() {
-        let pages = LivePages::new();
+        let pages = LivePages::new(0);
         pages.changed(&changes(&["/srv/.page.swp", "/srv/page~", "/srv/#page#", "/srv/.#page"]), 6);
         assert!(pages.suffix().borrow().contains("live.js?0\""));
         pages.changed(&changes(&["/srv/.x.swp", "/srv/x.css", "/srv/x.css~"]), 7);

@@ -1,6 +1,6 @@
 //! The thread that waits for notices of changed files, and tells the workers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use event_loop::Remote;
@@ -46,10 +46,15 @@ pub(crate) fn open(are_pages_live: bool, log: &Log) -> Option<Arc<Notices>> {
     Some(Arc::new(Notices::new().inspect_err(no_notices).ok()?.telling(no_watch)))
 }
 
+/// From where changes are counted: a number that no earlier run of the program has given, so that a page of one of those is known.
+pub(crate) fn first_version() -> u64 {
+    static FIRST: OnceLock<u64> = OnceLock::new();
+    *FIRST.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
 /// Tells `workers` of changes from now on, for as long as the process lives.
 pub(crate) fn tell(notices: Arc<Notices>, workers: Vec<Remote>, are_pages_live: bool, log: Log) {
-    // Changes are counted from a number that no earlier run of the program has given.
-    let mut version = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let mut version = first_version();
     let mut last = None::<Instant>;
     let tell = move || loop {
         let mut changes = match notices.wait() {

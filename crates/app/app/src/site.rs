@@ -59,7 +59,7 @@ impl Resources {
         event_loop::spawn(static_files::sweep(Rc::downgrade(&open_files)));
         let nothing = static_files::Limits { entries: 0, ..static_files::Limits::default() };
         let no_open_files = OpenFiles::with_notices(nothing, notices);
-        let live_pages = LivePages::new();
+        let live_pages = LivePages::new(crate::notices::first_version());
         let counters = Arc::default();
         Resources {
             worker,
