@@ -52,8 +52,7 @@ impl Default for WorkerConfig {
 /// When so many tasks have put something off, the end of the turn is not waited for: sockets that were read, and what is to be written
 /// to them, would have left the CPU's caches by then. And Linux has the buffers of what was read given back to the CPU that made them, which
 /// it interrupts when 32 wait there (half of `net.core.skb_defer_max`): with no more than that between two rounds of writes it needs none.
-/// As few as this since the first to put something off waits for all that are read behind it: by 32, the slowest of a hundred answers that
-/// had piled up took a tenth longer, and a request costs the same CPU.
+/// As few as this since the first to put something off waits for all that are read behind it (`benches/runs/2026-11-30-writes-gathered-by-8.md`).
 const GATHERED: usize = 8;
 
 /// Counters of a worker.
