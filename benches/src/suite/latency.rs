@@ -15,6 +15,7 @@ use crate::{
     peers::{Peer, Running, Stage, Wrap},
     process::{LOAD_CPU, on_cpu, sibling},
     report::{Evidence, Goal, Spread, Table, number},
+    tree::Dice,
 };
 
 /// What distinguishes the benches.
@@ -68,22 +69,23 @@ pub(super) fn run(plan: &Plan, options: &Options) -> io::Result<Evidence> {
     let chosen = options.choose(plan.peers)?;
     let rounds = options.rounds.unwrap_or(ROUNDS);
     let mut stage = Stage::set()?;
-    let mut running: Vec<Running> =
+    let running: Vec<Running> =
         chosen.iter().map(|peer| stage.start(*peer, Wrap::default())).collect::<io::Result<_>>()?;
     let mut cases = Vec::new();
     for connections in options.connections.map_or(plan.cases.to_vec(), |one| vec![one]) {
         let rate = half_load(options, &running, connections)?;
         eprintln!("  {connections} connections, {rate} requests/s");
-        let mut samples = Samples::new();
+        let (mut samples, mut order) = (Samples::new(), Dice::new(1));
         for round in 0..=rounds {
-            for one in &running {
+            // What slows the machine now and then keeps time with rounds of one order, and would fall on the same peers all along.
+            for at in order.shuffle(running.len()) {
+                let one = &running[at];
                 let times = paced(options, one, connections, rate)?;
                 eprintln!("  round {round}: {} p50 {} us, p99 {} us", one.peer, number(times.p50), number(times.p99));
                 if round > 0 {
                     samples.entry(one.peer).or_default().push(times);
                 }
             }
-            running.reverse();
         }
         cases.push(Case { connections, rate, samples });
     }
