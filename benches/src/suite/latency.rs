@@ -1,4 +1,4 @@
-//! The time that answers take at half load: the same open-loop rate for all peers, in alternating rounds.
+//! The time that answers take at half load: the same open-loop rate for all peers, in rounds of an order that is drawn each time.
 
 use std::{
     collections::BTreeMap,
