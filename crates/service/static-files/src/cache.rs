@@ -11,7 +11,7 @@ use clock::Tick;
 use foldhash::fast::RandomState;
 use fs::{Changes, Notices, Place};
 
-use crate::entry::{CHECK_AFTER_MS, Entry, is_due};
+use crate::entry::{Entry, checked_to_be_due, is_due};
 use crate::pages::Pages;
 use crate::turns::Turns;
 
@@ -155,7 +155,7 @@ impl OpenFiles {
     /// another directory may have taken. Costs a pass over all entries.
     pub fn changed(&self, changes: &Changes, now: Tick) {
         self.told.set(self.told.get().wrapping_add(1));
-        let due = Tick(now.0.wrapping_sub(CHECK_AFTER_MS));
+        let due = checked_to_be_due(now);
         if changes.root_moved {
             self.roots.borrow().iter().filter_map(Weak::upgrade).for_each(|checked| checked.set(due));
         }
@@ -204,7 +204,7 @@ impl OpenFiles {
     pub(crate) fn vouch(&self, entry: &Entry, place: Option<Place>, told: u32) {
         let is_quiet = told == self.told();
         if place.is_some() && !is_quiet {
-            entry.checked.set(Tick(entry.checked.get().0.wrapping_sub(CHECK_AFTER_MS)));
+            entry.checked.set(checked_to_be_due(entry.checked.get()));
         }
         entry.covered.set(place.filter(|_| is_quiet));
         // What was written a moment ago is read again after a second, and is then as good as any other.

@@ -17,12 +17,17 @@ use crate::stream::STREAM_MAX;
 use crate::validators::Validators;
 
 /// After so long what a cache holds is compared with the file again, so that an edit shows within a second.
-pub(crate) const CHECK_AFTER_MS: u32 = 1000;
+const CHECK_AFTER_MS: u32 = 1000;
 
 /// Whether something checked at `checked` is due again. The distance is taken without sign, so that it holds for all
 /// of a tick's range: an entry can lie unused for weeks.
 pub(crate) fn is_due(checked: Tick, now: Tick) -> bool {
     now.0.wrapping_sub(checked.0) >= CHECK_AFTER_MS
+}
+
+/// When something was checked that is due at `at`.
+pub(crate) fn checked_to_be_due(at: Tick) -> Tick {
+    Tick(at.0.wrapping_sub(CHECK_AFTER_MS))
 }
 
 /// A file ready to be sent: its bytes or its descriptor, and the heads of the usual answers, rendered.

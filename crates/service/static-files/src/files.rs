@@ -15,7 +15,7 @@ use serve::Response;
 
 use crate::answer::{self, ALLOW, Answer, Body, Head};
 use crate::cache::{OpenFiles, Owner};
-use crate::entry::{CHECK_AFTER_MS, Entry, Form, Rendering, is_due, kept_head};
+use crate::entry::{Entry, Form, Rendering, checked_to_be_due, is_due, kept_head};
 use crate::files::coded::negotiates;
 use crate::folders::Folders;
 use crate::load::{Found, Lookup, Outcome};
@@ -272,7 +272,7 @@ impl Files {
         // Another search has found a new one meanwhile. Of two that differ nobody knows which is the later one.
         let is_present = root.identity() == self.root.borrow().identity();
         if !is_present {
-            self.root_checked.set(Tick(now.0.wrapping_sub(CHECK_AFTER_MS)));
+            self.root_checked.set(checked_to_be_due(now));
         }
         is_present
     }

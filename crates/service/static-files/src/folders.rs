@@ -8,7 +8,7 @@ use content_coding::{Coding, Codings};
 use foldhash::fast::RandomState;
 use fs::{Error, Meta, Reach, Root};
 
-use crate::entry::{CHECK_AFTER_MS, is_due};
+use crate::entry::{checked_to_be_due, is_due};
 
 /// So many directories are known at a time: about half a MiB.
 const FOLDERS_MAX: usize = 4096;
@@ -54,7 +54,7 @@ impl Folders {
     /// them), and each time where none ever is.
     pub(crate) fn of(&self, name: &[u8], told: Option<u32>, now: Tick) -> Option<Names> {
         let known = &mut *self.known.borrow_mut();
-        let due = Tick(now.0.wrapping_sub(CHECK_AFTER_MS));
+        let due = checked_to_be_due(now);
         if let Some(told) = told
             && self.told.replace(told) != told
         {
